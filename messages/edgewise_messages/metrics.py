@@ -1,0 +1,47 @@
+"""The standard metric names: one schema for every wire profile, table, plot and Prometheus series."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """How a metric behaves over time."""
+
+    GAUGE = "gauge"
+    COUNTER = "counter"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric: its unit as in the name's last part, and what it means."""
+
+    name: str
+    unit: str
+    kind: Kind
+    meaning: str
+
+
+STANDARD = (
+    Metric("model.inferences", "1", Kind.COUNTER, "inferences since the agent started"),
+    Metric("model.errors", "1", Kind.COUNTER, "inputs that could not be read or run since the agent started"),
+    Metric("model.throughput_per_s", "1/s", Kind.GAUGE, "inferences per second over the reporting interval"),
+    Metric("model.latency_p50_ms", "ms", Kind.GAUGE, "median of read-to-result over the interval"),
+    Metric("model.latency_p95_ms", "ms", Kind.GAUGE, "95th percentile of read-to-result over the interval"),
+    Metric("model.invoke_p50_ms", "ms", Kind.GAUGE, "median time in the runtime over the interval"),
+    Metric("model.confidence_mean", "1", Kind.GAUGE, "mean confidence of the first answer over the interval"),
+    Metric("board.cpu_percent", "%", Kind.GAUGE, "processor use, all cores, 0 to 100"),
+    Metric("board.memory_used_percent", "%", Kind.GAUGE, "memory in use"),
+    Metric("board.memory_available_bytes", "B", Kind.GAUGE, "memory that programs can still get"),
+    Metric("board.temperature_c", "°C", Kind.GAUGE, "processor temperature"),
+    Metric("board.throttled_now", "bitmask", Kind.GAUGE, "bits 0-3 of get_throttled, what holds now: under-voltage, capped, throttled, soft limit"),
+    Metric("board.throttled_since_boot", "bitmask", Kind.GAUGE, "the same bits, what happened since boot"),
+    Metric("board.disk_used_percent", "%", Kind.GAUGE, "use of the file system that holds the outbox"),
+    Metric("board.disk_free_bytes", "B", Kind.GAUGE, "free bytes of that file system"),
+    Metric("agent.memory_bytes", "B", Kind.GAUGE, "resident memory of the agent's process"),
+    Metric("agent.outbox_records", "1", Kind.GAUGE, "records waiting for the broker"),
+    Metric("agent.outbox_bytes", "B", Kind.GAUGE, "size of the outbox on disk"),
+    Metric("agent.dropped_records", "1", Kind.COUNTER, "records thinned out because the outbox was full, ever"),
+    Metric("agent.uptime_s", "s", Kind.GAUGE, "seconds since the agent started"),
+)  # fmt: skip
+
+BY_NAME = {metric.name: metric for metric in STANDARD}
