@@ -1,1 +1,40 @@
-"""To be."""
+"""Run a model on this device: ``edgewise.load("model.tflite").predict("cat.jpg")``."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgewise.errors import (
+        BackendUnavailable,
+        CardError,
+        EdgewiseError,
+        InvalidInput,
+        ModelFileError,
+        ShapeMismatch,
+        UnreadableImage,
+    )
+    from edgewise.golden import GoldenCase
+    from edgewise.model_card import ImagePreprocess, ModelCard, TensorCard
+    from edgewise.model_file import ModelFile, read_model, write_model
+    from edgewise.tensors import Quantization, TensorSpec
+
+__all__ = [
+    "BackendUnavailable", "CardError", "EdgewiseError", "GoldenCase", "ImagePreprocess", "InvalidInput",
+    "ModelCard", "ModelFile", "ModelFileError", "Quantization", "ShapeMismatch", "TensorCard", "TensorSpec",
+    "UnreadableImage", "read_model", "write_model",
+]  # fmt: skip
+
+_HOMES = ("errors", "golden", "model_card", "model_file", "tensors")
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use, so that ``import edgewise`` and the command's help do without numpy."""
+    if name not in __all__:
+        raise AttributeError(f"module 'edgewise' has no attribute {name!r}")
+    home = next(home for home in map(_import, _HOMES) if hasattr(home, name))
+    globals()[name] = value = getattr(home, name)
+    return value
+
+
+def _import(home: str) -> Any:
+    return import_module(f"edgewise.{home}")

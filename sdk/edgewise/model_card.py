@@ -1,0 +1,163 @@
+"""What a model file carries beside the network: how to feed it, how to read it, where it came from.
+
+The card is JSON in the model file. A card of this version with keys this code does not know is read
+without them; a card of a later version is refused.
+"""
+
+from dataclasses import dataclass, field
+
+from edgewise import typed_json
+from edgewise.errors import CardError
+from edgewise.tensors import LAYOUTS, Quantization
+
+CARD_VERSION = 1
+IMAGE_CLASSIFICATION = "image-classification"
+TENSORS = "tensors"
+"""The task of a model that only `Model.run` understands."""
+GOLDEN_FILE = "edgewise_golden.npz"
+
+RESIZES = ("stretch", "centre-crop", "letterbox")
+RESAMPLES = ("bilinear", "bicubic", "nearest")
+COLOURS = ("rgb", "bgr", "grey")
+ACTIVATIONS = ("", "logits", "probabilities")
+
+
+def _one_of(what: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        names = ", ".join(repr(name) for name in allowed)
+        raise CardError(f"{what}: got {value!r}, expected one of {names}")
+
+
+@dataclass(frozen=True)
+class ImagePreprocess:
+    """From a picture to an input: ``tensor = (pixel - mean) / std``, pixels 0 to 255."""
+
+    size_wh: tuple[int, int]
+    resize: str = "stretch"
+    """stretch, centre-crop (shorter side to size / crop_fraction, then the middle), or letterbox."""
+    crop_fraction: float = 1.0
+    """For centre-crop: 0.875 is 256 -> 224, as torchvision evaluates."""
+    resample: str = "bilinear"
+    colour: str = "rgb"
+    mean: tuple[float, ...] = (0.0,)
+    """One value for all channels or one per channel, in the order of ``colour``."""
+    std: tuple[float, ...] = (1.0,)
+
+    def __post_init__(self) -> None:
+        _one_of("resize", self.resize, RESIZES)
+        _one_of("resample", self.resample, RESAMPLES)
+        _one_of("colour", self.colour, COLOURS)
+        if min(self.size_wh) < 1:
+            raise CardError(f"size_wh: got {self.size_wh}, expected two positive numbers")
+        if not 0 < self.crop_fraction <= 1:
+            raise CardError(f"crop_fraction: got {self.crop_fraction}, expected more than 0, at most 1")
+        for what, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) not in (1, self.channels):
+                raise CardError(f"{what}: got {len(values)} values, expected 1 or {self.channels}")
+        if not all(value > 0 for value in self.std):
+            raise CardError(f"std: got {self.std}, expected positive numbers")
+
+    @property
+    def channels(self) -> int:
+        """1 for grey, else 3."""
+        return 1 if self.colour == "grey" else 3
+
+
+@dataclass(frozen=True)
+class TensorCard:
+    """One input or output of the model."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    layout: str = ""
+    quantization: Quantization | None = None
+    image: ImagePreprocess | None = None
+    activation: str = ""
+    """For scores: logits (softmax is still to be applied) or probabilities."""
+    source_name: str = ""
+    """The tensor's name in the model this one was converted from."""
+
+    def __post_init__(self) -> None:
+        _one_of("layout", self.layout, LAYOUTS)
+        _one_of("activation", self.activation, ACTIVATIONS)
+
+
+@dataclass(frozen=True)
+class Source:
+    """The trained model this one was converted from."""
+
+    file_name: str
+    sha256: str
+    format: str = ""
+    opset: int = 0
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Inputs with the outputs they must give, kept in the model file."""
+
+    cases: int
+    tolerance_db: float
+    """A device's answer must reach this signal-to-noise ratio against the kept one."""
+    file: str = GOLDEN_FILE
+
+
+@dataclass(frozen=True)
+class Quality:
+    """One figure, and what it was measured on."""
+
+    metric: str
+    value: float
+    unit: str = ""
+    measured_on: str = ""
+    samples: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """Everything known about one model file."""
+
+    name: str
+    task: str
+    inputs: tuple[TensorCard, ...]
+    outputs: tuple[TensorCard, ...]
+    version: int = CARD_VERSION
+    labels: tuple[str, ...] = ()
+    """By output index, for classification."""
+    target: str = ""
+    precision: str = ""
+    runtimes: tuple[str, ...] = ()
+    """The runtimes this very file was run in before it was written."""
+    source: Source | None = None
+    tools: dict[str, str] = field(default_factory=dict)
+    command: str = ""
+    golden: Golden | None = None
+    quality: tuple[Quality, ...] = ()
+    calibration: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Tensor name to the smallest and largest value seen."""
+    licence: str = ""
+    created: str = ""
+    """ISO 8601, UTC."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.version <= CARD_VERSION:
+            raise CardError(
+                f"version: got {self.version}, expected at most {CARD_VERSION}; update edgewise to read it"
+            )
+        if not self.inputs or not self.outputs:
+            raise CardError(
+                f"got {len(self.inputs)} inputs and {len(self.outputs)} outputs, expected some of each"
+            )
+        for label in self.labels:
+            if "\n" in label or "\r" in label:
+                raise CardError(f"labels: got {label!r:.60}, expected no line break in a label")
+
+    def to_json(self) -> str:
+        """The card as JSON text."""
+        return typed_json.encode(self)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "ModelCard":
+        """The card that `to_json` wrote. Raises CardError naming the wrong field."""
+        return typed_json.decode(cls, text, what="model card")
