@@ -1,1 +1,40 @@
-"""To be."""
+"""Rewrites of the canonical graph, one file each; this file says in which order they run."""
+
+from collections.abc import Callable
+
+import onnx_ir as ir
+
+from edgewise_converters.passes import (
+    clean,
+    fold_affine,
+    fold_constants,
+    fuse_hard_swish,
+    fuse_pad,
+    infer_shapes,
+)
+
+Rewrite = Callable[[ir.Model], bool]
+"""Changes the model in place; returns whether it changed anything."""
+
+_MAX_ROUNDS = 20
+"""Shape chains settle in two or three rounds; more means that two rewrites undo each other."""
+
+FUSIONS: tuple[Rewrite, ...] = (fold_affine.apply, fuse_hard_swish.apply, fuse_pad.apply)
+
+
+def canonicalize(model: ir.Model) -> None:
+    """Constants become initializers, shapes static, functions inline; dead code and identities go; patterns fuse.
+
+    Every rewrite keeps what the model computes. Raises SourceError where a shape stays open.
+    """
+    clean.inline(model)
+    for _ in range(_MAX_ROUNDS):
+        infer_shapes.apply(model)
+        changed = clean.apply(model) | fold_constants.apply(model)
+        if not changed:
+            break
+    for rewrite in FUSIONS:
+        while rewrite(model):
+            pass
+    clean.apply(model)
+    infer_shapes.check(model)

@@ -1,0 +1,46 @@
+"""Why a conversion can fail, by what the caller can do about it.
+
+ConversionError (EdgewiseError)
+├── SourceError (ValueError)          the model to convert is missing, broken, or needs a hint (a shape)
+├── UnsupportedOperator (ValueError)  an operator, or one of its modes, that TFLite or we cannot express
+├── InvalidSamples (ValueError)       the calibration samples are missing or do not fit the model
+├── UnknownTarget (ValueError)        no such target; the nearest names are suggested
+├── RuntimeMissing (RuntimeError)     a runtime that the target needs for verification is not installed here
+└── VerificationFailed (RuntimeError) the written file does not answer as the original does; it was not kept
+"""
+
+from edgewise.errors import EdgewiseError
+
+
+class ConversionError(EdgewiseError):
+    """Base of everything the converter raises on purpose."""
+
+
+class SourceError(ConversionError, ValueError):
+    """The model to convert is missing, broken, or needs a hint."""
+
+
+class UnsupportedOperator(ConversionError, ValueError):
+    """An operator that has no lowering, named together with its node and the way out."""
+
+    def __init__(self, op_type: str, node: str, why: str) -> None:
+        super().__init__(
+            f"operator {op_type} (node '{node}') cannot be lowered to TFLite: {why}. "
+            "Replace it before exporting the model, or report it with the node's attributes."
+        )
+
+
+class InvalidSamples(ConversionError, ValueError):
+    """The calibration samples are missing or do not fit the model."""
+
+
+class UnknownTarget(ConversionError, ValueError):
+    """No such target."""
+
+
+class RuntimeMissing(ConversionError, RuntimeError):
+    """A runtime that the target needs for verification does not work here."""
+
+
+class VerificationFailed(ConversionError, RuntimeError):
+    """The written file does not answer as the original does."""

@@ -1,0 +1,50 @@
+"""The one place that runs onnxruntime on ONNX graphs: folding, and the reference that verification trusts."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from edgewise_converters.errors import SourceError
+
+_LOG_ERRORS_ONLY = 3
+
+
+def _session(source: str | bytes, *, optimized: bool, threads: int):  # type: ignore[no-untyped-def]
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _LOG_ERRORS_ONLY
+    options.intra_op_num_threads = threads
+    if not optimized:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises bare RuntimeErrors and its own unrelated types
+        text = str(error).splitlines()[0][:300]
+        raise SourceError(f"onnxruntime cannot load the model: {text}") from error
+
+
+def compute(model: onnx.ModelProto) -> list[np.ndarray]:
+    """The outputs of a model without inputs."""
+    session = _session(model.SerializeToString(), optimized=False, threads=1)
+    return list(session.run(None, {}))
+
+
+class Reference:
+    """The original model in onnxruntime, as the truth that a written file is held against."""
+
+    def __init__(self, path: Path, *, optimized: bool = True, threads: int = 1) -> None:
+        self._session = _session(str(path), optimized=optimized, threads=threads)
+        self.input_names = [value.name for value in self._session.get_inputs()]
+        self.output_names = [value.name for value in self._session.get_outputs()]
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Outputs by name. Raises SourceError when the model cannot run on these inputs."""
+        try:
+            results: Sequence[np.ndarray] = self._session.run(None, dict(inputs))
+        except Exception as error:
+            text = str(error).splitlines()[0][:300]
+            raise SourceError(f"onnxruntime cannot run the original model: {text}") from error
+        return dict(zip(self.output_names, results, strict=True))

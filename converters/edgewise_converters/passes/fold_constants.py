@@ -1,0 +1,112 @@
+"""What depends on constants and shapes only is computed now.
+
+Needs: shapes as inferred so far. Leaves: no node whose inputs are all constants. Exact: onnxruntime computes
+the values, as it would when the model runs.
+"""
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from edgewise_converters import onnx_session
+
+_KEPT = frozenset({
+    "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "RandomNormal", "RandomUniform", "RandomNormalLike",
+    "RandomUniformLike", "Bernoulli", "Multinomial", "If", "Loop", "Scan",
+})  # fmt: skip
+_MAX_ELEMENTS = 1 << 24
+"""A folded result may not be larger (64 MB of float32): expanding constants would bloat the file."""
+
+
+def apply(model: ir.Model) -> bool:
+    """Fold once; returns whether anything was folded."""
+    graph = model.graph
+    shapes = _fold_shapes(graph)
+    nodes = _foldable(graph)
+    if not nodes:
+        return shapes
+    wanted = [value for node in nodes for value in node.outputs if _leaves(value, nodes)]
+    for value, array in zip(wanted, _compute(model, nodes, wanted), strict=True):
+        _make_constant(graph, value, array)
+    for node in reversed(nodes):
+        graph.remove(node, safe=True)
+    return True
+
+
+def _fold_shapes(graph: ir.Graph) -> bool:
+    changed = False
+    for node in list(graph):
+        if node.op_type not in ("Shape", "Size") or node.inputs[0] is None or node.outputs[0].is_graph_output():
+            continue
+        shape = node.inputs[0].shape
+        if shape is None or not all(isinstance(dim, int) for dim in shape):
+            continue
+        dims = np.array([int(dim) for dim in shape], np.int64)  # type: ignore[arg-type]
+        start = node.attributes["start"].as_int() if "start" in node.attributes else 0
+        end = node.attributes["end"].as_int() if "end" in node.attributes else len(dims)
+        result = dims[start:end] if node.op_type == "Shape" else np.array(dims.prod(), np.int64)
+        _make_constant(graph, node.outputs[0], result)
+        graph.remove(node, safe=True)
+        changed = True
+    return changed
+
+
+def _foldable(graph: ir.Graph) -> list[ir.Node]:
+    known: set[int] = set()
+    nodes = []
+    for node in graph:
+        if node.op_type in _KEPT or any(output.is_graph_output() for output in node.outputs):
+            continue
+        if any(attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for attribute in node.attributes.values()):
+            continue
+        inputs = [value for value in node.inputs if value is not None]
+        if not inputs or not all(value.const_value is not None or id(value) in known for value in inputs):
+            continue
+        if any(_elements(output) > _MAX_ELEMENTS for output in node.outputs):
+            continue
+        nodes.append(node)
+        known.update(id(output) for output in node.outputs)
+    return nodes
+
+
+def _elements(value: ir.Value) -> int:
+    if value.shape is None or not all(isinstance(dim, int) for dim in value.shape):
+        return 0
+    return int(np.prod([int(dim) for dim in value.shape], dtype=np.int64))  # type: ignore[arg-type]
+
+
+def _leaves(value: ir.Value, nodes: list[ir.Node]) -> bool:
+    folded = {id(node) for node in nodes}
+    return any(id(user) not in folded for user, _ in value.uses())
+
+
+def _compute(model: ir.Model, nodes: list[ir.Node], wanted: list[ir.Value]) -> list[np.ndarray]:
+    inside = {id(output) for node in nodes for output in node.outputs}
+    constants = {
+        str(value.name): value
+        for node in nodes
+        for value in node.inputs
+        if value is not None and id(value) not in inside
+    }
+    graph = onnx.GraphProto(name="constants")
+    graph.node.extend(ir.to_proto(node) for node in nodes)
+    for name, value in constants.items():
+        assert value.const_value is not None
+        graph.initializer.append(onnx.numpy_helper.from_array(value.const_value.numpy(), name))
+    graph.output.extend(onnx.ValueInfoProto(name=str(value.name)) for value in wanted)
+    proto = onnx.ModelProto(ir_version=10, graph=graph)
+    proto.opset_import.extend(
+        onnx.OperatorSetIdProto(domain=domain, version=version) for domain, version in model.graph.opset_imports.items()
+    )
+    return onnx_session.compute(proto)
+
+
+def _make_constant(graph: ir.Graph, value: ir.Value, array: np.ndarray) -> None:
+    constant = ir.Value(
+        name=f"{value.name}/folded",
+        shape=ir.Shape(array.shape),
+        type=ir.TensorType(ir.DataType.from_numpy(array.dtype)),
+        const_value=ir.tensor(array, name=f"{value.name}/folded"),
+    )
+    graph.register_initializer(constant)
+    value.replace_all_uses_with(constant)

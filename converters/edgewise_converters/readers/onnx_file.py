@@ -1,0 +1,155 @@
+"""An ONNX file to an onnx-ir model whose every input has a static shape. The file is only ever read."""
+
+import difflib
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+
+from edgewise_converters.errors import SourceError
+
+_READ_BLOCK = 1 << 20
+_MIN_OPSET, _MAX_OPSET = 7, 25
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model to convert: its graph with static input shapes, and where it came from."""
+
+    path: Path
+    sha256: str
+    opset: int
+    model: ir.Model
+    notices: tuple[str, ...]
+
+    @property
+    def input_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every input, by name."""
+        return {str(value.name): static_shape(value) for value in self.model.graph.inputs}
+
+
+def static_shape(value: ir.Value) -> tuple[int, ...]:
+    """The shape of a value as integers. Raises SourceError if it is unknown or symbolic."""
+    if value.shape is None or not all(isinstance(dim, int) for dim in value.shape):
+        raise SourceError(f"value '{value.name}': its shape is {value.shape}, expected one known before running")
+    return tuple(int(dim) for dim in value.shape)  # type: ignore[arg-type]
+
+
+def read_onnx(path: Path, *, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Source:
+    """Read ``path`` and fix its input shapes, by ``shapes`` or, for an open leading dimension, to batch 1.
+
+    Raises SourceError for anything that is not an ONNX model, and for an open dimension without a hint.
+    """
+    digest = _sha256(path)
+    model = _parse(path)
+    opset = _check_opset(path, model)
+    initialized = set(model.graph.initializers)
+    for value in [value for value in model.graph.inputs if value.name in initialized]:
+        model.graph.inputs.remove(value)  # before IR version 4 every initializer was an input too
+    notices = _fix_shapes(path, model, dict(shapes or {}))
+    return Source(path, digest, opset, model, notices)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+            if not head:
+                raise SourceError(f"{path}: the file is empty, expected an ONNX model")
+            if head[4:8] == b"TFL3":
+                raise SourceError(f"{path}: this is a TFLite model already; expected an ONNX model to convert")
+            digest.update(head)
+            while block := file.read(_READ_BLOCK):
+                digest.update(block)
+    except FileNotFoundError:
+        raise SourceError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise SourceError(f"{path}: this is a folder, expected an .onnx file") from None
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror}") from error
+    return digest.hexdigest()
+
+
+def _parse(path: Path) -> ir.Model:
+    try:
+        model = ir.load(path)
+    except Exception as error:  # protobuf and onnx-ir raise many kinds for broken bytes
+        raise SourceError(
+            f"{path}: cannot be read as an ONNX model ({type(error).__name__}); it is damaged, truncated or of another kind"
+        ) from error
+    if not model.graph.outputs or not (model.graph.num_nodes() or model.graph.initializers):
+        raise SourceError(f"{path}: holds no ONNX graph; it is truncated or of another kind")
+    return model
+
+
+def _check_opset(path: Path, model: ir.Model) -> int:
+    opset = model.graph.opset_imports.get("", 1)
+    if not _MIN_OPSET <= opset <= _MAX_OPSET:
+        raise SourceError(
+            f"{path}: opset {opset}, expected {_MIN_OPSET} to {_MAX_OPSET}; export the model again with such an opset"
+        )
+    return opset
+
+
+def _fix_shapes(path: Path, model: ir.Model, hints: dict[str, tuple[int, ...]]) -> tuple[str, ...]:
+    names = [str(value.name) for value in model.graph.inputs]
+    for name in hints:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 1)
+            raise SourceError(
+                f"--shape {name}: {path.name} has no such input; its inputs are {', '.join(names)}"
+                + (f" (did you mean {near[0]}?)" if near else "")
+            )
+    notices = []
+    for value in model.graph.inputs:
+        notices += _fix_shape(value, hints.get(str(value.name)))
+    if notices:
+        _forget_inner_shapes(model)
+    return tuple(notices)
+
+
+def _fix_shape(value: ir.Value, hint: tuple[int, ...] | None) -> list[str]:
+    declared = list(value.shape) if value.shape is not None else None
+    if hint is not None:
+        if declared is not None and len(declared) != len(hint):
+            raise SourceError(
+                f"--shape {value.name}: got {len(hint)} dimensions, the model declares {len(declared)}: {_show(declared)}"
+            )
+        clash = [
+            (want, have)
+            for want, have in zip(hint, declared or (), strict=False)
+            if isinstance(have, int) and want != have
+        ]
+        if clash:
+            raise SourceError(f"--shape {value.name}: got {clash[0][0]} where the model fixes {clash[0][1]}: {_show(declared)}")
+        changed = declared is None or any(not isinstance(dim, int) for dim in declared)
+        value.shape = ir.Shape(hint)
+        return [f"input '{value.name}' has shape {_show(list(hint))} as asked"] if changed else []
+    open_dims = [i for i, dim in enumerate(declared or ()) if not isinstance(dim, int) or dim <= 0]
+    if declared is None or any(i > 0 for i in open_dims):
+        example = ",".join(str(d) if isinstance(d, int) else "1" if i == 0 else "..." for i, d in enumerate(declared or [0]))
+        raise SourceError(
+            f"input '{value.name}': its shape {_show(declared)} is open, expected fixed numbers; "
+            f"say which with --shape {value.name}={example}"
+        )
+    if open_dims:
+        fixed = [1, *declared[1:]]
+        value.shape = ir.Shape(fixed)
+        return [f"input '{value.name}' has an open batch dimension: converted for batch 1, shape {_show(fixed)}"]
+    return []
+
+
+def _forget_inner_shapes(model: ir.Model) -> None:
+    """Shapes that the exporter wrote for open dimensions would contradict the fixed ones."""
+    for node in model.graph.all_nodes():
+        for output in node.outputs:
+            output.shape = None
+
+
+def _show(shape: list[object] | None) -> str:
+    if shape is None:
+        return "(unknown)"
+    return "[" + ",".join(str(getattr(dim, "value", dim) if not isinstance(dim, int) else dim) or "?" for dim in shape) + "]"

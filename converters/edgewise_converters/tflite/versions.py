@@ -1,0 +1,117 @@
+"""Which version of an operator a node needs, after TensorFlow Lite's tools/versioning/op_version.cc.
+
+A version that is too low makes some kernels compute something else (facts: per-channel hybrid FULLY_CONNECTED
+in tflite-runtime 2.14), one that is too high is refused by an older runtime; so both matter.
+"""
+
+import numpy as np
+
+from edgewise_converters.tflite.graph import Operator, Tensor
+
+# Version for int8 tensors of operators that start at version 1 with float.
+_INT8 = dict.fromkeys(
+    (
+        "ADD", "SUB", "MUL", "AVERAGE_POOL_2D", "MAX_POOL_2D", "CONCATENATION", "SOFTMAX", "LOGISTIC", "TANH",
+        "RELU", "RELU6", "TRANSPOSE", "PAD", "PADV2", "MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "RESIZE_BILINEAR",
+        "RESIZE_NEAREST_NEIGHBOR", "STRIDED_SLICE", "SLICE", "SPLIT", "SPACE_TO_DEPTH", "DEPTH_TO_SPACE", "MINIMUM",
+        "MAXIMUM", "DEQUANTIZE", "BATCH_MATMUL", "TRANSPOSE_CONV", "MIRROR_PAD", "GATHER", "SPLIT_V", "TILE", "EXP",
+        "LOG", "RSQRT", "ARG_MAX", "ARG_MIN", "EQUAL", "NOT_EQUAL", "LESS", "GREATER", "GREATER_EQUAL", "LESS_EQUAL",
+    ),
+    2,
+)  # fmt: skip
+
+
+def operator_version(operator: Operator) -> int:
+    """The lowest version that computes this node as meant."""
+    special = _SPECIAL.get(operator.kind)
+    version = special(operator) if special else None
+    if version is not None:
+        return version
+    first = operator.inputs[0] if operator.inputs else None
+    if first is not None and first.dtype == np.int8:
+        return _INT8.get(operator.kind, 1)
+    return 1
+
+
+def _types(operator: Operator) -> tuple[np.dtype[np.generic], np.dtype[np.generic], Tensor]:
+    first, weights = operator.inputs[0], operator.inputs[1]
+    assert first is not None and weights is not None
+    return first.dtype, weights.dtype, weights
+
+
+def _per_channel(weights: Tensor) -> bool:
+    return weights.quantization is not None and len(weights.quantization.scales) > 1
+
+
+def _conv_2d(operator: Operator) -> int:
+    data, weights, tensor = _types(operator)
+    first = operator.inputs[0]
+    if first is not None and first.shape[-1] != tensor.shape[-1]:
+        return 6  # grouped
+    if data == np.int8:
+        return 3
+    if weights == np.int8:
+        return 5 if _per_channel(tensor) else 2
+    return 1
+
+
+def _depthwise(operator: Operator) -> int:
+    data, weights, tensor = _types(operator)
+    if data == np.int8:
+        return 3
+    if weights == np.int8:
+        return 6 if _per_channel(tensor) else 4
+    dilated = operator.options.get("dilationHFactor", 1) != 1 or operator.options.get("dilationWFactor", 1) != 1
+    return 2 if dilated else 1
+
+
+def _fully_connected(operator: Operator) -> int:
+    data, weights, tensor = _types(operator)
+    if data == np.int8:
+        if _per_channel(tensor):
+            return 12
+        return 5 if operator.options.get("keepNumDims") else 4
+    if weights == np.int8:
+        if _per_channel(tensor):
+            return 12
+        return 9 if operator.options.get("asymmetricQuantizeInputs") else 3
+    if operator.options.get("keepNumDims"):
+        return 5
+    return 6 if len(operator.inputs) < 3 or operator.inputs[2] is None else 1
+
+
+def _dequantize(operator: Operator) -> int | None:
+    first = operator.inputs[0]
+    return 3 if first is not None and first.dtype == np.float16 else None
+
+
+def _resize(operator: Operator) -> int | None:
+    return 3 if operator.options.get("halfPixelCenters") or operator.options.get("alignCorners") else None
+
+
+def _transpose(operator: Operator) -> int | None:
+    first = operator.inputs[0]
+    return 4 if first is not None and len(first.shape) > 4 else None
+
+
+def _pad(operator: Operator) -> int | None:
+    first = operator.inputs[0]
+    return 4 if first is not None and len(first.shape) > 4 else None
+
+
+def _slice(operator: Operator) -> int | None:
+    first = operator.inputs[0]
+    return 5 if first is not None and len(first.shape) > 4 else None
+
+
+_SPECIAL = {
+    "CONV_2D": _conv_2d,
+    "DEPTHWISE_CONV_2D": _depthwise,
+    "FULLY_CONNECTED": _fully_connected,
+    "DEQUANTIZE": _dequantize,
+    "RESIZE_BILINEAR": _resize,
+    "RESIZE_NEAREST_NEIGHBOR": _resize,
+    "TRANSPOSE": _transpose,
+    "PADV2": _pad,
+    "SLICE": _slice,
+}

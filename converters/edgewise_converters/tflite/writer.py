@@ -1,0 +1,182 @@
+"""A graph to the bytes of a .tflite file."""
+
+from collections.abc import Mapping, Sequence
+
+import flatbuffers
+import numpy as np
+from edgewise.tensors import Quantization
+
+from edgewise_converters.tflite.graph import Graph, Operator, Tensor
+from edgewise_converters.tflite.schema import TENSOR_TYPES, builtin_code, options_table, schema
+from edgewise_converters.tflite.versions import operator_version
+
+_IDENTIFIER = b"TFL3"
+_SCHEMA_VERSION = 3
+# schema.fbs declares Buffer.data with force_align 16; kernels load weights with aligned vector instructions.
+_BUFFER_ALIGNMENT = 16
+_PLACEHOLDER_CODE = 127
+"""What deprecated_builtin_code says for operators numbered above it (schema.fbs, OperatorCode)."""
+
+
+def serialize(graph: Graph, *, description: str, metadata: Mapping[str, bytes]) -> bytes:
+    """The flatbuffer of ``graph``; ``metadata`` are named buffers of the model (TFLITE_METADATA and the like).
+
+    The same graph gives the same bytes. Raises KeyError for a dtype that TFLite does not have.
+    """
+    return _Writer(graph).model(description, metadata)
+
+
+class _Writer:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.tensors = graph.tensors()
+        weights = sum(t.data.nbytes for t in self.tensors if t.data is not None)
+        # Sized once: growing would copy all weights, and hold them twice.
+        self.builder = flatbuffers.Builder(weights + 1024 * (len(self.tensors) + len(graph.operators) + 64))
+        self.index = {id(tensor): i for i, tensor in enumerate(self.tensors)}
+        self.buffers: list[int] = [self._buffer(None)]
+
+    def model(self, description: str, metadata: Mapping[str, bytes]) -> bytes:
+        b = self.builder
+        tensors = self._tables([self._tensor(tensor) for tensor in self.tensors])
+        codes, operators = self._operators()
+        subgraph = self._subgraph(tensors, operators)
+        signatures = self._tables([self._signature()])
+        entries = self._tables([self._metadata(name, data) for name, data in metadata.items()])
+        buffers = self._tables(self.buffers)
+        text = b.CreateString(description)
+        schema.ModelStart(b)
+        schema.ModelAddVersion(b, _SCHEMA_VERSION)
+        schema.ModelAddOperatorCodes(b, codes)
+        schema.ModelAddSubgraphs(b, subgraph)
+        schema.ModelAddDescription(b, text)
+        schema.ModelAddBuffers(b, buffers)
+        schema.ModelAddMetadata(b, entries)
+        schema.ModelAddSignatureDefs(b, signatures)
+        b.Finish(schema.ModelEnd(b), _IDENTIFIER)
+        return bytes(b.Output())
+
+    def _tables(self, offsets: Sequence[int]) -> int:
+        self.builder.StartVector(4, len(offsets), 4)
+        for offset in reversed(offsets):
+            self.builder.PrependUOffsetTRelative(offset)
+        return int(self.builder.EndVector())
+
+    def _numbers(self, values: Sequence[int] | Sequence[float], dtype: type) -> int:
+        return int(self.builder.CreateNumpyVector(np.asarray(values, dtype)))
+
+    def _buffer(self, data: np.ndarray | None) -> int:
+        b = self.builder
+        vector = None
+        if data is not None:
+            raw = data.reshape(-1).view(np.uint8)
+            b.StartVector(1, raw.size, _BUFFER_ALIGNMENT)
+            b.head -= raw.size
+            b.Bytes[b.head : b.head + raw.size] = memoryview(raw)
+            vector = b.EndVector()
+        schema.BufferStart(b)
+        if vector is not None:
+            schema.BufferAddData(b, vector)
+        return int(schema.BufferEnd(b))
+
+    def _add_buffer(self, data: np.ndarray) -> int:
+        self.buffers.append(self._buffer(data))
+        return len(self.buffers) - 1
+
+    def _quantization(self, quantization: Quantization) -> int:
+        b = self.builder
+        scales = self._numbers(quantization.scales, np.float32)
+        zero_points = self._numbers(quantization.zero_points, np.int64)
+        schema.QuantizationParametersStart(b)
+        schema.QuantizationParametersAddScale(b, scales)
+        schema.QuantizationParametersAddZeroPoint(b, zero_points)
+        schema.QuantizationParametersAddQuantizedDimension(b, quantization.axis)
+        return int(schema.QuantizationParametersEnd(b))
+
+    def _tensor(self, tensor: Tensor) -> int:
+        b = self.builder
+        buffer = 0 if tensor.data is None else self._add_buffer(tensor.data)
+        name = b.CreateString(tensor.name)
+        shape = self._numbers(tensor.shape, np.int32)
+        quantization = self._quantization(tensor.quantization) if tensor.quantization else None
+        schema.TensorStart(b)
+        schema.TensorAddShape(b, shape)
+        schema.TensorAddType(b, TENSOR_TYPES[tensor.dtype])
+        schema.TensorAddBuffer(b, buffer)
+        schema.TensorAddName(b, name)
+        if quantization is not None:
+            schema.TensorAddQuantization(b, quantization)
+        schema.TensorAddHasRank(b, True)
+        return int(schema.TensorEnd(b))
+
+    def _operators(self) -> tuple[int, int]:
+        needed = [(o.kind, operator_version(o)) for o in self.graph.operators]
+        keys = list(dict.fromkeys(needed))
+        index = {key: i for i, key in enumerate(keys)}
+        codes = self._tables([self._operator_code(kind, version) for kind, version in keys])
+        operators = [self._operator(o, index[key]) for o, key in zip(self.graph.operators, needed, strict=True)]
+        return codes, self._tables(operators)
+
+    def _operator_code(self, kind: str, version: int) -> int:
+        b = self.builder
+        schema.OperatorCodeStart(b)
+        schema.OperatorCodeAddDeprecatedBuiltinCode(b, min(builtin_code(kind), _PLACEHOLDER_CODE))
+        schema.OperatorCodeAddVersion(b, version)
+        schema.OperatorCodeAddBuiltinCode(b, builtin_code(kind))
+        return int(schema.OperatorCodeEnd(b))
+
+    def _operator(self, operator: Operator, code: int) -> int:
+        b = self.builder
+        inputs = self._numbers([-1 if t is None else self.index[id(t)] for t in operator.inputs], np.int32)
+        outputs = self._numbers([self.index[id(t)] for t in operator.outputs], np.int32)
+        options = options_table(operator.kind, operator.options)
+        table = options[1].Pack(b) if options else None
+        schema.OperatorStart(b)
+        schema.OperatorAddOpcodeIndex(b, code)
+        schema.OperatorAddInputs(b, inputs)
+        schema.OperatorAddOutputs(b, outputs)
+        if options:
+            schema.OperatorAddBuiltinOptionsType(b, options[0])
+            schema.OperatorAddBuiltinOptions(b, table)
+        return int(schema.OperatorEnd(b))
+
+    def _subgraph(self, tensors: int, operators: int) -> int:
+        b = self.builder
+        inputs = self._numbers([self.index[id(t)] for t in self.graph.inputs], np.int32)
+        outputs = self._numbers([self.index[id(t)] for t in self.graph.outputs], np.int32)
+        name = b.CreateString("main")
+        schema.SubGraphStart(b)
+        schema.SubGraphAddTensors(b, tensors)
+        schema.SubGraphAddInputs(b, inputs)
+        schema.SubGraphAddOutputs(b, outputs)
+        schema.SubGraphAddOperators(b, operators)
+        schema.SubGraphAddName(b, name)
+        return self._tables([int(schema.SubGraphEnd(b))])
+
+    def _signature(self) -> int:
+        b = self.builder
+        inputs = self._tables([self._tensor_map(tensor) for tensor in self.graph.inputs])
+        outputs = self._tables([self._tensor_map(tensor) for tensor in self.graph.outputs])
+        key = b.CreateString("serving_default")
+        schema.SignatureDefStart(b)
+        schema.SignatureDefAddInputs(b, inputs)
+        schema.SignatureDefAddOutputs(b, outputs)
+        schema.SignatureDefAddSignatureKey(b, key)
+        return int(schema.SignatureDefEnd(b))
+
+    def _tensor_map(self, tensor: Tensor) -> int:
+        b = self.builder
+        name = b.CreateString(tensor.name)
+        schema.TensorMapStart(b)
+        schema.TensorMapAddName(b, name)
+        schema.TensorMapAddTensorIndex(b, self.index[id(tensor)])
+        return int(schema.TensorMapEnd(b))
+
+    def _metadata(self, name: str, data: bytes) -> int:
+        b = self.builder
+        buffer = self._add_buffer(np.frombuffer(data, np.uint8))
+        text = b.CreateString(name)
+        schema.MetadataStart(b)
+        schema.MetadataAddName(b, text)
+        schema.MetadataAddBuffer(b, buffer)
+        return int(schema.MetadataEnd(b))
