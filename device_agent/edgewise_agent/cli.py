@@ -1,0 +1,98 @@
+"""`edgewise agent`: run the agent, check its settings, begin a settings file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from edgewise_agent.check import Checked
+    from edgewise_agent.config import Settings
+
+agent_app = typer.Typer(
+    no_args_is_help=True,
+    help="Keep one device running its model and reporting to its fleet.",
+    rich_markup_mode=None,
+)
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The settings file (TOML).")]
+
+
+@agent_app.command("run")
+def run_command(
+    config: ConfigOption = Path("agent.toml"),
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+) -> None:
+    """Run until SIGTERM, Ctrl-C, a stop command from the fleet, or the end of a source that does not loop."""
+    from edgewise_agent.config import load_settings
+    from edgewise_agent.log_lines import log_to_stderr
+    from edgewise_agent.run import run_agent
+
+    settings = load_settings(config)
+    log_to_stderr(verbose=verbose)
+    run_agent(settings)
+
+
+@agent_app.command("check")
+def check_command(
+    config: ConfigOption = Path("agent.toml"),
+    connect: Annotated[bool, typer.Option("--connect", help="Also connect to the broker.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result for machines.")] = False,
+) -> None:
+    """Say everything that is wrong with a settings file and with what it points to. Changes nothing."""
+    from edgewise_agent.check import Checked, check
+    from edgewise_agent.config import load_settings
+    from edgewise_agent.errors import InvalidSettings
+
+    settings: Settings | None = None
+    try:
+        settings = load_settings(config)
+        checked = check(settings, connect=connect)
+    except InvalidSettings as error:
+        checked = Checked(error.problems, 0, "")
+    if as_json:
+        _print_json(config, checked)
+        if checked.problems:
+            raise typer.Exit(1)
+        return
+    if checked.problems or settings is None:
+        raise InvalidSettings(str(config), checked.problems)
+    _print_summary(config, settings, checked, connect=connect)
+
+
+@agent_app.command("init")
+def init_command(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where to write it.")] = Path("agent.toml"),
+) -> None:
+    """Write a settings file to fill in, every setting explained. Never overwrites a file."""
+    from edgewise_agent.errors import InvalidSettings, Problem
+    from edgewise_agent.example import EXAMPLE
+
+    try:
+        with out.open("x", encoding="utf-8") as file:
+            file.write(EXAMPLE)
+    except FileExistsError as error:
+        raise InvalidSettings(
+            str(out), (Problem("file", "exists already; name another with --out"),)
+        ) from error
+    except OSError as error:
+        raise InvalidSettings(str(out), (Problem("file", error.strerror or str(error)),)) from error
+    typer.echo(f"Wrote {out}. Fill it in, then: edgewise agent check --config {out}")
+
+
+def _print_json(config: Path, checked: "Checked") -> None:
+    import json
+
+    problems = [{"where": problem.where, "message": problem.message} for problem in checked.problems]
+    typer.echo(
+        json.dumps({"file": str(config), "ok": not problems, "problems": problems}, ensure_ascii=False)
+    )
+
+
+def _print_summary(config: Path, settings: "Settings", checked: "Checked", *, connect: bool) -> None:
+    device, broker = settings.device, settings.broker
+    typer.echo(f"{config}: ok")
+    typer.echo(f"  device  {device.group}/{device.id}, state in {device.state_dir}")
+    typer.echo(f"  model   {checked.model} ({settings.model.path})")
+    typer.echo(f"  source  {checked.images} images now, one every {settings.source.interval_s:g} s")
+    typer.echo(f"  broker  {broker.url}" + (", which answers" if connect else " (not tried; --connect does)"))

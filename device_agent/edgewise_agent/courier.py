@@ -1,0 +1,170 @@
+"""Carries records from the outbox to the broker, over as many connections as it takes."""
+
+import logging
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from edgewise_agent.backoff import Backoff
+from edgewise_agent.broker import Connection
+from edgewise_agent.errors import BrokerError
+from edgewise_agent.outbox import Batch, Outbox
+from edgewise_agent.wire.json_profile import JsonProfile
+from edgewise_agent.wire.message import Message
+from edgewise_messages import DeviceState, Meta, Response
+
+WINDOW = 8
+"""Publishes under way at once: enough to hide a mobile network's delay, and little to send again."""
+TURN_S = 0.25
+GOODBYE_S = 2.0
+STALLED_S = 60.0
+"""A broker that answers pings but acknowledges nothing for this long gets a new connection."""
+
+log = logging.getLogger("edgewise.agent.broker")
+
+
+class Connect(Protocol):
+    """Makes a connection that is not open yet."""
+
+    def __call__(
+        self,
+        *,
+        will: Message,
+        on_acknowledged: Callable[[int], None],
+        on_message: Callable[[bytes, bool], None],
+    ) -> Connection:
+        """Raises BrokerError."""
+
+
+@dataclass(frozen=True)
+class _UnderWay:
+    batch: Batch
+    since_s: float
+
+
+class Courier:
+    """A thread of its own. Started and stopped once. ``responses`` are sent when connected, not kept on disk."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        connect: Connect,
+        profile: JsonProfile,
+        backoff: Backoff,
+        *,
+        meta: Callable[[], Meta],
+        now_ms: Callable[[], int],
+        responses: "queue.SimpleQueue[Response]",
+        on_command: Callable[[bytes, bool], None],
+    ) -> None:
+        self._outbox = outbox
+        self._connect = connect
+        self._profile = profile
+        self._backoff = backoff
+        self._meta = meta
+        self._now_ms = now_ms
+        self._on_command = on_command
+        self._responses = responses
+        self._batches: deque[Batch] = deque()
+        self._under_way: dict[int, _UnderWay] = {}
+        self._notices_under_way: set[int] = set()
+        self._stopping = threading.Event()
+        self._reason = ""
+        self._stop_by_s = 0.0
+        self._thread = threading.Thread(target=self._work, name="courier", daemon=True)
+
+    def start(self) -> None:
+        """Begin to connect and to send."""
+        self._thread.start()
+
+    def stop(self, *, reason: str, drain_s: float) -> None:
+        """Send what can be sent within ``drain_s``, then status stopped, then disconnect."""
+        self._reason = reason
+        self._stop_by_s = time.monotonic() + drain_s
+        self._stopping.set()
+        self._thread.join(drain_s + GOODBYE_S + 6.0)
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            began_s = time.monotonic()
+            try:
+                self._session()
+            except BrokerError as error:
+                self._backoff.connection_ended(time.monotonic() - began_s)
+                wait_s = self._backoff.next_wait_s()
+                log.warning("%s; next attempt in %.1f s", error, wait_s)
+                self._stopping.wait(wait_s)
+            except Exception as error:  # the thread must outlive whatever comes
+                log.error(
+                    "unexpected error while sending: %r", error, exc_info=log.isEnabledFor(logging.DEBUG)
+                )
+                self._stopping.wait(self._backoff.next_wait_s())
+
+    def _session(self) -> None:
+        self._batches.clear()
+        self._under_way.clear()
+        self._notices_under_way.clear()
+        self._outbox.release()
+        will = self._profile.status(DeviceState.OFFLINE, ts_ms=self._now_ms(), reason="connection lost")
+        connection = self._connect(will=will, on_acknowledged=self._acknowledged, on_message=self._on_command)
+        try:
+            connection.connect()
+            log.info("connected")
+            self._announce(connection)
+            while not self._is_finished():
+                self._fill(connection)
+                connection.run(TURN_S)
+                self._check_progress()
+            self._say_goodbye(connection)
+        finally:
+            connection.close()
+
+    def _announce(self, connection: Connection) -> None:
+        connection.subscribe(self._profile.command_topic)
+        self._tell(connection, self._profile.meta(self._meta()))
+        self._tell(connection, self._profile.status(DeviceState.ONLINE, ts_ms=self._now_ms()))
+
+    def _say_goodbye(self, connection: Connection) -> None:
+        status = self._profile.status(DeviceState.STOPPED, ts_ms=self._now_ms(), reason=self._reason)
+        self._tell(connection, status)
+        give_up_s = time.monotonic() + GOODBYE_S
+        while self._notices_under_way and time.monotonic() < give_up_s:
+            connection.run(TURN_S)
+
+    def _fill(self, connection: Connection) -> None:
+        while not self._responses.empty():
+            self._tell(connection, self._profile.response(self._responses.get()))
+        while len(self._under_way) < WINDOW:
+            if not self._batches:
+                if not self._outbox.has_more:
+                    return
+                self._batches.extend(self._outbox.lease())
+                if not self._batches:
+                    return
+            batch = self._batches.popleft()
+            number = connection.publish(self._profile.records(batch.channel, batch.bodies))
+            self._under_way[number] = _UnderWay(batch, time.monotonic())
+
+    def _tell(self, connection: Connection, message: Message) -> None:
+        self._notices_under_way.add(connection.publish(message))
+
+    def _acknowledged(self, number: int) -> None:
+        self._notices_under_way.discard(number)
+        sent = self._under_way.pop(number, None)
+        if sent is not None:
+            self._outbox.settle(sent.batch)
+
+    def _check_progress(self) -> None:
+        oldest_s = min((sent.since_s for sent in self._under_way.values()), default=None)
+        if oldest_s is not None and time.monotonic() - oldest_s > STALLED_S:
+            raise BrokerError(f"the broker acknowledged nothing for {STALLED_S:g} s")
+
+    def _is_finished(self) -> bool:
+        if not self._stopping.is_set():
+            return False
+        idle = not (self._under_way or self._batches or self._outbox.has_more or self._notices_under_way)
+        return (idle and self._responses.empty()) or time.monotonic() > self._stop_by_s

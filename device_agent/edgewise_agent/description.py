@@ -1,0 +1,34 @@
+"""What a device tells about itself once per connection."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+from edgewise_agent.clock import TimeSource
+from edgewise_agent.config import Settings
+from edgewise_agent.health import board_name
+from edgewise_messages import Meta, ModelInfo
+
+
+def describe(settings: Settings, *, model: ModelInfo, boot: str, clock: TimeSource) -> Meta:
+    """The retained meta notice."""
+    return Meta(
+        ts_ms=clock.now_ms(),
+        boot=boot,
+        board=board_name(),
+        agent_version=edgewise_version(),
+        settings_sha256=settings.sha256,
+        model=model,
+        versions={
+            "python": platform.python_version(),
+            "kernel": platform.release(),
+            "machine": platform.machine(),
+        },
+    )
+
+
+def edgewise_version() -> str:
+    """Of the installed distribution; empty when run from a folder without installation."""
+    try:
+        return version("edgewise")
+    except PackageNotFoundError:
+        return ""

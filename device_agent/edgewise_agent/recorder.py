@@ -1,0 +1,79 @@
+"""Stamps what happened with clock, boot and sequence number, and puts it into the outbox."""
+
+import math
+from collections.abc import Mapping
+
+from edgewise_agent.clock import TimeSource
+from edgewise_agent.outbox import Outbox
+from edgewise_messages import Clock, Event, Severity, Telemetry, encode_record
+from edgewise_messages.topics import Channel
+
+TEXT_LIMIT = 1000
+"""Characters of a message or a text value: enough for a person, and far below what the schema refuses."""
+NAME_LIMIT = 128
+
+Scalar = float | int | bool | str | None
+
+
+class Recorder:
+    """Makes records of one boot."""
+
+    def __init__(self, outbox: Outbox, clock: TimeSource, *, boot: str) -> None:
+        self._outbox = outbox
+        self._clock = clock
+        self.boot = boot
+
+    def telemetry(self, metrics: Mapping[str, float | int], *, durable: bool = False) -> int:
+        """Record the metrics; a value that is not finite is no reading and is left out."""
+        finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
+        now_ms, mono_ns, state = self._now()
+
+        def build(seq: int) -> bytes:
+            return encode_record(
+                Telemetry(
+                    ts_ms=now_ms, mono_ns=mono_ns, boot=self.boot, seq=seq, clock=state, metrics={**finite}
+                )
+            )
+
+        return self._outbox.append(Channel.TELEMETRY, build, durable=durable)
+
+    def event(
+        self,
+        name: str,
+        message: str = "",
+        *,
+        severity: Severity = Severity.INFO,
+        data: Mapping[str, Scalar] | None = None,
+        durable: bool = False,
+    ) -> int:
+        """Record that something happened once; texts are cut to what a fleet accepts."""
+        values = {key[:NAME_LIMIT]: _cut(value) for key, value in (data or {}).items() if key}
+        now_ms, mono_ns, state = self._now()
+
+        def build(seq: int) -> bytes:
+            return encode_record(
+                Event(
+                    ts_ms=now_ms,
+                    mono_ns=mono_ns,
+                    boot=self.boot,
+                    seq=seq,
+                    clock=state,
+                    name=name[:NAME_LIMIT],
+                    severity=severity,
+                    message=message[:TEXT_LIMIT],
+                    data=values,
+                )
+            )
+
+        return self._outbox.append(Channel.EVENT, build, durable=durable)
+
+    def _now(self) -> tuple[int, int, Clock]:
+        return self._clock.now_ms(), self._clock.mono_ns(), self._clock.state()
+
+
+def _cut(value: Scalar) -> Scalar:
+    if isinstance(value, str):
+        return value[:TEXT_LIMIT]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
