@@ -1,0 +1,137 @@
+"""Hears the devices: reads each message, has it stored, and only then acknowledges it."""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Protocol
+
+from edgewise_fleet.errors import StoreUnusable
+from edgewise_fleet.mqtt import Message
+from edgewise_fleet.store import Arrival, MetaArrival, RecordsArrival, RejectedArrival, StatusArrival, Store
+from edgewise_messages import (
+    Channel,
+    MessageError,
+    Meta,
+    Status,
+    decode_notice,
+    decode_records,
+    parse_topic,
+    subscription,
+)
+
+log = logging.getLogger(__name__)
+
+CHANNELS = (Channel.STATUS, Channel.META, Channel.TELEMETRY, Channel.EVENT, Channel.DRIFT)
+FILTERS = tuple(subscription(channel) for channel in CHANNELS)
+
+QUEUE_LIMIT = 10_000
+"""Messages in memory; past that the network thread waits, and with it the broker."""
+BATCH_LIMIT = 1_000
+GATHER_S = 0.02
+"""How long a commit waits for company. Brokers send 20 unacknowledged messages by default, so a longer wait
+would not gather more, only slow down."""
+RETRY_MIN_S, RETRY_MAX_S = 0.5, 30.0
+
+
+class Acknowledges(Protocol):
+    """Whoever must hear that a message is safe."""
+
+    def acknowledge(self, message: Message) -> None:
+        """Tell the broker that the message is ours now."""
+
+
+def read_message(message: Message) -> Arrival:
+    """What one message says; one that cannot be read becomes a RejectedArrival with the reason."""
+    try:
+        address, channel = parse_topic(message.topic)
+        if channel is Channel.STATUS:
+            status = decode_notice(message.payload, Status)
+            return StatusArrival(address, message.received_ms, status, message.retained)
+        if channel is Channel.META:
+            meta = decode_notice(message.payload, Meta)
+            return MetaArrival(address, message.received_ms, meta, message.retained)
+        batch = decode_records(message.payload)
+        return RecordsArrival(address, message.received_ms, batch.records, batch.unknown)
+    except MessageError as error:
+        return RejectedArrival(message.topic, message.received_ms, str(error), message.payload)
+
+
+class Collector:
+    """One thread that takes messages from the queue, stores them in batches and acknowledges them."""
+
+    def __init__(self, store: Store) -> None:
+        self.trouble = ""
+        """Why nothing can be stored just now, in words; empty while all is well."""
+        self._store = store
+        self._queue: queue.Queue[Message | None] = queue.Queue(QUEUE_LIMIT)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
+        self._subscriber: Acknowledges | None = None
+
+    def start(self, subscriber: Acknowledges) -> None:
+        """Begin to store what `receive` is given, acknowledging it to this subscriber."""
+        self._subscriber = subscriber
+        self._thread.start()
+
+    def receive(self, message: Message) -> None:
+        """Take one message; waits while the queue is full."""
+        while not self._stopping.is_set():
+            try:
+                self._queue.put(message, timeout=1.0)
+                return
+            except queue.Full:
+                continue
+
+    def pending(self) -> int:
+        """Messages heard and not yet stored."""
+        return self._queue.qsize()
+
+    def stop(self) -> None:
+        """Store and acknowledge what was heard, then end. What comes later stays with the broker."""
+        self._stopping.set()
+        # The thread may be waiting on an empty queue; on a full one it needs no waking.
+        with suppress(queue.Full):
+            self._queue.put_nowait(None)
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not (self._stopping.is_set() and self._queue.empty()):
+            batch = self._gather()
+            if batch and self._keep([read_message(message) for message in batch]) and self._subscriber:
+                for message in batch:
+                    self._subscriber.acknowledge(message)
+
+    def _gather(self) -> list[Message]:
+        batch = [self._queue.get()]
+        deadline = time.monotonic() + GATHER_S
+        while len(batch) < BATCH_LIMIT:
+            try:
+                batch.append(self._queue.get(timeout=max(0.0, deadline - time.monotonic())))
+            except queue.Empty:
+                break
+        return [message for message in batch if message is not None]
+
+    def _keep(self, arrivals: Sequence[Arrival]) -> bool:
+        """Store the batch, however long it takes; False when stopped before that was possible."""
+        wait_s = RETRY_MIN_S
+        while True:
+            try:
+                added = self._store.add(arrivals)
+            except StoreUnusable as error:
+                if not self.trouble:
+                    log.error("%s; the broker keeps what arrives, trying again", error)
+                self.trouble = str(error)
+                if self._stopping.wait(wait_s):
+                    return False
+                wait_s = min(RETRY_MAX_S, wait_s * 2)
+                continue
+            if self.trouble:
+                log.info("store: works again")
+                self.trouble = ""
+            if added.rejected:
+                log.warning("%d unreadable messages put into quarantine", added.rejected)
+            return True

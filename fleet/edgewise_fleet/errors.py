@@ -1,0 +1,40 @@
+"""What can fail in the fleet monitor.
+
+FleetError (Exception)
+├── InvalidBrokerUrl (ValueError)       an address that is not mqtt://host:port
+├── PortTaken        (OSError)          someone else listens there, or it is not ours to listen on
+├── BrokerRefused    (ConnectionError)  the broker that was named cannot be reached, or says no
+├── BrokerFailed     (RuntimeError)     the broker that we start ourselves did not come up
+├── StoreUnusable    (OSError)          no fleet store at this path, a later one, or one in use
+└── FleetUnreachable (ConnectionError)  no fleet server answers at this address
+"""
+
+
+class FleetError(Exception):
+    """Base of everything this package raises."""
+
+    exit_code = 1
+
+
+class InvalidBrokerUrl(FleetError, ValueError):
+    """The address of a broker is not of the form mqtt://[user[:password]@]host[:port]."""
+
+
+class PortTaken(FleetError, OSError):
+    """A port that the server needs cannot be listened on."""
+
+
+class BrokerRefused(FleetError, ConnectionError):
+    """The broker given cannot be reached, or refused the connection."""
+
+
+class BrokerFailed(FleetError, RuntimeError):
+    """The embedded broker ended before it answered."""
+
+
+class StoreUnusable(FleetError, OSError):
+    """The store is missing, is no fleet store, is of a later version, or another server writes to it."""
+
+
+class FleetUnreachable(FleetError, ConnectionError):
+    """No fleet server answers, or what answers is not one."""

@@ -1,0 +1,134 @@
+"""The seam of the store: what goes in, what comes out, and the Protocol that every store keeps."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, TypeAlias
+
+from edgewise_messages import AnyRecord, DeviceAddress, DeviceState, Event, Meta, Status
+
+
+@dataclass(frozen=True)
+class RecordsArrival:
+    """The records of one publish."""
+
+    address: DeviceAddress
+    received_ms: int
+    records: tuple[AnyRecord, ...]
+    unknown: int = 0
+    """Records of a type that this version does not know."""
+
+
+@dataclass(frozen=True)
+class StatusArrival:
+    """A device's status; retained when the broker repeated an earlier one."""
+
+    address: DeviceAddress
+    received_ms: int
+    status: Status
+    retained: bool = False
+
+
+@dataclass(frozen=True)
+class MetaArrival:
+    """What changes rarely about a device; retained when the broker repeated an earlier one."""
+
+    address: DeviceAddress
+    received_ms: int
+    meta: Meta
+    retained: bool = False
+
+
+@dataclass(frozen=True)
+class RejectedArrival:
+    """A message that could not be read: kept aside with the reason."""
+
+    topic: str
+    received_ms: int
+    reason: str
+    payload: bytes
+
+
+Arrival: TypeAlias = RecordsArrival | StatusArrival | MetaArrival | RejectedArrival
+
+
+@dataclass(frozen=True)
+class Added:
+    """What one transaction did."""
+
+    stored: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+
+
+class Counter(StrEnum):
+    """What the store counts over its whole life."""
+
+    RECORDS = "records"
+    DUPLICATES = "duplicates"
+    UNKNOWN = "unknown"
+    MALFORMED = "malformed"
+
+
+@dataclass(frozen=True)
+class DeviceRow:
+    """What is known about one device, as it was told; nothing here is judged against the clock."""
+
+    address: DeviceAddress
+    first_seen_ms: int
+    last_seen_ms: int
+    """When the host last heard it itself (a repeated retained message does not count); 0 for never."""
+    state: DeviceState | None
+    state_since_ms: int
+    state_reason: str
+    meta: Meta | None
+    metrics: Mapping[str, float]
+    """The latest numeric value of every metric."""
+
+
+@dataclass(frozen=True)
+class EventRow:
+    """One event and the time it is placed at."""
+
+    at_ms: int
+    event: Event
+
+
+Points: TypeAlias = tuple[tuple[int, float], ...]
+"""Pairs of (milliseconds since 1970, value), oldest first."""
+
+
+class Store(Protocol):
+    """Remembers what arrived. Every method may be called from any thread."""
+
+    def add(self, arrivals: Sequence[Arrival]) -> Added:
+        """Keep all of it in one durable transaction, or none of it (then raises StoreUnusable)."""
+
+    def devices(self) -> tuple[DeviceRow, ...]:
+        """Every device, ordered by group and name."""
+
+    def series(
+        self,
+        address: DeviceAddress,
+        metrics: Sequence[str],
+        *,
+        since_ms: int,
+        until_ms: int,
+        limit: int = 500,
+    ) -> dict[str, Points]:
+        """At most ``limit`` points per metric; thinning keeps each stretch's lowest and highest point."""
+
+    def events(self, address: DeviceAddress, *, predictions: bool, limit: int = 50) -> tuple[EventRow, ...]:
+        """The latest predictions, or the latest of all other events; newest first.
+
+        Apart, because a device may report every prediction, and a warning must not drown in them.
+        """
+
+    def counts(self) -> dict[Counter, int]:
+        """How much arrived over the store's whole life."""
+
+    def prune(self, before_ms: int) -> int:
+        """Forget records placed before this time, return how many."""
+
+    def close(self) -> None:
+        """Release the file; the store must not be used afterwards."""

@@ -1,0 +1,138 @@
+"""The fleet at a glance: every device judged against the clock; what the page, the API and `top` show."""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+
+import msgspec
+
+from edgewise_fleet.store import Counter, DeviceRow
+from edgewise_messages import DeviceState
+
+DEFAULT_SILENT_AFTER_S = 60.0
+
+BACK_AFTER_MS = 2_000
+"""A device heard this long after its Last Will is back: the will was that of an earlier connection."""
+
+THROTTLE_BITS = ("under-voltage", "capped", "throttled", "hot")
+"""Bits 0-3 of get_throttled, as in `edgewise_messages.metrics`."""
+
+
+class Condition(StrEnum):
+    """How a device is, as far as the host can tell."""
+
+    ONLINE = "online"
+    SILENT = "silent"
+    """Connected by its own word, but nothing was heard for a while."""
+    OFFLINE = "offline"
+    """The broker lost it."""
+    STOPPED = "stopped"
+    """Its agent was stopped on purpose."""
+
+
+class DeviceSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """One device; times in milliseconds since 1970, None where the device never told."""
+
+    group: str
+    device: str
+    condition: Condition
+    since_ms: int
+    """Since when the condition holds (for online: when it was last heard)."""
+    last_seen_ms: int
+    reason: str = ""
+    model: str = ""
+    precision: str = ""
+    backend: str = ""
+    board: str = ""
+    agent_version: str = ""
+    throughput_per_s: float | None = None
+    latency_p50_ms: float | None = None
+    latency_p95_ms: float | None = None
+    temperature_c: float | None = None
+    throttled: tuple[str, ...] | None = None
+    metrics: Mapping[str, float] = {}
+
+
+class FleetSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """All devices and the server's own state; broker fields are None when read from the store alone."""
+
+    now_ms: int
+    devices: tuple[DeviceSummary, ...]
+    records: int
+    duplicates: int
+    malformed: int
+    unknown: int = 0
+    broker_url: str | None = None
+    broker_connected: bool | None = None
+    trouble: tuple[str, ...] = ()
+
+    def count(self, condition: Condition) -> int:
+        """How many devices are in this condition."""
+        return sum(device.condition is condition for device in self.devices)
+
+
+def judge(row: DeviceRow, *, now_ms: int, silent_after_s: float) -> tuple[Condition, int]:
+    """A device's condition and since when it holds."""
+    heard_since_told = row.last_seen_ms > row.state_since_ms + BACK_AFTER_MS
+    if row.state is DeviceState.STOPPED and not heard_since_told:
+        return Condition.STOPPED, row.state_since_ms
+    if row.state is DeviceState.OFFLINE and not heard_since_told:
+        return Condition.OFFLINE, row.state_since_ms
+    last_sign_ms = row.last_seen_ms or row.state_since_ms or row.first_seen_ms
+    silent = now_ms - last_sign_ms > silent_after_s * 1000
+    return (Condition.SILENT if silent else Condition.ONLINE), last_sign_ms
+
+
+def throttle_words(bits: float | None) -> tuple[str, ...] | None:
+    """What a throttling bitmask says; () for nothing, None for not told."""
+    if bits is None:
+        return None
+    return tuple(word for place, word in enumerate(THROTTLE_BITS) if int(bits) >> place & 1)
+
+
+def summarise_device(row: DeviceRow, *, now_ms: int, silent_after_s: float) -> DeviceSummary:
+    """One row of the store, judged and in the order people read it."""
+    condition, since_ms = judge(row, now_ms=now_ms, silent_after_s=silent_after_s)
+    meta, model, metrics = row.meta, row.meta.model if row.meta else None, row.metrics
+    return DeviceSummary(
+        group=row.address.group,
+        device=row.address.device,
+        condition=condition,
+        since_ms=since_ms,
+        last_seen_ms=row.last_seen_ms,
+        reason=row.state_reason if condition in (Condition.OFFLINE, Condition.STOPPED) else "",
+        model=model.name if model else "",
+        precision=model.precision if model else "",
+        backend=model.backend if model else "",
+        board=meta.board if meta else "",
+        agent_version=meta.agent_version if meta else "",
+        throughput_per_s=metrics.get("model.throughput_per_s"),
+        latency_p50_ms=metrics.get("model.latency_p50_ms"),
+        latency_p95_ms=metrics.get("model.latency_p95_ms"),
+        temperature_c=metrics.get("board.temperature_c"),
+        throttled=throttle_words(metrics.get("board.throttled_now")),
+        metrics=metrics,
+    )
+
+
+def summarise(
+    rows: Sequence[DeviceRow],
+    counts: Mapping[Counter, int],
+    *,
+    now_ms: int,
+    silent_after_s: float = DEFAULT_SILENT_AFTER_S,
+    broker_url: str | None = None,
+    broker_connected: bool | None = None,
+    trouble: tuple[str, ...] = (),
+) -> FleetSummary:
+    """Everything that the overview shows."""
+    return FleetSummary(
+        now_ms=now_ms,
+        devices=tuple(summarise_device(row, now_ms=now_ms, silent_after_s=silent_after_s) for row in rows),
+        records=counts[Counter.RECORDS],
+        duplicates=counts[Counter.DUPLICATES],
+        malformed=counts[Counter.MALFORMED],
+        unknown=counts[Counter.UNKNOWN],
+        broker_url=broker_url,
+        broker_connected=broker_connected,
+        trouble=trouble,
+    )

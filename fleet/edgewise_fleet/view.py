@@ -1,0 +1,87 @@
+"""What the running server knows, for its pages: store, broker connection and collector together."""
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from edgewise_fleet.store import DeviceRow, EventRow, Store
+from edgewise_fleet.store.base import Points
+from edgewise_fleet.summary import DeviceSummary, FleetSummary, summarise, summarise_device
+from edgewise_messages import DeviceAddress
+
+FRESH_S = 1.0
+"""All open pages share one reading of the store per second."""
+
+
+class Link(Protocol):
+    """The connection to the broker, as far as it is shown."""
+
+    connected: bool
+    trouble: str
+
+
+class Intake(Protocol):
+    """The collector, as far as it is shown."""
+
+    trouble: str
+
+
+class FleetView:
+    """Reads for the pages. Its methods read a file: call them from a thread, not from the event loop."""
+
+    def __init__(
+        self, store: Store, *, link: Link, intake: Intake, broker_url: str, silent_after_s: float
+    ) -> None:
+        self.broker_url = broker_url
+        """What devices must be told, as this machine sees it."""
+        self._store = store
+        self._link = link
+        self._intake = intake
+        self._silent_after_s = silent_after_s
+        self._lock = threading.Lock()
+        self._summary: FleetSummary | None = None
+        self._read_at = 0.0
+
+    def summary(self) -> FleetSummary:
+        """The fleet as of at most a second ago."""
+        with self._lock:
+            if self._summary is None or time.monotonic() - self._read_at > FRESH_S:
+                self._summary = self._read()
+                self._read_at = time.monotonic()
+            return self._summary
+
+    def device(self, address: DeviceAddress) -> tuple[DeviceRow, DeviceSummary] | None:
+        """One device as told and as judged, or None for one that never reported."""
+        for row in self._store.devices():
+            if row.address == address:
+                return row, summarise_device(row, now_ms=_now_ms(), silent_after_s=self._silent_after_s)
+        return None
+
+    def series(self, address: DeviceAddress, metrics: Sequence[str], *, window_s: float) -> dict[str, Points]:
+        """The last stretch of some metrics, thinned for a plot."""
+        now_ms = _now_ms()
+        return self._store.series(address, metrics, since_ms=now_ms - int(window_s * 1000), until_ms=now_ms)
+
+    def events(self, address: DeviceAddress, *, predictions: bool, limit: int) -> tuple[EventRow, ...]:
+        """The latest predictions, or the latest of all other events; newest first."""
+        return self._store.events(address, predictions=predictions, limit=limit)
+
+    def _read(self) -> FleetSummary:
+        return summarise(
+            self._store.devices(),
+            self._store.counts(),
+            now_ms=_now_ms(),
+            silent_after_s=self._silent_after_s,
+            broker_url=self.broker_url,
+            broker_connected=self._link.connected,
+            trouble=self._troubles(),
+        )
+
+    def _troubles(self) -> tuple[str, ...]:
+        broker = f"broker {self.broker_url}: {self._link.trouble}" if self._link.trouble else ""
+        return tuple(trouble for trouble in (broker, self._intake.trouble) if trouble)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

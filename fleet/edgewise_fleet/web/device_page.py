@@ -1,0 +1,235 @@
+"""One device: what it is, how it does, what it said."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from nicegui import ui
+from nicegui.elements.mixins.text_element import TextElement
+
+from edgewise_fleet import wording
+from edgewise_fleet.store import DeviceRow, EventRow
+from edgewise_fleet.store.base import Points
+from edgewise_fleet.summary import Condition, DeviceSummary
+from edgewise_fleet.view import FleetView
+from edgewise_fleet.web.look import framed, text
+from edgewise_fleet.web.plots import METRICS, PLOTS, Plot, chart_options, describe, fill
+from edgewise_messages import DeviceAddress, Event, InvalidTopic, Severity
+
+REFRESH_S = 2.0
+SHOWN_PREDICTIONS = 12
+SHOWN_EVENTS = 30
+WINDOWS = {"15 min": 900, "1 h": 3600, "6 h": 21_600, "24 h": 86_400, "7 days": 604_800}
+FIRST_WINDOW = "15 min"
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """All that one refresh of the page shows."""
+
+    row: DeviceRow
+    device: DeviceSummary
+    series: Mapping[str, Points]
+    predictions: tuple[EventRow, ...]
+    events: tuple[EventRow, ...]
+    now_ms: int
+
+
+def add_device_page(view: FleetView) -> None:
+    """Serve /device/<group>/<device>."""
+
+    @ui.page("/device/{group}/{device}", title="Device · Edgewise fleet")
+    async def device_page(group: str, device: str) -> None:
+        try:
+            address = DeviceAddress(group, device)
+            reading = await asyncio.to_thread(_read, view, address, FIRST_WINDOW)
+        except InvalidTopic:
+            reading = None
+        if reading is None:
+            return _unknown_device(group, device)
+        ui.page_title(f"{device} · Edgewise fleet")
+        page = _DevicePage(address)
+        page.show(reading)
+
+        async def refresh() -> None:
+            latest = await asyncio.to_thread(_read, view, address, page.window)
+            if latest is not None:
+                page.show(latest)
+
+        page.on_window_change(refresh)
+        ui.timer(REFRESH_S, refresh)
+        return None
+
+
+def facts(row: DeviceRow) -> tuple[tuple[str, str], ...]:
+    """What changes rarely about a device, in the order people read it."""
+    meta, model = row.meta, row.meta.model if row.meta else None
+    if meta is None:
+        return (("Facts", "the device has not sent any yet"),)
+    stated = [("Board", meta.board), ("Agent", meta.agent_version)]
+    if model is not None:
+        stated += [
+            ("Model", model.name),
+            ("Task", model.task),
+            ("Precision", model.precision),
+            ("Converted for", model.target),
+            ("Runtime", model.backend),
+            ("Model digest", model.sha256),
+        ]
+    stated += [(f"Version of {name}", version) for name, version in sorted(meta.versions.items())]
+    stated += [("Settings digest", meta.settings_sha256), ("Boot", meta.boot)]
+    privacy = (
+        "leave the device (its settings allow it)" if meta.raw_data_leaves_device else "stay on the device"
+    )
+    return (*((name, value) for name, value in stated if value), ("Raw inputs", privacy))
+
+
+def vitals(metrics: Mapping[str, float]) -> tuple[tuple[str, str], ...]:
+    """The latest figures that are not plotted."""
+    get = metrics.get
+    uptime = get("agent.uptime_s")
+    shown = (
+        ("Inferences", wording.number(get("model.inferences"), digits=0)),
+        ("Unreadable inputs", wording.number(get("model.errors"), digits=0)),
+        ("Agent up for", wording.NOT_TOLD if uptime is None else wording.age(1, int(uptime * 1000) + 1)),
+        ("Agent's memory", wording.size(get("agent.memory_bytes"))),
+        ("Waiting to be sent", wording.number(get("agent.outbox_records"), digits=0)),
+        ("Thinned out", wording.number(get("agent.dropped_records"), digits=0)),
+        ("Free memory", wording.size(get("board.memory_available_bytes"))),
+        ("Free disk", wording.size(get("board.disk_free_bytes"))),
+    )
+    return tuple((name, value) for name, value in shown if value != wording.NOT_TOLD)
+
+
+def event_text(event: Event) -> str:
+    """An event's message and data in one line."""
+    data = ", ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in event.data.items()
+    )
+    return " · ".join(part for part in (event.message, data) if part) or event.name
+
+
+def _read(view: FleetView, address: DeviceAddress, window: str) -> _Reading | None:
+    found = view.device(address)
+    if found is None:
+        return None
+    return _Reading(
+        *found,
+        series=view.series(address, METRICS, window_s=WINDOWS[window]),
+        predictions=view.events(address, predictions=True, limit=SHOWN_PREDICTIONS),
+        events=view.events(address, predictions=False, limit=SHOWN_EVENTS),
+        now_ms=time.time_ns() // 1_000_000,
+    )
+
+
+def _unknown_device(group: str, device: str) -> None:
+    with framed():
+        text("h1", f"{group}/{device} has not reported")
+        ui.link("All devices", "/")
+
+
+class _DevicePage:
+    def __init__(self, address: DeviceAddress) -> None:
+        with framed():
+            ui.link("← All devices", "/")
+            with ui.element("div").classes("top"):
+                text("h1", address.device)
+                self._state = text("span", "", "state")
+                self._said = text("span", "", "quiet")
+                ui.element("div").classes("grow")
+                self._windows = ui.toggle(list(WINDOWS), value=FIRST_WINDOW)
+                self._windows.props('dense no-caps unelevated aria-label="Time shown in the plots"')
+            with ui.element("div").classes("plots"):
+                self._charts = [(plot, _chart(plot)) for plot in PLOTS]
+            with ui.element("div").classes("plots"):
+                self._predictions = _EventList("Latest predictions", "no predictions reported")
+                self._events = _EventList("Events", "no events reported")
+            self._vitals = _FactList("Now")
+            self._facts = _FactList(f"About {address.group}/{address.device}")
+
+    @property
+    def window(self) -> str:
+        return str(self._windows.value)
+
+    def on_window_change(self, refresh: object) -> None:
+        self._windows.on_value_change(refresh)  # type: ignore[arg-type]
+
+    def show(self, reading: _Reading) -> None:
+        device = reading.device
+        self._state.text = wording.condition(device, reading.now_ms)
+        self._state.classes(replace=f"state state-{device.condition.value}")
+        heard = "" if device.condition is Condition.ONLINE else device.reason
+        seen = f"last seen {wording.seen(device.last_seen_ms, reading.now_ms)}"
+        self._said.text = " · ".join(part for part in (heard, seen) if part)
+        self._show_plots(reading)
+        self._predictions.show(reading.predictions)
+        self._events.show(reading.events)
+        self._vitals.show(vitals(device.metrics))
+        self._facts.show(facts(reading.row))
+
+    def _show_plots(self, reading: _Reading) -> None:
+        since_ms = reading.now_ms - WINDOWS[self.window] * 1000
+        for plot, chart in self._charts:
+            spoken = describe(plot, reading.series, self.window)
+            if fill(chart.options, plot, reading.series, since_ms=since_ms, until_ms=reading.now_ms):
+                chart.props["aria-label"] = spoken
+                chart.update()
+
+
+def _chart(plot: Plot) -> ui.echart:
+    with ui.element("section").classes("card"):
+        text("h2", f"{plot.title}, {plot.unit}")
+        chart = ui.echart(chart_options(plot)).classes("plot")
+    chart.props["role"] = "img"
+    return chart
+
+
+class _FactList:
+    def __init__(self, title: str) -> None:
+        self._shown: tuple[tuple[str, str], ...] | None = None
+        with ui.element("section").classes("card"):
+            text("h2", title)
+            self._list = ui.element("dl").classes("facts")
+
+    def show(self, found: tuple[tuple[str, str], ...]) -> None:
+        if found == self._shown:
+            return
+        self._shown = found
+        self._list.clear()
+        with self._list:
+            for name, value in found:
+                with ui.element("div"):
+                    text("dt", name)
+                    text("dd", value)
+
+
+class _EventList:
+    def __init__(self, title: str, nothing: str) -> None:
+        self._shown: tuple[EventRow, ...] | None = None
+        self._nothing = nothing
+        with ui.element("section").classes("card"):
+            text("h2", title)
+            self._list = ui.element("ul").classes("events")
+
+    def show(self, found: tuple[EventRow, ...]) -> None:
+        if found == self._shown:
+            return
+        self._shown = found
+        self._list.clear()
+        with self._list:
+            if not found:
+                text("li", self._nothing, "quiet")
+            for row in found:
+                _event_line(row)
+
+
+def _event_line(row: EventRow) -> TextElement | None:
+    with ui.element("li"):
+        text("time", wording.local_time(row.at_ms))
+        with ui.element("div").classes("text"):
+            if row.event.severity in (Severity.WARNING, Severity.ERROR):
+                text("span", f"{row.event.severity.value} ", f"severity-{row.event.severity.value}")
+            text("span", event_text(row.event))
+    return None

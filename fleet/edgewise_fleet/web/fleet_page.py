@@ -1,0 +1,170 @@
+"""The overview: every device in one table that updates by itself."""
+
+import asyncio
+from typing import Any
+
+from nicegui import ui
+
+from edgewise_fleet import wording
+from edgewise_fleet.summary import Condition, DeviceSummary, FleetSummary
+from edgewise_fleet.view import FleetView
+from edgewise_fleet.web.look import framed, text
+from edgewise_messages import DeviceAddress
+
+REFRESH_S = 2.0
+ROWS_PER_PAGE = 100
+
+COLUMNS: tuple[tuple[str, str, str], ...] = (
+    ("device", "Device", "left"),
+    ("group", "Group", "left"),
+    ("state", "State", "left"),
+    ("model", "Model", "left"),
+    ("precision", "Precision", "left"),
+    ("throughput", "Inferences/s", "right"),
+    ("p50", "Latency p50", "right"),
+    ("p95", "Latency p95", "right"),
+    ("temperature", "Temperature", "right"),
+    ("throttled", "Throttled", "left"),
+    ("seen", "Last seen", "left"),
+)
+
+# A cell holds what to sort by, `shown` the same in words. The link covers its whole row (look.css).
+ROW = """
+<q-tr :props="props" class="fleet-row" :data-device="props.key">
+  <q-td v-for="col in props.cols" :key="col.name" :props="props"
+        :data-label="col.label" :class="'cell-' + col.name">
+    <a v-if="col.name === 'device'" class="device-link" :href="props.row.href">{{ props.row.device }}</a>
+    <span v-else-if="col.name === 'state'" :class="'state state-' + props.row.state">
+      {{ props.row.shown.state }}
+    </span>
+    <span v-else :class="{hot: col.name === 'throttled' && props.row.throttled}">
+      {{ props.row.shown[col.name] }}
+    </span>
+  </q-td>
+</q-tr>
+"""
+
+
+def device_path(address: DeviceAddress) -> str:
+    """Where one device's page is; ids need no quoting (`edgewise_messages.topics`)."""
+    return f"/device/{address.group}/{address.device}"
+
+
+def table_row(device: DeviceSummary, now_ms: int) -> dict[str, Any]:
+    """One row of the table: values to sort by, and the same in words."""
+    return {
+        "key": f"{device.group}/{device.device}",
+        "href": device_path(DeviceAddress(device.group, device.device)),
+        "device": device.device,
+        "group": device.group,
+        "state": device.condition.value,
+        "model": device.model,
+        "precision": device.precision,
+        "throughput": device.throughput_per_s,
+        "p50": device.latency_p50_ms,
+        "p95": device.latency_p95_ms,
+        "temperature": device.temperature_c,
+        "throttled": ", ".join(device.throttled or ()),
+        "seen": device.last_seen_ms,
+        "shown": {
+            "group": device.group,
+            "state": wording.condition(device, now_ms),
+            "model": device.model or wording.NOT_TOLD,
+            "precision": device.precision or wording.NOT_TOLD,
+            "throughput": wording.number(device.throughput_per_s),
+            "p50": wording.number(device.latency_p50_ms, unit="ms"),
+            "p95": wording.number(device.latency_p95_ms, unit="ms"),
+            "temperature": wording.number(device.temperature_c, unit="°C"),
+            "throttled": wording.throttled(device.throttled),
+            "seen": wording.seen(device.last_seen_ms, now_ms),
+        },
+    }
+
+
+def add_fleet_page(view: FleetView) -> None:
+    """Serve the overview at /."""
+
+    @ui.page("/")
+    async def fleet_page() -> None:
+        fleet = await asyncio.to_thread(view.summary)
+        page = _FleetPage(view.broker_url)
+        page.show(fleet)
+
+        async def refresh() -> None:
+            page.show(await asyncio.to_thread(view.summary))
+
+        ui.timer(REFRESH_S, refresh)
+
+
+class _Tile:
+    def __init__(self, name: str) -> None:
+        with ui.element("div").classes("card tile"):
+            text("div", name, "name")
+            self.value = text("div", "", "value")
+            self.more = text("div", "", "more")
+
+    def show(self, value: str, more: str = "") -> None:
+        self.value.text, self.more.text = value, more
+
+
+class _FleetPage:
+    def __init__(self, broker_url: str) -> None:
+        with framed():
+            text("h1", "Edgewise fleet")
+            self._trouble = text("div", "", "trouble").props("role=alert")
+            with ui.element("div").classes("tiles").props('role=status aria-label="The fleet at a glance"'):
+                self._online, self._attention = _Tile("Online"), _Tile("Need a look")
+                self._records, self._broker = _Tile("Records"), _Tile("Broker")
+            self._empty = _empty_state(broker_url)
+            self._table = _device_table()
+
+    def show(self, fleet: FleetSummary) -> None:
+        self._trouble.text = " · ".join(fleet.trouble)
+        self._trouble.set_visibility(bool(fleet.trouble))
+        self._show_tiles(fleet)
+        self._empty.set_visibility(not fleet.devices)
+        self._table.set_visibility(bool(fleet.devices))
+        self._table.props(f"{'hide-bottom' if len(fleet.devices) <= ROWS_PER_PAGE else ''}")
+        rows = [table_row(device, fleet.now_ms) for device in fleet.devices]
+        if rows != self._table.rows:
+            self._table.rows = rows
+
+    def _show_tiles(self, fleet: FleetSummary) -> None:
+        self._online.show(f"{fleet.count(Condition.ONLINE)} of {len(fleet.devices)}", "devices")
+        away = [f"{fleet.count(kind)} {kind.value}" for kind in Condition if kind is not Condition.ONLINE]
+        hot = sum(bool(device.throttled) for device in fleet.devices)
+        needing = fleet.count(Condition.OFFLINE) + fleet.count(Condition.SILENT)
+        self._attention.show(f"{needing}", ", ".join([*away, f"{hot} throttled"]))
+        doubtful = f", {fleet.malformed:,} unreadable" if fleet.malformed else ""
+        self._records.show(f"{fleet.records:,}", f"{fleet.duplicates:,} repeats dropped{doubtful}")
+        self._broker.show("connected" if fleet.broker_connected else "not connected", fleet.broker_url or "")
+
+
+def _device_table() -> ui.table:
+    columns = [
+        {"name": name, "label": label, "field": name, "align": align, "sortable": True}
+        for name, label, align in COLUMNS
+    ]
+    table = ui.table(
+        columns=columns, rows=[], row_key="key", pagination={"rowsPerPage": ROWS_PER_PAGE, "sortBy": "device"}
+    )
+    table.classes("fleet-table").props('flat binary-state-sort aria-label="Devices"')
+    table.add_slot("body", ROW)
+    with table.add_slot("top-left"):
+        text("h2", "Devices")
+    with table.add_slot("top-right"):
+        search = ui.input(placeholder="Find").props(
+            'dense outlined clearable type=search aria-label="Find a device"'
+        )
+        table.bind_filter_from(search, "value")
+    return table
+
+
+def _empty_state(broker_url: str) -> ui.element:
+    with ui.element("section").classes("card") as section:
+        text("h2", "No device has reported yet")
+        text("p", "On a device, put these lines into agent.toml:")
+        text("pre", f'[broker]\nurl = "{broker_url}"', "command")
+        text("p", "and start the agent; its row appears here by itself:")
+        text("pre", "edgewise agent run --config agent.toml", "command")
+    return section
