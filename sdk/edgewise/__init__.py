@@ -14,17 +14,21 @@ if TYPE_CHECKING:
         UnreadableImage,
     )
     from edgewise.golden import GoldenCase
+    from edgewise.model import Model, load
     from edgewise.model_card import ImagePreprocess, ModelCard, TensorCard
     from edgewise.model_file import ModelFile, read_model, write_model
+    from edgewise.self_test import SelfTest
+    from edgewise.tasks.classification import Category, Classification
     from edgewise.tensors import Quantization, TensorSpec
 
 __all__ = [
-    "BackendUnavailable", "CardError", "EdgewiseError", "GoldenCase", "ImagePreprocess", "InvalidInput",
-    "ModelCard", "ModelFile", "ModelFileError", "Quantization", "ShapeMismatch", "TensorCard", "TensorSpec",
-    "UnreadableImage", "read_model", "write_model",
+    "BackendUnavailable", "CardError", "Category", "Classification", "EdgewiseError", "GoldenCase",
+    "ImagePreprocess", "InvalidInput", "Model", "ModelCard", "ModelFile", "ModelFileError", "Quantization",
+    "SelfTest", "ShapeMismatch", "TensorCard", "TensorSpec", "UnreadableImage", "load", "read_model",
+    "write_model",
 ]  # fmt: skip
 
-_HOMES = ("errors", "golden", "model_card", "model_file", "tensors")
+_HOMES = ("errors", "golden", "model_card", "model_file", "tensors", "self_test", "model")
 
 
 def __getattr__(name: str) -> Any:

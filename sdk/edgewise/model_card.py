@@ -42,6 +42,8 @@ class ImagePreprocess:
     mean: tuple[float, ...] = (0.0,)
     """One value for all channels or one per channel, in the order of ``colour``."""
     std: tuple[float, ...] = (1.0,)
+    fill: int = 0
+    """The pixel value of a letterbox's border."""
 
     def __post_init__(self) -> None:
         _one_of("resize", self.resize, RESIZES)
@@ -51,6 +53,8 @@ class ImagePreprocess:
             raise CardError(f"size_wh: got {self.size_wh}, expected two positive numbers")
         if not 0 < self.crop_fraction <= 1:
             raise CardError(f"crop_fraction: got {self.crop_fraction}, expected more than 0, at most 1")
+        if not 0 <= self.fill <= 255:
+            raise CardError(f"fill: got {self.fill}, expected 0 to 255")
         for what, values in (("mean", self.mean), ("std", self.std)):
             if len(values) not in (1, self.channels):
                 raise CardError(f"{what}: got {len(values)} values, expected 1 or {self.channels}")

@@ -3,7 +3,7 @@
 Slots are those of tensorflow/lite/schema/schema.fbs, version 3.
 """
 
-from edgewise.flatbuffer import Buffer, Table
+from edgewise.flatbuffer_reader import Buffer, Table
 
 # table Model
 _OPERATOR_CODES, _SUBGRAPHS, _BUFFERS = 1, 2, 4

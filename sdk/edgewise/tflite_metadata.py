@@ -5,14 +5,11 @@ tensorflow_lite_support/metadata/metadata_schema.fbs (schema version 1.5.0, file
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from edgewise.errors import ModelFileError
-from edgewise.flatbuffer import Buffer, Table
+from edgewise.flatbuffer_reader import Buffer, Table
+from edgewise.flatbuffer_writer import Writer
 from edgewise.model_card import GOLDEN_FILE, ImagePreprocess, ModelCard, TensorCard
-
-if TYPE_CHECKING:
-    from flatbuffers import Builder
 
 BUFFER_NAME = "TFLITE_METADATA"
 """Under this name a .tflite's metadata vector points to the buffer."""
@@ -155,157 +152,78 @@ def _read_files(table: Table, slot: int) -> tuple[AssociatedFile, ...]:
 
 def encode(card: ModelCard) -> bytes:
     """The metadata buffer for a model with this card; `write_model` adds the files it names."""
-    from flatbuffers import Builder
-
-    builder = Builder(1024)
-    inputs = _vector(builder, [_write_input(builder, tensor) for tensor in card.inputs])
-    first_output = _write_output(builder, card.outputs[0], card.labels)
-    others = [_write_output(builder, tensor, ()) for tensor in card.outputs[1:]]
-    outputs = _vector(builder, [first_output, *others])
-    subgraph = _table(builder, 10, {2: inputs, 3: outputs})
-    files = [_write_file(builder, CARD_FILE, "Model card of edgewise", _FILE_UNKNOWN)]
+    writer = Writer()
+    outputs = [_write_output(writer, card.outputs[0], card.labels)]
+    outputs += [_write_output(writer, tensor, ()) for tensor in card.outputs[1:]]
+    inputs = [_write_input(writer, tensor) for tensor in card.inputs]
+    subgraph = writer.table(10, {2: writer.tables(inputs), 3: writer.tables(outputs)})
+    files = [_write_file(writer, CARD_FILE, "Model card of edgewise", _FILE_UNKNOWN)]
     if card.golden:
-        files.append(_write_file(builder, GOLDEN_FILE, "Inputs with their expected outputs", _FILE_UNKNOWN))
-    root = _table(
-        builder,
-        8,
-        {
-            0: builder.CreateString(card.name),
-            1: builder.CreateString(_description(card)),
-            2: builder.CreateString(str(card.version)),
-            3: _vector(builder, [subgraph]),
-            5: builder.CreateString(card.licence),
-            6: _vector(builder, files),
-            7: builder.CreateString(_MIN_PARSER_VERSION),
-        },
-    )
-    builder.Finish(root, IDENTIFIER)
-    return bytes(builder.Output())
+        files.append(_write_file(writer, GOLDEN_FILE, "Inputs with their expected outputs", _FILE_UNKNOWN))
+    model = {
+        0: writer.text(card.name),
+        1: writer.text(_describe(card)),
+        2: writer.text(str(card.version)),
+        3: writer.tables([subgraph]),
+        5: writer.text(card.licence),
+        6: writer.tables(files),
+        7: writer.text(_MIN_PARSER_VERSION),
+    }
+    return writer.finish(writer.table(8, model), IDENTIFIER)
 
 
-def _description(card: ModelCard) -> str:
+def _describe(card: ModelCard) -> str:
     facts = [card.task, card.precision, f"for {card.target}" if card.target else "", "made with edgewise"]
     return ", ".join(fact for fact in facts if fact)
 
 
-def _write_input(builder: "Builder", tensor: TensorCard) -> int:
-    if tensor.image is None:
-        return _write_tensor(builder, tensor, content=_write_content(builder, _CONTENT_FEATURE, 0, {}))
-    # The schema knows RGB and GRAYSCALE; BGR is said in words and its colour space left unknown.
-    colour = _COLOUR_CODES.get(tensor.image.colour, 0)
-    slots = {1: _write_size(builder, tensor.image)}
-    units = _vector(builder, [_write_normalization(builder, tensor.image)])
-    return _write_tensor(
-        builder,
-        tensor,
-        content=_write_content(builder, _CONTENT_IMAGE, colour, slots),
-        units=units,
-        stats=_write_stats(builder, *_value_range(tensor.image)),
-        description=f"{tensor.image.colour.upper()} image, {tensor.image.resize}, (pixel - mean) / std",
-    )
+def _write_input(writer: Writer, tensor: TensorCard) -> int:
+    image = tensor.image
+    if image is None:
+        return writer.table(7, {0: writer.text(tensor.name), 3: _write_features(writer)})
+    size = writer.table(2, words={0: image.size_wh[0], 1: image.size_wh[1]})
+    # The schema knows RGB and GRAYSCALE; for BGR the colour space stays unknown and the words say it.
+    properties = writer.table(2, {1: size}, bytes_={0: _COLOUR_CODES.get(image.colour, 0)})
+    options = writer.table(2, {0: writer.floats(image.mean), 1: writer.floats(image.std)})
+    unit = writer.table(2, {1: options}, bytes_={0: _PROCESS_NORMALIZATION})
+    minimum, maximum = _value_range(image)
+    slots = {
+        0: writer.text(tensor.name),
+        1: writer.text(f"{image.colour.upper()} image, {image.resize}, (pixel - mean) / std"),
+        3: writer.table(3, {1: properties}, bytes_={0: _CONTENT_IMAGE}),
+        4: writer.tables([unit]),
+        5: _write_stats(writer, minimum, maximum),
+    }
+    return writer.table(7, slots)
 
 
-def _write_output(builder: "Builder", tensor: TensorCard, labels: tuple[str, ...]) -> int:
-    files = 0
+def _write_output(writer: Writer, tensor: TensorCard, labels: tuple[str, ...]) -> int:
+    slots = {0: writer.text(tensor.name), 1: writer.text(tensor.activation), 3: _write_features(writer)}
+    if tensor.activation == "probabilities":
+        slots[5] = _write_stats(writer, (0.0,), (1.0,))
     if labels:
-        entry = _write_file(builder, LABELS_FILE, "Labels by index", _FILE_TENSOR_AXIS_LABELS)
-        files = _vector(builder, [entry])
-    stats = _write_stats(builder, (0.0,), (1.0,)) if tensor.activation == "probabilities" else 0
-    return _write_tensor(
-        builder,
-        tensor,
-        content=_write_content(builder, _CONTENT_FEATURE, 0, {}),
-        stats=stats,
-        files=files,
-        description=tensor.activation,
-    )
+        entry = _write_file(writer, LABELS_FILE, "Labels by index", _FILE_TENSOR_AXIS_LABELS)
+        slots[6] = writer.tables([entry])
+    return writer.table(7, slots)
 
 
-def _write_tensor(
-    builder: "Builder",
-    tensor: TensorCard,
-    *,
-    content: int,
-    units: int = 0,
-    stats: int = 0,
-    files: int = 0,
-    description: str = "",
-) -> int:
-    name = builder.CreateString(tensor.name)
-    words = builder.CreateString(description)
-    return _table(builder, 7, {0: name, 1: words, 3: content, 4: units, 5: stats, 6: files})
+def _write_features(writer: Writer) -> int:
+    return writer.table(3, {1: writer.table(0)}, bytes_={0: _CONTENT_FEATURE})
 
 
-def _write_content(builder: "Builder", kind: int, colour: int, slots: dict[int, int]) -> int:
-    fields = 2 if kind == _CONTENT_IMAGE else 0
-    properties = _table(builder, fields, slots, int8={0: colour})
-    return _table(builder, 3, {1: properties}, uint8={0: kind})
+def _write_stats(writer: Writer, minimum: tuple[float, ...], maximum: tuple[float, ...]) -> int:
+    return writer.table(2, {0: writer.floats(maximum), 1: writer.floats(minimum)})
 
 
-def _write_size(builder: "Builder", image: ImagePreprocess) -> int:
-    return _table(builder, 2, {}, uint32={0: image.size_wh[0], 1: image.size_wh[1]})
-
-
-def _write_normalization(builder: "Builder", image: ImagePreprocess) -> int:
-    mean, std = _floats(builder, image.mean), _floats(builder, image.std)
-    return _table(
-        builder,
-        2,
-        {1: _table(builder, 2, {0: mean, 1: std})},
-        uint8={0: _PROCESS_NORMALIZATION},
-    )
+def _write_file(writer: Writer, name: str, description: str, kind: int) -> int:
+    return writer.table(5, {0: writer.text(name), 1: writer.text(description)}, bytes_={2: kind})
 
 
 def _value_range(image: ImagePreprocess) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """What black and what white become, per channel."""
     count = max(len(image.mean), len(image.std))
-    means = image.mean * (count if len(image.mean) == 1 else 1)
-    stds = image.std * (count if len(image.std) == 1 else 1)
-    pairs = list(zip(means, stds, strict=True))
-    return tuple((0 - mean) / std for mean, std in pairs), tuple((255 - mean) / std for mean, std in pairs)
-
-
-def _write_stats(builder: "Builder", minimum: tuple[float, ...], maximum: tuple[float, ...]) -> int:
-    return _table(builder, 2, {0: _floats(builder, maximum), 1: _floats(builder, minimum)})
-
-
-def _write_file(builder: "Builder", name: str, description: str, kind: int) -> int:
-    slots = {0: builder.CreateString(name), 1: builder.CreateString(description)}
-    return _table(builder, 5, slots, int8={2: kind})
-
-
-def _table(
-    builder: "Builder",
-    fields: int,
-    offsets: dict[int, int],
-    *,
-    int8: dict[int, int] | None = None,
-    uint8: dict[int, int] | None = None,
-    uint32: dict[int, int] | None = None,
-) -> int:
-    """One table of ``fields`` slots; an offset of 0 is an absent field."""
-    builder.StartObject(fields)
-    for slot, offset in offsets.items():
-        if offset:
-            builder.PrependUOffsetTRelativeSlot(slot, offset, 0)
-    for slot, number in (uint32 or {}).items():
-        builder.PrependUint32Slot(slot, number, 0)
-    for slot, number in (int8 or {}).items():
-        if number:
-            builder.PrependInt8Slot(slot, number, 0)
-    for slot, number in (uint8 or {}).items():
-        builder.PrependUint8Slot(slot, number, 0)
-    return int(builder.EndObject())
-
-
-def _vector(builder: "Builder", offsets: list[int]) -> int:
-    builder.StartVector(4, len(offsets), 4)
-    for offset in reversed(offsets):
-        builder.PrependUOffsetTRelative(offset)
-    return int(builder.EndVector())
-
-
-def _floats(builder: "Builder", values: tuple[float, ...]) -> int:
-    builder.StartVector(4, len(values), 4)
-    for value in reversed(values):
-        builder.PrependFloat32(value)
-    return int(builder.EndVector())
+    means = image.mean if len(image.mean) == count else image.mean * count
+    stds = image.std if len(image.std) == count else image.std * count
+    black = tuple((0 - mean) / std for mean, std in zip(means, stds, strict=True))
+    white = tuple((255 - mean) / std for mean, std in zip(means, stds, strict=True))
+    return black, white

@@ -1,1 +1,1 @@
-"""To be."""
+"""From a file or an array to a tensor."""

@@ -1,1 +1,1 @@
-"""To be."""
+"""From output tensors to typed answers."""

@@ -1,0 +1,60 @@
+"""What a runtime looks like from here, and the checks that all of them share."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from edgewise.errors import InvalidInput, ShapeMismatch
+from edgewise.tensors import Array, TensorSpec
+
+
+class Backend(Protocol):
+    """One model, opened in one runtime. Not for several threads at once."""
+
+    @property
+    def name(self) -> str:
+        """litert, tflite-runtime or onnxruntime."""
+        ...
+
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What `run` wants, in order."""
+        ...
+
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """What `run` gives, in order."""
+        ...
+
+    def run(self, inputs: Sequence[Array], *, views: bool = False) -> list[Array]:
+        """One inference.
+
+        With ``views``, outputs may lie in the runtime's own memory: cheaper for large ones, and only to be
+        used until the next run, which fails while they are still referred to. Raises InvalidInput.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give the runtime's memory back; `run` must not be called again."""
+        ...
+
+
+def check_inputs(specs: Sequence[TensorSpec], inputs: Sequence[Array]) -> None:
+    """Raise InvalidInput unless these arrays are what the specs say."""
+    if len(inputs) != len(specs):
+        raise InvalidInput(f"inputs: got {len(inputs)} arrays, expected {len(specs)}")
+    for spec, array in zip(specs, inputs, strict=True):
+        if array.shape != spec.shape and not spec.accepts(array.shape):
+            raise ShapeMismatch(f"input '{spec.name}': got {array.shape}, expected {spec.shape}")
+        if array.dtype.name != spec.dtype:
+            raise InvalidInput(f"input '{spec.name}': got {array.dtype}, expected {spec.dtype}")
+
+
+def numpy_name(dtype: object) -> str:
+    """The numpy name of a dtype that a runtime reports."""
+    return np.dtype(dtype).name  # type: ignore[call-overload, no-any-return]
+
+
+def first_line(error: BaseException) -> str:
+    """An error of a foreign library in one line."""
+    lines = str(error).strip().splitlines()
+    return lines[0].strip() if lines else type(error).__name__

@@ -1,0 +1,78 @@
+"""onnxruntime, on the processor."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+
+from edgewise.backends.base import check_inputs, first_line
+from edgewise.errors import BackendUnavailable, InvalidInput
+from edgewise.tensors import Array, TensorSpec
+
+_ERRORS_ONLY = 3
+"""OrtLoggingLevel: 2 is warning, 3 is error."""
+
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(double)": "float64",
+    "tensor(bool)": "bool",
+    **{f"tensor({sign}int{bits})": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
+}
+
+
+class _Session:
+    """One model in one InferenceSession."""
+
+    name = "onnxruntime"
+
+    def __init__(self, source: Path | bytes, threads: int | None) -> None:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _ERRORS_ONLY
+        options.intra_op_num_threads = threads or 0
+        model = source if isinstance(source, bytes) else str(source)
+        try:
+            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's errors share no base but Exception
+            raise BackendUnavailable(f"{self.name} cannot run it: {first_line(error)}") from error
+        self._inputs = tuple(map(_spec, self._session.get_inputs()))
+        self._outputs = tuple(map(_spec, self._session.get_outputs()))
+        self._input_names = [spec.name for spec in self._inputs]
+        self._output_names = [spec.name for spec in self._outputs]
+
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What `run` wants, in order."""
+        return self._inputs
+
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """What `run` gives, in order."""
+        return self._outputs
+
+    def run(self, inputs: Sequence[Array], *, views: bool = False) -> list[Array]:
+        """One inference; outputs are always the caller's own."""
+        check_inputs(self._inputs, inputs)
+        feed = dict(zip(self._input_names, inputs, strict=True))
+        try:
+            outputs: list[Array] = self._session.run(self._output_names, feed)
+        except Exception as error:  # as above
+            raise InvalidInput(f"{self.name}: {first_line(error)}") from error
+        return outputs
+
+    def close(self) -> None:
+        """Give the session's memory back."""
+        self._session = None
+
+
+def _spec(argument: Any) -> TensorSpec:
+    if argument.type not in _DTYPES:
+        raise BackendUnavailable(
+            f"tensor '{argument.name}': got {argument.type}, expected a tensor of numbers"
+        )
+    shape = tuple(size if isinstance(size, int) else -1 for size in argument.shape)
+    return TensorSpec(name=argument.name, shape=shape, dtype=_DTYPES[argument.type])
+
+
+def open_model(source: Path | bytes, *, threads: int | None = None) -> _Session:
+    """Open an .onnx file or its bytes. Raises BackendUnavailable."""
+    return _Session(source, threads)

@@ -1,0 +1,48 @@
+"""Keep the chatter of C++ runtimes off the user's screen."""
+
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+_LOCK = threading.Lock()
+_CHATTER = (b"INFO: ", b"INFO:\t")
+
+
+@contextmanager
+def without_chatter() -> Iterator[None]:
+    """Hold back what is written to file descriptor 2, and let through what is more than information.
+
+    The runtimes write to the descriptor from C++ and offer no setting for it. For a few milliseconds other
+    threads' lines are held back too; they follow at the end.
+    """
+    with _LOCK, tempfile.TemporaryFile() as held:
+        try:
+            saved = os.dup(2)
+        except OSError:  # a service without a standard error has no screen to keep clean
+            yield
+            return
+        _flush()
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            _flush()
+            os.dup2(saved, 2)
+            os.close(saved)
+            held.seek(0)
+            _let_through(held.read())
+
+
+def _flush() -> None:
+    with suppress(AttributeError, OSError, ValueError):  # no stderr, or a closed one
+        sys.stderr.flush()
+
+
+def _let_through(text: bytes) -> None:
+    kept = b"".join(line for line in text.splitlines(keepends=True) if not line.startswith(_CHATTER))
+    if kept:
+        with suppress(OSError):
+            os.write(2, kept)

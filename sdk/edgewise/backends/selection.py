@@ -1,0 +1,101 @@
+"""Which runtimes work here, found by running a tiny model in each: that one imports proves nothing."""
+
+import difflib
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+
+from edgewise import tiny_model
+from edgewise.backends.base import Backend, first_line
+from edgewise.backends.quiet import without_chatter
+from edgewise.errors import BackendUnavailable, EdgewiseError
+
+
+@dataclass(frozen=True)
+class _Runtime:
+    name: str
+    module: str
+    format: str
+    package: str
+
+    def open(self, source: Path | bytes, threads: int | None) -> Backend:
+        backend: Backend = import_module(self.module).open_model(source, threads=threads)
+        return backend
+
+
+_RUNTIMES = (
+    _Runtime("litert", "edgewise.backends.litert", "tflite", "ai-edge-litert"),
+    _Runtime("tflite-runtime", "edgewise.backends.tflite_runtime", "tflite", "tflite-runtime"),
+    _Runtime("onnxruntime", "edgewise.backends.onnxruntime", "onnx", "onnxruntime"),
+)
+"""In the order in which they are tried: LiteRT is the faster of the two for .tflite files."""
+
+
+def available() -> dict[str, str]:
+    """Every runtime's name, with "" when it works here and otherwise the reason why it does not."""
+    return {runtime.name: _probe(runtime) for runtime in _RUNTIMES}
+
+
+def open_backend(path: Path, form: str, *, name: str | None = None, threads: int | None = None) -> Backend:
+    """Open a model file in the runtime of that name, or in the first that can run it.
+
+    ``form`` is tflite or onnx. Raises BackendUnavailable saying why each candidate would not do.
+    """
+    reasons = []
+    for runtime in _candidates(form, name):
+        reason = _probe(runtime)
+        if not reason:
+            try:
+                return runtime.open(path, threads)
+            except BackendUnavailable as error:
+                reason = str(error)
+        reasons.append(reason if runtime.name in reason else f"{runtime.name}: {reason}")
+    raise BackendUnavailable(f"{path}: {'; '.join(reasons)}")
+
+
+def _candidates(form: str, name: str | None) -> list[_Runtime]:
+    fitting = [runtime for runtime in _RUNTIMES if runtime.format == form]
+    if name is None:
+        return fitting
+    chosen = [runtime for runtime in fitting if runtime.name == name]
+    if not chosen:
+        names = [runtime.name for runtime in fitting]
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise BackendUnavailable(
+            f"backend for .{form}: got '{name}', expected one of {', '.join(names)}{hint}"
+        )
+    return chosen
+
+
+@lru_cache
+def _probe(runtime: _Runtime) -> str:
+    """Why this runtime does not work here, or ""."""
+    try:
+        with without_chatter():
+            import_module(runtime.module)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("edgewise"):
+            raise
+        return f"not installed; pip install {runtime.package}"
+    except Exception as error:  # a broken installation may raise anything
+        return f"installed, and its import fails: {first_line(error)}"
+    try:
+        return _run_tiny_model(runtime)
+    except (EdgewiseError, Exception) as error:
+        return f"installed, and cannot run a tiny model: {first_line(error)}"
+
+
+def _run_tiny_model(runtime: _Runtime) -> str:
+    is_tflite = runtime.format == "tflite"
+    content = tiny_model.tflite_model((1, 1), 3) if is_tflite else tiny_model.onnx_model((1, 1), 3)
+    backend = runtime.open(content, 1)
+    pixel = np.array([0.25, 0.5, 1.0], np.float32).reshape(backend.inputs()[0].shape)
+    scores = backend.run([pixel])[0]
+    backend.close()
+    if not np.array_equal(scores.ravel(), pixel.ravel() * np.float32(tiny_model.GAIN)):
+        return f"installed, and computes a tiny model wrongly: {scores.tolist()}"
+    return ""

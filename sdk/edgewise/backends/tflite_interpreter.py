@@ -1,0 +1,108 @@
+"""The TensorFlow Lite Interpreter as a Backend: ai-edge-litert and tflite-runtime offer the same class."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgewise.backends.base import check_inputs, first_line, numpy_name
+from edgewise.backends.quiet import without_chatter
+from edgewise.errors import BackendUnavailable, InvalidInput
+from edgewise.tensors import Array, Quantization, TensorSpec
+
+
+class InterpreterBackend:
+    """One model in one Interpreter."""
+
+    def __init__(self, interpreter_class: Any, name: str, source: Path | bytes, threads: int | None) -> None:
+        self.name = name
+        where = {"model_content": source} if isinstance(source, bytes) else {"model_path": str(source)}
+        with without_chatter():
+            try:
+                self._interpreter = interpreter_class(num_threads=threads, **where)
+                self._is_allocated = self._allocate()
+            except (RuntimeError, ValueError) as error:
+                raise BackendUnavailable(f"{name} cannot run it: {first_line(error)}") from error
+        inputs = self._interpreter.get_input_details()
+        outputs = self._interpreter.get_output_details()
+        self._inputs = tuple(map(_spec, inputs))
+        self._outputs = tuple(map(_spec, outputs))
+        self._shapes = [tuple(map(int, detail["shape"])) for detail in inputs]
+        self._input_indices = [int(detail["index"]) for detail in inputs]
+        self._output_indices = [int(detail["index"]) for detail in outputs]
+        self._views: list[Callable[[], Array]] = [
+            self._interpreter.tensor(index) for index in self._output_indices
+        ]
+
+    def _allocate(self) -> bool:
+        """Some files with inputs of open size can allocate only once the size is known."""
+        try:
+            self._interpreter.allocate_tensors()
+        except RuntimeError:
+            details = self._interpreter.get_input_details()
+            if not any((detail["shape_signature"] < 0).any() for detail in details):
+                raise
+            return False
+        return True
+
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What `run` wants, in order."""
+        return self._inputs
+
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """What `run` gives, in order."""
+        return self._outputs
+
+    def run(self, inputs: Sequence[Array], *, views: bool = False) -> list[Array]:
+        """One inference; see Backend.run."""
+        check_inputs(self._inputs, inputs)
+        interpreter = self._interpreter
+        try:
+            if [array.shape for array in inputs] != self._shapes or not self._is_allocated:
+                self._resize(inputs)
+            for index, array in zip(self._input_indices, inputs, strict=True):
+                interpreter.set_tensor(index, array)
+            interpreter.invoke()
+            if views:
+                return [view() for view in self._views]
+            return [interpreter.get_tensor(index) for index in self._output_indices]
+        except (RuntimeError, ValueError) as error:
+            raise InvalidInput(_explain(self.name, error)) from error
+
+    def _resize(self, inputs: Sequence[Array]) -> None:
+        self._is_allocated = False
+        for index, array in zip(self._input_indices, inputs, strict=True):
+            self._interpreter.resize_tensor_input(index, array.shape)
+        with without_chatter():
+            self._interpreter.allocate_tensors()
+        self._shapes = [array.shape for array in inputs]
+        self._is_allocated = True
+
+    def close(self) -> None:
+        """Give the interpreter's memory back, once no view of an output is left."""
+        self._views = []
+        self._interpreter = None
+
+
+def _spec(detail: dict[str, Any]) -> TensorSpec:
+    signature = detail["shape_signature"]
+    shape = signature if len(signature) == len(detail["shape"]) else detail["shape"]
+    parameters = detail["quantization_parameters"]
+    quantization = None
+    if len(parameters["scales"]):
+        quantization = Quantization(
+            tuple(map(float, parameters["scales"])),
+            tuple(map(int, parameters["zero_points"])),
+            int(parameters["quantized_dimension"]),
+        )
+    return TensorSpec(
+        name=detail["name"],
+        shape=tuple(map(int, shape)),
+        dtype=numpy_name(detail["dtype"]),
+        quantization=quantization,
+    )
+
+
+def _explain(name: str, error: Exception) -> str:
+    if "reference to internal data" in str(error):
+        return "outputs of an earlier run with views=True are still in use: copy what you keep, drop the rest"
+    return f"{name}: {first_line(error)}"

@@ -1,0 +1,102 @@
+"""What is in the picture: scores to categories."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from edgewise.errors import CardError, InvalidInput
+from edgewise.tensors import Array, FloatArray, TensorSpec
+
+
+@dataclass(frozen=True)
+class Category:
+    """One answer; ``label`` is "" when the model file names none for this index."""
+
+    index: int
+    label: str
+    score: float
+
+    def __str__(self) -> str:
+        return f"{self.label or f'#{self.index}'} {self.score:.3f}"
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Where the time of one prediction went, in milliseconds."""
+
+    preprocess_ms: float
+    invoke_ms: float
+    postprocess_ms: float
+
+    @property
+    def total_ms(self) -> float:
+        """All of it."""
+        return self.preprocess_ms + self.invoke_ms + self.postprocess_ms
+
+
+@dataclass(frozen=True)
+class Classification:
+    """The most likely categories of one picture, best first."""
+
+    categories: tuple[Category, ...]
+    timings: Timings
+
+    @property
+    def top(self) -> Category:
+        """The best one."""
+        return self.categories[0]
+
+    @property
+    def latency_ms(self) -> float:
+        """From the picture to the answer."""
+        return self.timings.total_ms
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return f"{', '.join(map(str, self.categories))} ({self.latency_ms:.1f} ms)"
+
+    def __repr__(self) -> str:
+        return f"<Classification {self}>"
+
+
+class ScoreReader:
+    """Turns a classifier's output tensor into categories."""
+
+    def __init__(self, output: TensorSpec, *, labels: tuple[str, ...] = (), activation: str = "") -> None:
+        """``activation`` is logits, probabilities, or "" when unknown: scores are then given as they are.
+
+        Raises CardError when the labels cannot belong to the output.
+        """
+        count = output.shape[-1] if output.shape else 0
+        if labels and count > 0 and len(labels) != count:
+            raise CardError(f"output '{output.name}': got {len(labels)} labels for {count} scores")
+        self._output, self._labels, self._activation = output, labels, activation
+
+    def read(self, output: Array, top: int) -> tuple[Category, ...]:
+        """The ``top`` best of one picture's scores, best first; among equals the lower index.
+
+        Raises InvalidInput when the output holds NaN, so that no answer is made up.
+        """
+        quantization = self._output.quantization
+        scores: FloatArray = quantization.dequantize(output) if quantization else output.astype(np.float32)
+        scores = scores.ravel()
+        if np.isnan(scores).any():
+            raise InvalidInput(f"output '{self._output.name}': the model gave NaN for this picture")
+        if self._activation == "logits":
+            scores = softmax(scores)
+        best = np.argsort(-scores, kind="stable")[: max(top, 1)]
+        return tuple(Category(int(index), self._label(index), float(scores[index])) for index in best)
+
+    def _label(self, index: int) -> str:
+        return self._labels[index] if index < len(self._labels) else ""
+
+
+def softmax(logits: FloatArray) -> FloatArray:
+    """Logits of one picture to probabilities."""
+    exponents = np.exp(logits - logits.max())
+    probabilities: FloatArray = exponents / exponents.sum()
+    return probabilities

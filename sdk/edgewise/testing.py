@@ -1,0 +1,142 @@
+"""For tests of what is built on edgewise: a tiny real model file, and a backend that only repeats.
+
+The tiny model tells which colour is strongest in a picture, so tests know its right answers:
+
+>>> from edgewise.testing import write_tiny_model
+>>> from PIL import Image
+>>> import edgewise, tempfile, pathlib
+>>> folder = tempfile.TemporaryDirectory()
+>>> path = write_tiny_model(pathlib.Path(folder.name) / "tiny.tflite")
+>>> with edgewise.load(path) as model:
+...     model.predict(Image.new("RGB", (64, 64), "lime")).top.label
+'green'
+>>> folder.cleanup()
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from edgewise import tflite_metadata, tiny_model
+from edgewise.backends.base import check_inputs
+from edgewise.golden import GoldenCase
+from edgewise.model_card import IMAGE_CLASSIFICATION, Golden, ImagePreprocess, ModelCard, TensorCard
+from edgewise.model_file import write_model
+from edgewise.tensors import Array, TensorSpec
+
+TINY_LABELS = ("red", "green", "blue")
+
+
+def tiny_card(
+    *, form: str = "tflite", size_wh: tuple[int, int] = (8, 8), dtype: str = "float32", name: str = "tiny"
+) -> ModelCard:
+    """The card of the tiny model; pictures come in as pixels from 0 to 1, logits go out."""
+    width, height = size_wh
+    is_onnx = form == "onnx"
+    shape = (1, 3, height, width) if is_onnx else (1, height, width, 3)
+    return ModelCard(
+        name=name,
+        task=IMAGE_CLASSIFICATION,
+        labels=TINY_LABELS,
+        inputs=(
+            TensorCard(
+                tiny_model.INPUT,
+                shape,
+                dtype,
+                layout="nchw" if is_onnx else "nhwc",
+                quantization=tiny_model.INPUT_QUANTIZATION.get(dtype),
+                image=ImagePreprocess(size_wh, mean=(0.0,), std=(255.0,)),
+            ),
+        ),
+        outputs=(
+            TensorCard(
+                tiny_model.OUTPUT,
+                (1, len(TINY_LABELS)),
+                dtype,
+                quantization=tiny_model.OUTPUT_QUANTIZATION.get(dtype),
+                activation="logits",
+            ),
+        ),
+        precision="int8" if dtype != "float32" else "fp32",
+        golden=Golden(cases=2, tolerance_db=40.0),
+    )
+
+
+def write_tiny_model(
+    path: str | os.PathLike[str],
+    *,
+    dtype: str = "float32",
+    size_wh: tuple[int, int] = (8, 8),
+    name: str = "tiny",
+    card: ModelCard | None = None,
+    golden: Sequence[GoldenCase] | None = None,
+) -> Path:
+    """Write a model file that loads, predicts and passes its self-test; .onnx or .tflite by its suffix.
+
+    ``dtype`` is float32, int8 or uint8 (float32 only for .onnx). ``card`` and ``golden`` replace its own,
+    for tests that want a file that fails them.
+    """
+    path = Path(path)
+    form = "onnx" if path.suffix == ".onnx" else "tflite"
+    card = card or tiny_card(form=form, size_wh=size_wh, dtype=dtype, name=name)
+    cases = tiny_golden(card) if golden is None else tuple(golden)
+    card = replace(card, golden=replace(card.golden, cases=len(cases)) if card.golden and cases else None)
+    classes = len(TINY_LABELS)
+    if form == "onnx":
+        network = tiny_model.onnx_model(size_wh, classes)
+    else:
+        metadata = tflite_metadata.encode(card)
+        network = tiny_model.tflite_model(size_wh, classes, dtype=dtype, metadata=metadata)
+    write_model(path, network, card=card, golden=cases)
+    return path
+
+
+def tiny_golden(card: ModelCard) -> tuple[GoldenCase, ...]:
+    """Two golden cases of the tiny model, computed by hand: a reddish and a bluish field."""
+    given, result = card.inputs[0], card.outputs[0]
+    cases = []
+    for colour in ((0.8, 0.4, 0.2), (0.2, 0.4, 0.8)):
+        channels = np.array(colour, np.float32)
+        if given.layout == "nchw":
+            channels = channels[:, np.newaxis, np.newaxis]
+        field = np.broadcast_to(channels, given.shape).astype(np.float32)
+        scores = np.array([colour], np.float32) * np.float32(tiny_model.GAIN)
+        if given.quantization and result.quantization:
+            field = given.quantization.quantize(field, given.dtype)
+            scores = result.quantization.quantize(scores, result.dtype)
+        cases.append(GoldenCase({given.name: field}, {result.name: scores}))
+    return tuple(cases)
+
+
+class FakeBackend:
+    """A Backend that gives the same outputs to every input that fits, and remembers what it was given."""
+
+    name = "fake"
+
+    def __init__(
+        self, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], answers: Sequence[Array]
+    ) -> None:
+        self._inputs, self._outputs, self._answers = tuple(inputs), tuple(outputs), list(answers)
+        self.calls: list[list[Array]] = []
+        self.is_open = True
+
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What `run` wants, in order."""
+        return self._inputs
+
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """What `run` gives, in order."""
+        return self._outputs
+
+    def run(self, inputs: Sequence[Array], *, views: bool = False) -> list[Array]:
+        """The answers it was made with."""
+        check_inputs(self._inputs, inputs)
+        self.calls.append(list(inputs))
+        return [answer if views else answer.copy() for answer in self._answers]
+
+    def close(self) -> None:
+        """Remember that it was closed."""
+        self.is_open = False
