@@ -14,14 +14,24 @@ from edgewise_messages.codec import (
 from edgewise_messages.commands import Command, CommandName, Outcome, Response
 from edgewise_messages.errors import InvalidTopic, MalformedMessage, MessageError, UnsupportedVersion
 from edgewise_messages.records import (
-    AnyRecord, Clock, DeviceState, Drift, Event, Meta, ModelInfo, Record, Severity, Status, Telemetry,
-)  # fmt: skip
+    AnyRecord,
+    Clock,
+    DeviceState,
+    Drift,
+    Event,
+    Meta,
+    ModelInfo,
+    Record,
+    Severity,
+    Status,
+    Telemetry,
+)
 from edgewise_messages.topics import Channel, DeviceAddress, parse_topic, subscription
 
 __all__ = [
-    "AnyRecord", "Batch", "Channel", "Clock", "Command", "CommandName", "DeviceAddress", "DeviceState", "Drift",
-    "Event", "Format", "InvalidTopic", "MalformedMessage", "MessageError", "Meta", "ModelInfo", "Outcome", "Record",
-    "Response", "Severity", "Status", "Telemetry", "UnsupportedVersion", "decode_notice", "decode_record",
-    "decode_records", "encode_notice", "encode_record", "encode_records", "join_encoded", "parse_topic",
-    "subscription",
+    "AnyRecord", "Batch", "Channel", "Clock", "Command", "CommandName", "DeviceAddress", "DeviceState",
+    "Drift", "Event", "Format", "InvalidTopic", "MalformedMessage", "MessageError", "Meta", "ModelInfo",
+    "Outcome", "Record", "Response", "Severity", "Status", "Telemetry", "UnsupportedVersion",
+    "decode_notice", "decode_record", "decode_records", "encode_notice", "encode_record", "encode_records",
+    "join_encoded", "parse_topic", "subscription",
 ]  # fmt: skip

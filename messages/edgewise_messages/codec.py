@@ -1,18 +1,39 @@
-"""Messages to bytes and back: JSON or MessagePack under one schema, recognised by the first byte."""
+"""Messages to bytes and back: JSON or MessagePack under one schema, recognised by the first byte.
 
+What one side can write the other can read: encoding refuses what decoding would refuse.
+"""
+
+import math
+from collections.abc import Callable
 from enum import StrEnum
-from typing import TypeVar
+from functools import cache
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
 from edgewise_messages.commands import Command, Response
 from edgewise_messages.errors import MalformedMessage, UnsupportedVersion
-from edgewise_messages.records import SCHEMA_VERSION, AnyRecord, Drift, Event, Meta, Status, Telemetry
+from edgewise_messages.records import (
+    SCHEMA_VERSION,
+    AnyRecord,
+    Drift,
+    Event,
+    Meta,
+    Status,
+    Telemetry,
+    Version,
+)
 
 MAX_MESSAGE_BYTES = 256 * 1024
 """Larger messages are refused undecoded; MQTT itself would allow 256 MiB."""
 
+AnyNotice: TypeAlias = Status | Meta | Command | Response
 Notice = TypeVar("Notice", Status, Meta, Command, Response)
+
+_RECORD_TYPES = (Telemetry, Event, Drift)
+_TAGS = frozenset(str(kind.__struct_config__.tag) for kind in _RECORD_TYPES)
+_JSON_STARTS = (b"{", b"[", b" ", b"\n", b"\r", b"\t")
+"""In MessagePack these bytes are small integers, never the map that a message is."""
 
 
 class Format(StrEnum):
@@ -23,12 +44,21 @@ class Format(StrEnum):
 
 
 class _Batch(msgspec.Struct, frozen=True):
+    records: list[Telemetry | Event | Drift]
+    version: Version = SCHEMA_VERSION
+
+
+class _RawBatch(msgspec.Struct, frozen=True):
     records: list[msgspec.Raw]
-    version: int = SCHEMA_VERSION
+    version: Version = SCHEMA_VERSION
 
 
 class _Tag(msgspec.Struct, frozen=True):
     type: str
+
+
+class _Versioned(msgspec.Struct, frozen=True):
+    version: Version = SCHEMA_VERSION
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,28 +70,36 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def encode_records(records: list[AnyRecord], form: Format = Format.JSON) -> bytes:
-    """One publish with these records, in this order."""
-    return _encode({"version": SCHEMA_VERSION, "records": records}, form)
+    """One publish with these records, in this order. Raises MalformedMessage."""
+    _check_finite(*records)
+    return _encode({"version": SCHEMA_VERSION, "records": records}, form, _Batch)
 
 
-def encode_notice(notice: Status | Meta | Command | Response, form: Format = Format.JSON) -> bytes:
-    """One status, meta, command or response."""
-    return _encode(notice, form)
+def encode_notice(notice: AnyNotice, form: Format = Format.JSON) -> bytes:
+    """One status, meta, command or response. Raises MalformedMessage."""
+    _check_finite(notice)
+    return _encode(notice, form, type(notice))
+
+
+def encode_record(record: AnyRecord) -> bytes:
+    """One record as JSON, to be kept and later joined with `join_encoded`. Raises MalformedMessage."""
+    _check_finite(record)
+    return _encode(record, Format.JSON, type(record))
 
 
 def join_encoded(records: list[bytes]) -> bytes:
     """One JSON publish from records that `encode_record` wrote earlier, without decoding them."""
-    return b'{"version":%d,"records":[%s]}' % (SCHEMA_VERSION, b",".join(records))
-
-
-def encode_record(record: AnyRecord) -> bytes:
-    """One record as JSON, to be kept and later joined with `join_encoded`."""
-    return msgspec.json.encode(record)
+    message = b'{"version":%d,"records":[%s]}' % (SCHEMA_VERSION, b",".join(records))
+    _check_size(message)
+    return message
 
 
 def decode_record(data: bytes) -> AnyRecord:
     """The record that `encode_record` wrote. Raises MalformedMessage."""
-    return _decode(data, Telemetry | Event | Drift)  # type: ignore[arg-type, return-value]
+    _check_size(data)
+    record: AnyRecord = _decode(data, _form_of(data), AnyRecord)
+    _check_finite(record)
+    return record
 
 
 def decode_records(data: bytes) -> Batch:
@@ -69,23 +107,48 @@ def decode_records(data: bytes) -> Batch:
 
     Raises MalformedMessage if any of them has a wrong field, UnsupportedVersion for a later schema.
     """
-    batch = _decode(data, _Batch)
-    _check_version(batch.version)
-    records: list[AnyRecord] = []
-    unknown = 0
-    for raw in batch.records:
-        if _type_of(data, raw) in ("telemetry", "event", "drift"):
-            records.append(_decode_as(data, bytes(raw), Telemetry | Event | Drift))  # type: ignore[arg-type]
-        else:
-            unknown += 1
+    _check_size(data)
+    form = _form_of(data)
+    try:
+        batch: _Batch = _decode(data, form, _Batch)
+        _check_version(batch.version)
+        records, unknown = batch.records, 0
+    except MalformedMessage:
+        _check_version(_version_of(data, form))
+        records, unknown = _decode_one_by_one(data, form)
+    _check_finite(*records)
     return Batch(records=tuple(records), unknown=unknown)
 
 
 def decode_notice(data: bytes, kind: type[Notice]) -> Notice:
     """One status, meta, command or response. Raises MalformedMessage or UnsupportedVersion."""
-    notice = _decode(data, kind)
+    _check_size(data)
+    form = _form_of(data)
+    try:
+        notice: Notice = _decode(data, form, kind)
+    except MalformedMessage:
+        _check_version(_version_of(data, form))
+        raise
     _check_version(notice.version)
+    _check_finite(notice)
     return notice
+
+
+def _decode_one_by_one(data: bytes, form: Format) -> tuple[list[AnyRecord], int]:
+    """The records of a known type, and how many are of an unknown one."""
+    batch: _RawBatch = _decode(data, form, _RawBatch)
+    records: list[AnyRecord] = []
+    for raw in batch.records:
+        tag: _Tag = _decode(bytes(raw), form, _Tag)
+        if tag.type in _TAGS:
+            records.append(_decode(bytes(raw), form, AnyRecord))
+    return records, len(batch.records) - len(records)
+
+
+def _version_of(data: bytes, form: Format) -> int:
+    """What the message says, when the rest of it is of no known shape."""
+    versioned: _Versioned = _decode(data, form, _Versioned)
+    return versioned.version
 
 
 def _check_version(version: int) -> None:
@@ -95,31 +158,44 @@ def _check_version(version: int) -> None:
         )
 
 
-def _type_of(message: bytes, raw: msgspec.Raw) -> str:
-    return _decode_as(message, bytes(raw), _Tag).type
-
-
-def _is_json(data: bytes) -> bool:
-    return data[:1] in (b"{", b"[", b" ", b"\n")
-
-
-def _encode(value: object, form: Format) -> bytes:
-    return msgspec.json.encode(value) if form is Format.JSON else msgspec.msgpack.encode(value)
-
-
-Decoded = TypeVar("Decoded")
-
-
-def _decode(data: bytes, kind: type[Decoded]) -> Decoded:
+def _check_size(data: bytes) -> None:
     if len(data) > MAX_MESSAGE_BYTES:
         raise MalformedMessage(f"message: got {len(data)} bytes, expected at most {MAX_MESSAGE_BYTES}")
-    return _decode_as(data, data, kind)
 
 
-def _decode_as(message: bytes, data: bytes, kind: type[Decoded]) -> Decoded:
-    """Decode ``data``, a part of ``message``, in the format that ``message`` is in."""
-    decode = msgspec.json.decode if _is_json(message) else msgspec.msgpack.decode
+def _check_finite(*messages: AnyRecord | AnyNotice) -> None:
+    """JSON has no NaN and no infinity; a value that is not known is left out, or None."""
+    for message in messages:
+        for field in ("metrics", "scores", "data", "arguments"):
+            for name, value in getattr(message, field, {}).items():
+                if isinstance(value, float) and not math.isfinite(value):
+                    raise MalformedMessage(f"message: {field}.{name}: got {value}, expected a finite number")
+
+
+def _form_of(data: bytes) -> Format:
+    return Format.JSON if bytes(data[:1]) in _JSON_STARTS else Format.MSGPACK
+
+
+def _encode(value: object, form: Format, kind: Any) -> bytes:
+    encode = msgspec.json.encode if form is Format.JSON else msgspec.msgpack.encode
     try:
-        return decode(data, type=kind)
+        data = encode(value)
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError) as error:
+        raise MalformedMessage(f"message: {error}") from error
+    _check_size(data)
+    _decode(data, form, kind)
+    return data
+
+
+@cache
+def _decoder(form: Format, kind: Any) -> Callable[[bytes], Any]:
+    if form is Format.JSON:
+        return msgspec.json.Decoder(kind).decode
+    return msgspec.msgpack.Decoder(kind).decode
+
+
+def _decode(data: bytes, form: Format, kind: Any) -> Any:
+    try:
+        return _decoder(form, kind)(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedMessage(f"message: {error}") from error

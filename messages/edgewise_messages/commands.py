@@ -4,7 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
-from edgewise_messages.records import SCHEMA_VERSION, BootId, Count, Name, Text, Value
+from edgewise_messages.records import SCHEMA_VERSION, BootId, Count, Name, Text, Value, Version
 
 
 class CommandName(StrEnum):
@@ -23,7 +23,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     expires_ms: Count = 0
     """Wall clock after which the device must not act; 0 never expires."""
     arguments: dict[Name, Value] = {}
-    version: int = SCHEMA_VERSION
+    version: Version = SCHEMA_VERSION
 
 
 class Outcome(StrEnum):
@@ -42,4 +42,4 @@ class Response(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ts_ms: Count
     message: Text = ""
     data: dict[Name, Value] = {}
-    version: int = SCHEMA_VERSION
+    version: Version = SCHEMA_VERSION

@@ -10,6 +10,9 @@ MessageError (ValueError)
 class MessageError(ValueError):
     """Base of everything this package raises."""
 
+    exit_code = 1
+    """What the `edgewise` command ends with when it meets this error."""
+
 
 class InvalidTopic(MessageError):
     """A topic outside the scheme, or an id with characters MQTT or file systems give a meaning to."""

@@ -33,14 +33,14 @@ STANDARD = (
     Metric("board.memory_used_percent", "%", Kind.GAUGE, "memory in use"),
     Metric("board.memory_available_bytes", "B", Kind.GAUGE, "memory that programs can still get"),
     Metric("board.temperature_c", "°C", Kind.GAUGE, "processor temperature"),
-    Metric("board.throttled_now", "bitmask", Kind.GAUGE, "bits 0-3 of get_throttled, what holds now: under-voltage, capped, throttled, soft limit"),
+    Metric("board.throttled_now", "bitmask", Kind.GAUGE, "1 under-voltage, 2 capped, 4 throttled, 8 soft limit"),
     Metric("board.throttled_since_boot", "bitmask", Kind.GAUGE, "the same bits, what happened since boot"),
     Metric("board.disk_used_percent", "%", Kind.GAUGE, "use of the file system that holds the outbox"),
     Metric("board.disk_free_bytes", "B", Kind.GAUGE, "free bytes of that file system"),
     Metric("agent.memory_bytes", "B", Kind.GAUGE, "resident memory of the agent's process"),
     Metric("agent.outbox_records", "1", Kind.GAUGE, "records waiting for the broker"),
     Metric("agent.outbox_bytes", "B", Kind.GAUGE, "size of the outbox on disk"),
-    Metric("agent.dropped_records", "1", Kind.COUNTER, "records thinned out because the outbox was full, ever"),
+    Metric("agent.dropped_records", "1", Kind.COUNTER, "records ever thinned out of a full outbox"),
     Metric("agent.uptime_s", "s", Kind.GAUGE, "seconds since the agent started"),
 )  # fmt: skip
 

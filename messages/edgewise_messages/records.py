@@ -14,8 +14,11 @@ SCHEMA_VERSION = 1
 Text = Annotated[str, msgspec.Meta(max_length=4096)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-BootId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-Value: TypeAlias = float | int | bool | Text | None
+BootId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+Value: TypeAlias = float | Int64 | bool | Text | None
+"""What every store and every wire profile can hold; the codec refuses floats that are not finite."""
+Version = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Clock(StrEnum):
@@ -89,7 +92,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ts_ms: Count
     boot: BootId
     reason: Text = ""
-    version: int = SCHEMA_VERSION
+    version: Version = SCHEMA_VERSION
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -114,4 +117,4 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     raw_data_leaves_device: bool = False
     model: ModelInfo | None = None
     versions: dict[Name, Text] = {}
-    version: int = SCHEMA_VERSION
+    version: Version = SCHEMA_VERSION
