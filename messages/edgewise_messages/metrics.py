@@ -33,7 +33,7 @@ STANDARD = (
     Metric("board.memory_used_percent", "%", Kind.GAUGE, "memory in use"),
     Metric("board.memory_available_bytes", "B", Kind.GAUGE, "memory that programs can still get"),
     Metric("board.temperature_c", "°C", Kind.GAUGE, "processor temperature"),
-    Metric("board.throttled_now", "bitmask", Kind.GAUGE, "1 under-voltage, 2 capped, 4 throttled, 8 soft limit"),
+    Metric("board.throttled_now", "bitmask", Kind.GAUGE, "1 under-voltage, 2 capped, 4 throttled, 8 warm"),
     Metric("board.throttled_since_boot", "bitmask", Kind.GAUGE, "the same bits, what happened since boot"),
     Metric("board.disk_used_percent", "%", Kind.GAUGE, "use of the file system that holds the outbox"),
     Metric("board.disk_free_bytes", "B", Kind.GAUGE, "free bytes of that file system"),
