@@ -2,8 +2,8 @@
 """The project inside an emulated Raspberry Pi: pi2, pi3, pi4 or pi5.
 
 Usage: arm_userland.py BOARD COMMAND..., for instance `arm_userland.py pi4 edgewise --help`. The first call
-builds the board's Debian root (arm/make-root) and installs what `pip install edgewise` would install there, and
-this checkout as it lies here. The command starts in the current folder, which has the same path inside.
+builds the board's Debian root (arm/make-root) and installs there what `pip install edgewise` would bring, and
+this checkout as it is. The command starts in the current folder, which has the same path inside.
 
 Packages are resolved from outside for the board's platform and glibc: pip under emulation would take minutes.
 """
