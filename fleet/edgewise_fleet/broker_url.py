@@ -5,6 +5,7 @@ from urllib.parse import unquote, urlsplit
 
 from edgewise_fleet.errors import InvalidBrokerUrl
 
+LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
 DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 
@@ -46,6 +47,11 @@ def parse_broker_url(text: str) -> BrokerUrl:
         user=None if parts.username is None else unquote(parts.username),
         password=None if parts.password is None else unquote(parts.password),
     )
+
+
+def is_loopback(url: str) -> bool:
+    """Whether only this machine can reach that broker."""
+    return parse_broker_url(url).host in LOOPBACK_HOSTS
 
 
 _EXPECTED = "expected mqtt://host:port, for example mqtt://127.0.0.1:1883 (mqtts:// for TLS)"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgewise_fleet.broker_embedded import EmbeddedBroker, find_mosquitto
-from edgewise_fleet.broker_url import BrokerUrl, parse_broker_url
+from edgewise_fleet.broker_url import LOOPBACK_HOSTS, BrokerUrl, parse_broker_url
 from edgewise_fleet.collector import FILTERS, Collector
 from edgewise_fleet.errors import StoreUnusable
 from edgewise_fleet.mqtt import Subscriber
@@ -25,7 +25,6 @@ log = logging.getLogger(__name__)
 PRUNE_EVERY_S = 3600.0
 DAY_MS = 86_400_000
 EVERY_NETWORK = ("0.0.0.0", "::")
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +137,7 @@ def _announce(settings: ServeSettings, web_socket: socket.socket, broker_url: st
     sys.stdout.write(f"Fleet page:       http://{shown}:{web_socket.getsockname()[1]}\n")
     sys.stdout.write(f"Devices report to {broker_url}\n")
     sys.stdout.flush()
-    if settings.host not in LOOPBACK:
+    if settings.host not in LOOPBACK_HOSTS:
         log.warning(
             "listening on %s: whoever reaches this machine can see the fleet and report to it", settings.host
         )

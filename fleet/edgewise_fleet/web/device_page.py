@@ -141,6 +141,7 @@ class _DevicePage:
                 ui.element("div").classes("grow")
                 self._windows = ui.toggle(list(WINDOWS), value=FIRST_WINDOW)
                 self._windows.props('dense no-caps unelevated aria-label="Time shown in the plots"')
+            self._runs = text("div", "", "quiet")
             with ui.element("div").classes("plots"):
                 self._charts = [(plot, _chart(plot)) for plot in PLOTS]
             with ui.element("div").classes("plots"):
@@ -163,6 +164,8 @@ class _DevicePage:
         heard = "" if device.condition is Condition.ONLINE else device.reason
         seen = f"last seen {wording.seen(device.last_seen_ms, reading.now_ms)}"
         self._said.text = " · ".join(part for part in (heard, seen) if part)
+        runs = (device.model, device.precision, device.backend, device.board)
+        self._runs.text = " · ".join(part for part in runs if part)
         self._show_plots(reading)
         self._predictions.show(reading.predictions)
         self._events.show(reading.events)

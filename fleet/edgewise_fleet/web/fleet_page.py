@@ -6,6 +6,7 @@ from typing import Any
 from nicegui import ui
 
 from edgewise_fleet import wording
+from edgewise_fleet.broker_url import is_loopback
 from edgewise_fleet.summary import Condition, DeviceSummary, FleetSummary
 from edgewise_fleet.view import FleetView
 from edgewise_fleet.web.look import framed, text
@@ -20,17 +21,17 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("state", "State", "left"),
     ("model", "Model", "left"),
     ("precision", "Precision", "left"),
-    ("throughput", "Inferences/s", "right"),
-    ("p50", "Latency p50", "right"),
-    ("p95", "Latency p95", "right"),
-    ("temperature", "Temperature", "right"),
+    ("throughput", "Inf/s", "right"),
+    ("p50", "p50, ms", "right"),
+    ("p95", "p95, ms", "right"),
+    ("temperature", "°C", "right"),
     ("throttled", "Throttled", "left"),
     ("seen", "Last seen", "left"),
 )
 
 # A cell holds what to sort by, `shown` the same in words. The link covers its whole row (look.css).
 ROW = """
-<q-tr :props="props" class="fleet-row" :data-device="props.key">
+<q-tr :props="props" no-hover class="fleet-row" :data-device="props.key">
   <q-td v-for="col in props.cols" :key="col.name" :props="props"
         :data-label="col.label" :class="'cell-' + col.name">
     <a v-if="col.name === 'device'" class="device-link" :href="props.row.href">{{ props.row.device }}</a>
@@ -72,9 +73,9 @@ def table_row(device: DeviceSummary, now_ms: int) -> dict[str, Any]:
             "model": device.model or wording.NOT_TOLD,
             "precision": device.precision or wording.NOT_TOLD,
             "throughput": wording.number(device.throughput_per_s),
-            "p50": wording.number(device.latency_p50_ms, unit="ms"),
-            "p95": wording.number(device.latency_p95_ms, unit="ms"),
-            "temperature": wording.number(device.temperature_c, unit="°C"),
+            "p50": wording.number(device.latency_p50_ms),
+            "p95": wording.number(device.latency_p95_ms),
+            "temperature": wording.number(device.temperature_c),
             "throttled": wording.throttled(device.throttled),
             "seen": wording.seen(device.last_seen_ms, now_ms),
         },
@@ -131,13 +132,21 @@ class _FleetPage:
 
     def _show_tiles(self, fleet: FleetSummary) -> None:
         self._online.show(f"{fleet.count(Condition.ONLINE)} of {len(fleet.devices)}", "devices")
-        away = [f"{fleet.count(kind)} {kind.value}" for kind in Condition if kind is not Condition.ONLINE]
-        hot = sum(bool(device.throttled) for device in fleet.devices)
-        needing = fleet.count(Condition.OFFLINE) + fleet.count(Condition.SILENT)
-        self._attention.show(f"{needing}", ", ".join([*away, f"{hot} throttled"]))
+        self._attention.show(*_attention(fleet))
         doubtful = f", {fleet.malformed:,} unreadable" if fleet.malformed else ""
         self._records.show(f"{fleet.records:,}", f"{fleet.duplicates:,} repeats dropped{doubtful}")
         self._broker.show("connected" if fleet.broker_connected else "not connected", fleet.broker_url or "")
+
+
+def _attention(fleet: FleetSummary) -> tuple[str, str]:
+    """How many devices somebody should look at, and why; one stopped on purpose is not among them."""
+    reasons = {kind.value: fleet.count(kind) for kind in (Condition.OFFLINE, Condition.SILENT)}
+    throttled = [
+        device for device in fleet.devices if device.condition is Condition.ONLINE and device.throttled
+    ]
+    reasons["throttled"] = len(throttled)
+    said = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
+    return str(sum(reasons.values())), said or "all is well"
 
 
 def _device_table() -> ui.table:
@@ -167,4 +176,7 @@ def _empty_state(broker_url: str) -> ui.element:
         text("pre", f'[broker]\nurl = "{broker_url}"', "command")
         text("p", "and start the agent; its row appears here by itself:")
         text("pre", "edgewise agent run --config agent.toml", "command")
+        if is_loopback(broker_url):
+            hint = "Only this machine reaches that address: for others serve with --host 0.0.0.0"
+            text("p", f"{hint}, on a network you trust.", "quiet")
     return section

@@ -8,9 +8,11 @@ from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
 STYLE = files("edgewise_fleet.web").joinpath("look.css")
+ACCENT = "#0b6e6e"
 FAVICON = (
     "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'>"
-    "<rect width='32' height='32' rx='7' fill='#0b6e6e'/><path d='M7 22V10M7 16h8M13 22h12M25 10v12M19 13l6-3'"
+    "<rect width='32' height='32' rx='7' fill='#0b6e6e'/>"
+    "<path d='M7 22V10M7 16h8M13 22h12M25 10v12M19 13l6-3'"
     " stroke='white' stroke-width='3' fill='none' stroke-linecap='round'/></svg>"
 )
 
@@ -18,6 +20,7 @@ FAVICON = (
 @contextmanager
 def framed() -> Iterator[None]:
     """The frame that every page stands in."""
+    ui.colors(primary=ACCENT)
     ui.add_css(STYLE.read_text(encoding="utf-8"))
     with ui.element("main").classes("frame"):
         yield
