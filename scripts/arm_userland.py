@@ -170,7 +170,7 @@ def _install_packages(board: Board, words: Sequence[str], folder: Path) -> None:
         "--quiet",
         "--no-compile",
     ]
-    common += ["--only-binary=:all:", "--python-version", board.python, "--target", folder]
+    common += ["--only-binary=:all:", "--python-version", board.python, "--target", str(folder)]
     for platform in board.platforms:
         common += ["--platform", platform]
     runtimes = [word for word in words if board.system_packages and word.startswith("tflite-runtime")]
