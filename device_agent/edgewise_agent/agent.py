@@ -117,7 +117,7 @@ class Agent:
         self._metrics.inference(
             latency_ms=prediction.latency_ms,
             invoke_ms=prediction.invoke_ms,
-            confidence=prediction.score,
+            confidence=prediction.confidence,
         )
         if self._report_settings.events == "all":
             self._tell_prediction(path, prediction)

@@ -7,7 +7,7 @@ from pathlib import Path
 import edgewise
 from edgewise_agent.broker import BrokerConnection, read_password
 from edgewise_agent.config import Settings
-from edgewise_agent.errors import AgentError, BrokerError, Problem, SourceError
+from edgewise_agent.errors import AgentError, BrokerError, ModelUnfit, Problem, SourceError
 from edgewise_agent.model_runner import ModelRunner
 from edgewise_agent.sources.images import find_images
 
@@ -50,7 +50,7 @@ def _check_state_dir(path: Path) -> list[Problem]:
 def _check_model(settings: Settings) -> tuple[str, list[Problem]]:
     try:
         runner = ModelRunner(settings.model.path)
-    except (edgewise.EdgewiseError, OSError) as error:
+    except (edgewise.EdgewiseError, ModelUnfit, OSError) as error:
         return "", [Problem("model.path", str(error))]
     try:
         return runner.info().name, []

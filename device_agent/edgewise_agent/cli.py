@@ -23,7 +23,10 @@ def run_command(
     config: ConfigOption = Path("agent.toml"),
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
 ) -> None:
-    """Run until SIGTERM, Ctrl-C, a stop command from the fleet, or the end of a source that does not loop."""
+    """Run the agent.
+
+    It ends at SIGTERM, Ctrl-C, a stop command from the fleet, or the end of a source that does not loop.
+    """
     from edgewise_agent.config import load_settings
     from edgewise_agent.log_lines import log_to_stderr
     from edgewise_agent.run import run_agent
@@ -39,7 +42,10 @@ def check_command(
     connect: Annotated[bool, typer.Option("--connect", help="Also connect to the broker.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result for machines.")] = False,
 ) -> None:
-    """Say everything that is wrong with a settings file and with what it points to. Changes nothing."""
+    """Say all that is wrong with the settings.
+
+    Looks at the settings file and at the files and folders it names. Creates nothing, changes nothing.
+    """
     from edgewise_agent.check import Checked, check
     from edgewise_agent.config import load_settings
     from edgewise_agent.errors import InvalidSettings
@@ -64,7 +70,10 @@ def check_command(
 def init_command(
     out: Annotated[Path, typer.Option("--out", "-o", help="Where to write it.")] = Path("agent.toml"),
 ) -> None:
-    """Write a settings file to fill in, every setting explained. Never overwrites a file."""
+    """Write a settings file to fill in.
+
+    Every setting is explained in it. A file that exists is never overwritten.
+    """
     from edgewise_agent.errors import InvalidSettings, Problem
     from edgewise_agent.example import EXAMPLE
 

@@ -47,7 +47,7 @@ class _UnderWay:
 
 
 class Courier:
-    """A thread of its own. Started and stopped once. ``responses`` are sent when connected, not kept on disk."""
+    """A thread of its own, started and stopped once. ``responses`` are sent when connected, not kept."""
 
     def __init__(
         self,

@@ -5,6 +5,7 @@ AgentError
 ├── StateInUse (RuntimeError)          another agent runs on the same state folder
 ├── OutboxError (OSError)              the disk refuses: keep records in memory and try again
 │   └── OutboxDamaged                  the outbox's file is not a sound database: set it aside
+├── ModelUnfit (RuntimeError)          the model fails its own golden cases here: get another file
 ├── SourceError (OSError)              nothing to read where the settings point
 └── BrokerError (ConnectionError)      try again later
     └── BrokerRefused                  the broker answers and says no: repair name, password or rights
@@ -54,6 +55,10 @@ class OutboxError(AgentError, OSError):
 
 class OutboxDamaged(OutboxError):
     """The outbox's file is not a sound database."""
+
+
+class ModelUnfit(AgentError, RuntimeError):
+    """The model's golden cases give other answers on this device than the file promises."""
 
 
 class SourceError(AgentError, OSError):

@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import psutil
@@ -14,6 +15,8 @@ _SINCE_BOOT_SHIFT = 16
 _THROTTLED_FILE = "sys/devices/platform/soc/soc:firmware/get_throttled"
 _MODEL_FILES = ("proc/device-tree/model", "sys/firmware/devicetree/base/model")
 _VCGENCMD_TIMEOUT_S = 2.0
+_CPU_SPAN_S = 0.1
+"""psutil's documentation: shorter spans give meaningless answers."""
 
 
 class BoardHealth:
@@ -24,13 +27,14 @@ class BoardHealth:
         self._root = root
         self._vcgencmd = shutil.which(vcgencmd) if vcgencmd else None
         self._process = psutil.Process()
-        psutil.cpu_percent()  # the first call has nothing to compare with and answers 0
+        self._asked_s = 0.0
+        self._cpu_percent()
 
     def read(self) -> dict[str, float | int]:
         """Metrics by their standard names (edgewise_messages.metrics)."""
         memory = psutil.virtual_memory()
         readings: dict[str, float | int | None] = {
-            "board.cpu_percent": psutil.cpu_percent(),
+            "board.cpu_percent": self._cpu_percent(),
             "board.memory_used_percent": memory.percent,
             "board.memory_available_bytes": memory.available,
             "board.temperature_c": self.temperature_c(),
@@ -45,6 +49,12 @@ class BoardHealth:
             readings["board.throttled_now"] = flags & _NOW_MASK
             readings["board.throttled_since_boot"] = flags >> _SINCE_BOOT_SHIFT & _NOW_MASK
         return {name: value for name, value in readings.items() if value is not None}
+
+    def _cpu_percent(self) -> float | None:
+        """Since the last call; None when that was too short ago to say anything."""
+        percent, now_s = psutil.cpu_percent(), time.monotonic()
+        was_s, self._asked_s = self._asked_s, now_s
+        return percent if was_s and now_s - was_s >= _CPU_SPAN_S else None
 
     def temperature_c(self) -> float | None:
         """Of the hottest thermal zone that belongs to the processor."""

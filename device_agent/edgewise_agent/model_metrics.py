@@ -6,6 +6,8 @@ from dataclasses import dataclass
 SAMPLES = 2048
 """Latencies kept per interval. Above it each further one replaces a random one (Vitter 1985, algorithm R), so
 the percentiles stay unbiased and the memory bounded."""
+SHORTEST_S = 0.1
+"""A throughput over less than this would be noise; it is left out."""
 
 
 class Sample:
@@ -80,7 +82,7 @@ class ModelMetrics:
         readings: dict[str, float | int | None] = {
             "model.inferences": self._inferences,
             "model.errors": self._errors,
-            "model.throughput_per_s": done.inferences / seconds,
+            "model.throughput_per_s": done.inferences / seconds if seconds >= SHORTEST_S else None,
             "model.latency_p50_ms": done.latency_ms.percentile(0.5),
             "model.latency_p95_ms": done.latency_ms.percentile(0.95),
             "model.invoke_p50_ms": done.invoke_ms.percentile(0.5),

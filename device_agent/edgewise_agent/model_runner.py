@@ -1,12 +1,15 @@
 """The model the agent runs, through the SDK."""
 
-import time
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import edgewise
+from edgewise_agent.errors import ModelUnfit
 from edgewise_messages import ModelInfo
+
+log = logging.getLogger("edgewise.agent.model")
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,11 @@ class Prediction:
     """From the file to the answer."""
     invoke_ms: float | None = None
     """In the runtime alone, where the SDK tells."""
+
+    @property
+    def confidence(self) -> float | None:
+        """The score where it can be a probability; a foreign file may give raw scores."""
+        return self.score if 0.0 <= self.score <= 1.0 else None
 
 
 class Runner(Protocol):
@@ -38,16 +46,24 @@ class ModelRunner:
     """A Runner on a model file."""
 
     def __init__(self, path: Path) -> None:
-        """Load the model. Raises edgewise.EdgewiseError."""
+        """Load the model and let it pass its own proof. Raises edgewise.EdgewiseError or ModelUnfit."""
         self._model = edgewise.load(path)
-        self._sha256 = edgewise.read_model(path).sha256()
+        try:
+            self._prove(path)
+            self._sha256 = self._model.file.sha256()
+        except BaseException:
+            self._model.close()
+            raise
 
     def predict(self, path: Path) -> Prediction:
         """Read the image, run the model."""
-        began_ns = time.monotonic_ns()
-        top = self._model.predict(path).top
-        latency_ms = (time.monotonic_ns() - began_ns) / 1e6
-        return Prediction(label=top.label or str(top.index), score=top.score, latency_ms=latency_ms)
+        answer = self._model.predict(path, top=1)
+        return Prediction(
+            label=answer.top.label or str(answer.top.index),
+            score=answer.top.score,
+            latency_ms=answer.latency_ms,
+            invoke_ms=answer.timings.invoke_ms,
+        )
 
     def info(self) -> ModelInfo:
         """Name, digest and what the card says."""
@@ -64,3 +80,13 @@ class ModelRunner:
     def close(self) -> None:
         """Let go of the runtime."""
         self._model.close()
+
+    def _prove(self, path: Path) -> None:
+        card = self._model.card
+        if card is None or card.golden is None:
+            log.info("%s carries no golden cases; it runs unproven", path.name)
+            return
+        result = self._model.self_test()
+        if not result.passed:
+            raise ModelUnfit(f"model {path}: it does not give its promised answers on this device ({result})")
+        log.info("%s: self-test %s", path.name, result)

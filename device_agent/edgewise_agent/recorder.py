@@ -60,7 +60,7 @@ class Recorder:
                     clock=state,
                     name=name[:NAME_LIMIT],
                     severity=severity,
-                    message=message[:TEXT_LIMIT],
+                    message=_text(message),
                     data=values,
                 )
             )
@@ -73,7 +73,12 @@ class Recorder:
 
 def _cut(value: Scalar) -> Scalar:
     if isinstance(value, str):
-        return value[:TEXT_LIMIT]
+        return _text(value)
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def _text(value: str) -> str:
+    """Cut to length; a file's name may hold bytes that are no text, and a record holds text only."""
+    return value[:TEXT_LIMIT].encode(errors="replace").decode()
