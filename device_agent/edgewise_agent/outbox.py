@@ -25,6 +25,7 @@ _WRITE_STEP = 200
 _FORGET_AT = 500
 """Acknowledged records that make a commit worth its fsync without any new record."""
 _THIN_ROUNDS = 12
+_ASK_DISK_AGAIN_S = 5.0
 
 log = logging.getLogger("edgewise.agent.outbox")
 
@@ -65,6 +66,7 @@ class Outbox:
         self._lock = threading.Lock()
         """Guards what is in memory; not held while the disk works, so appending never waits for it."""
         self._arrived = threading.Event()
+        self._hurry = threading.Event()
         self._waiting: dict[int, Entry] = {}
         self._waiting_bytes = 0
         self._settled: set[int] = set()
@@ -78,17 +80,23 @@ class Outbox:
         self._next_seq = self._file.last_seq + 1
 
     def append(self, channel: str, build: Callable[[int], bytes], *, durable: bool = False) -> int:
-        """Take the record that ``build`` makes from its number; with ``durable`` commit before returning."""
+        """Take the record that ``build`` makes from its number; with ``durable`` commit before returning.
+
+        A caller faster than the disk waits for it. Only while the disk refuses are records in memory thinned.
+        """
         with self._lock:
             seq = self._next_seq
             entry = Entry(seq, channel, build(seq))
             self._next_seq += 1
             self._waiting[seq] = entry
             self._waiting_bytes += len(entry.body)
-            if self._waiting_bytes > self._memory_bytes:
+            is_much = self._waiting_bytes > self._memory_bytes
+            if is_much and self._disk_refuses:
                 self._thin_memory()
         self._arrived.set()
-        if durable:
+        if self._waiting_bytes > self._memory_bytes // 2:
+            self._hurry.set()
+        if durable or (is_much and not self._disk_refuses):
             self.commit()
         return seq
 
@@ -112,23 +120,26 @@ class Outbox:
         """Commit once per interval while there is something to commit, until ``stop``; sleeps otherwise."""
         while not stop.is_set():
             self._arrived.wait()
-            stop.wait(interval_s)
+            self._hurry.wait(interval_s)
             self._arrived.clear()
+            self._hurry.clear()
             if not self.commit():
                 self._arrived.set()
-                stop.wait(5.0)
+                stop.wait(_ASK_DISK_AGAIN_S)
 
     def wake(self) -> None:
         """Let `keep_committing` look at its stop event."""
         self._arrived.set()
+        self._hurry.set()
 
     def lease(self) -> list[Batch]:
         """The next records that are in no batch yet, in order, each batch of one channel."""
+        entries: list[Entry] = []
         with self._disk:
-            entries = self._next_entries()
-            with self._lock:
-                entries = [entry for entry in entries if entry.seq not in self._settled]
-                self._leased.update(entry.seq for entry in entries)
+            while not entries and (read := self._next_entries()):
+                with self._lock:
+                    entries = [entry for entry in read if entry.seq not in self._settled]
+                    self._leased.update(entry.seq for entry in entries)
         ordered = sorted(entries, key=lambda entry: (entry.channel, entry.seq))
         groups = groupby(ordered, key=lambda entry: entry.channel)
         return [batch for channel, group in groups for batch in _batches(channel, list(group))]

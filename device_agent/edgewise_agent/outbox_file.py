@@ -23,6 +23,11 @@ FULL_AT = 0.9
 LOG_PAGES = 256
 """Write-ahead log before it is folded into the file: 1 MiB."""
 _THIN_STEP = 2000
+_RANKS = 2**30
+_GOLDEN = 663_608_941
+"""2^30 divided by the golden ratio. Its multiples modulo 2^30 fill the range evenly, so the sequence numbers
+whose rank is below a limit are evenly spaced (three-gap theorem), also among every n-th number."""
+_RANK_SQL = f"(((seq & {_RANKS - 1}) * {_GOLDEN}) & {_RANKS - 1})"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT NOT NULL, body BLOB NOT NULL
@@ -48,7 +53,7 @@ class OutboxFile:
         self.path = path
         self._max_pages = max(max_bytes // PAGE_BYTES, 64)
         with _translated(path):
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=2.0)
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0.2)
         try:
             with _translated(path):
                 self._prepare()
@@ -59,6 +64,11 @@ class OutboxFile:
     def _prepare(self) -> None:
         db = self._db
         db.execute("PRAGMA locking_mode=EXCLUSIVE")
+        version = self._number("PRAGMA user_version")
+        if version > FORMAT_VERSION:
+            raise OutboxError(
+                f"outbox {self.path}: written by a later version of edgewise; update edgewise here"
+            )
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         db.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
@@ -117,25 +127,22 @@ class OutboxFile:
         return sum(name.stat().st_size for name in names if name.exists())
 
     def thin(self, *, spare: Collection[int] = ()) -> int:
-        """Drop every second record of the older half, apart from ``spare``; return how many were dropped.
+        """Drop records from the older three quarters, apart from ``spare``; return how many.
 
-        A gap in time becomes a coarser stretch instead of a hole. In steps, so that the log stays small.
+        A stretch of time becomes coarser instead of a hole: what stays is evenly spread, whichever channel it
+        is of, and repeated thinning keeps doubling the spacing of all of it, not of the oldest alone.
         """
-        with _translated(self.path):
-            row = self._db.execute(
-                "SELECT seq FROM records ORDER BY seq LIMIT 1 OFFSET ?", (self.count // 2,)
-            ).fetchone()
-        middle = row[0] if row else 0
-        position, before, dropped = 0, 0, 0
-        while step := self._sequences_between(before, middle):
-            victims = [seq for place, seq in enumerate(step, position) if place % 2 == 1 and seq not in spare]
+        last = self._place(3 * self.count // 4)
+        share = self._share_to_keep(last)
+        before, dropped = 0, 0
+        while step := self._sequences_between(before, last):
+            victims = [seq for seq in step if _rank(seq) >= share and seq not in spare]
             with self._transaction():
                 gone = self._delete(victims)
                 self._count_dropped(gone)
             self.count -= gone
             self.dropped += gone
             dropped += gone
-            position += len(step)
             before = step[-1]
         return dropped
 
@@ -148,6 +155,26 @@ class OutboxFile:
         """Fold the log into the file if the disk allows it, and let go of the lock."""
         with contextlib.suppress(sqlite3.Error):
             self._db.close()
+
+    def _place(self, position: int) -> int:
+        """The sequence number of the record with so many before it."""
+        with _translated(self.path):
+            row = self._db.execute(
+                "SELECT seq FROM records ORDER BY seq LIMIT 1 OFFSET ?", (position,)
+            ).fetchone()
+        return int(row[0]) if row else 0
+
+    def _share_to_keep(self, last: int) -> int:
+        """The rank from which records go: the largest power of two that frees a quarter of all."""
+        share = _RANKS // 2
+        with _translated(self.path):
+            while share > 1:
+                query = f"SELECT count(*) FROM records WHERE seq <= ? AND {_RANK_SQL} >= ?"
+                (victims,) = self._db.execute(query, (last, share)).fetchone()
+                if victims >= self.count // 4:
+                    break
+                share //= 2
+        return share
 
     def _sequences_between(self, after: int, up_to: int) -> list[int]:
         with _translated(self.path):
@@ -186,6 +213,10 @@ class OutboxFile:
                     with contextlib.suppress(sqlite3.Error):
                         self._db.execute("ROLLBACK")
                 raise
+
+
+def _rank(seq: int) -> int:
+    return (seq * _GOLDEN) % _RANKS
 
 
 def set_aside(path: Path) -> Path:

@@ -1,0 +1,179 @@
+from pathlib import Path
+
+import pytest
+
+from edgewise_agent.config import BrokerUrl, Settings, load_settings, parse_settings
+from edgewise_agent.errors import AgentError, InvalidSettings
+from edgewise_agent.example import EXAMPLE
+
+BASE = Path("/etc/edgewise")
+GOOD = """
+[device]
+id = "cam-1"
+state_dir = "state"
+[model]
+path = "model.tflite"
+[source]
+path = ["photos", "/srv/one.jpg"]
+[broker]
+url = "mqtt://broker.local"
+"""
+
+
+def parse(text: str) -> Settings:
+    settings, problems = parse_settings(text.encode(), base=BASE)
+    assert settings is not None, problems
+    return settings
+
+
+def problems_of(text: str) -> list[str]:
+    settings, problems = parse_settings(text.encode(), base=BASE)
+    assert settings is None
+    return [str(problem) for problem in problems]
+
+
+def changed(section: str, line: str) -> str:
+    return (
+        GOOD.replace(f"[{section}]", f"[{section}]\n{line}", 1)
+        if f"[{section}]" in GOOD
+        else f"{GOOD}[{section}]\n{line}\n"
+    )
+
+
+def test_relative_paths_start_at_the_file_and_absolute_ones_stay() -> None:
+    settings = parse(GOOD)
+    assert settings.device.state_dir == BASE / "state"
+    assert settings.source.path == (BASE / "photos", Path("/srv/one.jpg"))
+
+
+def test_what_is_not_said_has_its_default() -> None:
+    settings = parse(GOOD)
+    assert settings.device.group == "default"
+    assert (settings.broker.url.host, settings.broker.url.port) == ("broker.local", 1883)
+    assert settings.report.interval_s == 10.0
+    assert settings.outbox.max_mb == 64
+    assert settings.source.loop
+
+
+def test_a_single_path_needs_no_list() -> None:
+    assert parse(GOOD.replace('["photos", "/srv/one.jpg"]', '"photos"')).source.path == (BASE / "photos",)
+
+
+def test_the_digest_is_of_the_file() -> None:
+    assert parse(GOOD).sha256 != parse(GOOD + "# changed\n").sha256
+
+
+@pytest.mark.parametrize(
+    ("section", "line", "expected"),
+    [
+        ("device", 'idd = "x"', "device.idd: unknown key; did you mean 'id'?"),
+        ("source", "intervall_s = 1", "source.intervall_s: unknown key; did you mean 'interval_s'?"),
+        ("broker", "zzz = 1", "broker.zzz: unknown key; known are url, username, password_file,"),
+        (
+            "report",
+            "interval_s = -1",
+            "report.interval_s: got -1, expected a number of at least 0.1 and at most",
+        ),
+        ("report", 'interval_s = "10"', "report.interval_s: got '10', expected a number of at least 0.1"),
+        ("report", "interval_s = nan", "report.interval_s: got nan, expected a number"),
+        ("report", 'events = "some"', "report.events: got 'some', expected 'none' or 'all'"),
+        ("report", 'events = "al"', "did you mean 'all'?"),
+        ("source", "loop = 1", "source.loop: got 1, expected true or false"),
+        ("source", 'kind = "camera"', "source.kind: got 'camera', expected 'images'"),
+        ("broker", "keepalive_s = 1", "broker.keepalive_s: got 1, expected a whole number of at least 5"),
+        ("broker", "keepalive_s = 30.5", "broker.keepalive_s: got 30.5, expected a whole number"),
+        ("broker", "username = 7", "broker.username: got 7, expected a text"),
+        ("outbox", "max_mb = 0", "outbox.max_mb: got 0, expected a whole number of at least 1"),
+        ("outbox", "max_mb = true", "outbox.max_mb: got True, expected a whole number"),
+        ("broker", 'ca_file = "ca.pem"', "broker.ca_file: is of no use with mqtt://broker.local"),
+        ("broker", 'password_file = "p"', "broker.password_file: is of no use without broker.username"),
+        ("device", 'group = "a b"', "device.group: got 'a b', expected 1 to 64 of the characters"),
+        ("device", "group = 3", "device.group: got 3, expected a text that is not empty"),
+        ("sourcee", "a = 1", "sourcee: unknown section; did you mean 'source'?"),
+    ],
+)
+def test_each_wrong_setting_is_named_with_what_was_expected(section: str, line: str, expected: str) -> None:
+    problems = problems_of(changed(section, line))
+    assert len(problems) == 1
+    assert expected in problems[0]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "broker.local",
+        "http://broker",
+        "mqtt://",
+        "mqtt://host:0",
+        "mqtt://host:99999",
+        "mqtt://host:port",
+        "mqtt://host/topic",
+        "mqtt://host?x=1",
+        "mqtt://name:secret@host",
+        "mqtt://my host",
+    ],
+)
+def test_other_urls_are_refused(url: str) -> None:
+    problems = problems_of(GOOD.replace("mqtt://broker.local", url))
+    assert len(problems) == 1
+    assert problems[0].startswith("broker.url: got ")
+
+
+def test_urls_know_host_port_and_tls() -> None:
+    assert BrokerUrl("mqtts://h").port == 8883
+    assert BrokerUrl("mqtts://h").is_tls
+    assert not BrokerUrl("mqtt://h:1").is_tls
+    assert BrokerUrl("mqtt://[::1]:1884").host == "::1"
+
+
+@pytest.mark.parametrize("key", ["id", "state_dir"])
+def test_what_has_no_default_must_be_there(key: str) -> None:
+    text = "\n".join(line for line in GOOD.splitlines() if not line.startswith(f"{key} ="))
+    assert problems_of(text) == [f"device.{key}: missing, and it has no default"]
+
+
+def test_every_problem_is_told_in_one_go() -> None:
+    problems = problems_of('[device]\nid = "a/b"\ncolour = 1\n[source]\npath = []\n[broker]\nurl = "x"\n')
+    wheres = [problem.split(":")[0] for problem in problems]
+    assert wheres == [
+        "device.colour", "device.id", "device.state_dir", "model.path", "source.path", "broker.url",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["[device", "a = ", "\udcff", "device = 3"])
+def test_what_is_not_toml_or_no_section_is_told(text: str) -> None:
+    settings, problems = parse_settings(text.encode(errors="surrogateescape"), base=BASE)
+    assert settings is None
+    assert problems
+
+
+def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSettings, match=r"agent\.toml: file: No such file or directory") as caught:
+        load_settings(tmp_path / "agent.toml")
+    assert caught.value.exit_code == AgentError.exit_code == 1
+    assert "\n" not in str(caught.value)
+
+
+def test_the_example_is_valid_and_shows_every_setting_with_its_default() -> None:
+    settings = parse(EXAMPLE)
+    assert settings.device.id == "greenhouse-1"
+    shown = "\n".join(
+        line.removeprefix("# ")
+        if line.startswith("# ") and " = " in line and "not set by default" not in line
+        else line
+        for line in EXAMPLE.splitlines()
+        if not line.startswith("# username")
+    )
+    spelled_out = parse(shown)
+    assert (spelled_out.report, spelled_out.outbox) == (settings.report, settings.outbox)
+    assert (spelled_out.source, spelled_out.broker) == (settings.source, settings.broker)
+    for section in (
+        settings.device,
+        settings.model,
+        settings.source,
+        settings.broker,
+        settings.report,
+        settings.outbox,
+    ):
+        assert all(f"{name} = " in EXAMPLE for name in section.__struct_fields__)
