@@ -1,1 +1,8 @@
-"""To be."""
+"""From a float32 TFLite graph to one that stores or computes with fewer bits."""
+
+from edgewise_converters.quantize.calibrate import Calibration, calibrate
+from edgewise_converters.quantize.dynamic_int8 import quantize_dynamic
+from edgewise_converters.quantize.float16 import store_float16
+from edgewise_converters.quantize.static_int8 import StaticOptions, quantize_static
+
+__all__ = ["Calibration", "StaticOptions", "calibrate", "quantize_dynamic", "quantize_static", "store_float16"]

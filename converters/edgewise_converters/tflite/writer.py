@@ -34,6 +34,7 @@ class _Writer:
         # Sized once: growing would copy all weights, and hold them twice.
         self.builder = flatbuffers.Builder(weights + 1024 * (len(self.tensors) + len(graph.operators) + 64))
         self.index = {id(tensor): i for i, tensor in enumerate(self.tensors)}
+        self.vectors: dict[tuple[type, bytes], int] = {}
         self.buffers: list[int] = [self._buffer(None)]
 
     def model(self, description: str, metadata: Mapping[str, bytes]) -> bytes:
@@ -54,7 +55,7 @@ class _Writer:
         schema.ModelAddMetadata(b, entries)
         schema.ModelAddSignatureDefs(b, signatures)
         b.Finish(schema.ModelEnd(b), _IDENTIFIER)
-        return bytes(b.Output())
+        return bytes(memoryview(b.Bytes)[b.Head() :])
 
     def _tables(self, offsets: Sequence[int]) -> int:
         self.builder.StartVector(4, len(offsets), 4)
@@ -63,7 +64,12 @@ class _Writer:
         return int(self.builder.EndVector())
 
     def _numbers(self, values: Sequence[int] | Sequence[float], dtype: type) -> int:
-        return int(self.builder.CreateNumpyVector(np.asarray(values, dtype)))
+        """A vector; equal ones are written once (zero points per channel would otherwise be a tenth of a file)."""
+        array = np.asarray(values, dtype)
+        key = (dtype, array.tobytes())
+        if key not in self.vectors:
+            self.vectors[key] = int(self.builder.CreateNumpyVector(array))
+        return self.vectors[key]
 
     def _buffer(self, data: np.ndarray | None) -> int:
         b = self.builder

@@ -1,0 +1,78 @@
+"""The model card of a conversion."""
+
+from importlib import metadata
+
+from edgewise.model_card import (
+    IMAGE_CLASSIFICATION, TENSORS, Golden, ImagePreprocess, ModelCard, Quality, Source, TensorCard,
+)  # fmt: skip
+
+from edgewise_converters import readers
+from edgewise_converters.agreement import Agreement
+from edgewise_converters.lower.layout import CHANNELS_LAST, Layout
+from edgewise_converters.tflite.graph import Graph, Tensor
+
+GOLDEN_TOLERANCE_DB = {"fp32": 80.0, "fp16": 60.0, "dynamic": 30.0, "int8": 40.0}
+"""int8 is bit-identical across boards but for layers kept float; dynamic-range int8 differs by up to 0.8 %."""
+_TOOLS = ("edgewise", "onnx-ir", "onnxruntime", "ai-edge-litert")
+
+
+def tensor_card(
+    tensor: Tensor, layout: Layout, *, image: ImagePreprocess | None = None, image_layout: str = "", activation: str = ""
+) -> TensorCard:
+    """What the card says of one input or output of the written file."""
+    named = "nhwc" if layout == CHANNELS_LAST and len(tensor.shape) == 4 else image_layout
+    return TensorCard(
+        name=tensor.name,
+        shape=tensor.shape,
+        dtype=tensor.dtype.name,
+        layout=named,
+        quantization=tensor.quantization,
+        image=image,
+        activation=activation,
+        source_name=tensor.name,
+    )
+
+
+def quality_of(agreement: Agreement, measured_on: str) -> tuple[Quality, ...]:
+    """Agreement with the original, as the card's figures."""
+    figures = [
+        Quality("worst output SNR against the original", round(agreement.worst_db, 2), "dB", measured_on, agreement.cases),
+        Quality("worst output cosine", round(min(o.cosine for o in agreement.outputs), 6), "", measured_on, agreement.cases),
+    ]
+    if agreement.top1 is not None:
+        figures.append(Quality("top-1 agreement with the original", agreement.top1, "", measured_on, agreement.cases))
+    return tuple(figures)
+
+
+def tool_versions() -> dict[str, str]:
+    """Versions of what took part."""
+    return {name: metadata.version(name) for name in _TOOLS}
+
+
+def source_of(source: "readers.Source") -> Source:
+    """Where the model came from, without the folders of the machine it was converted on."""
+    return Source(source.path.name, source.sha256, "onnx", source.opset)
+
+
+def task_of(graph: Graph, *, takes_images: bool, labels: int, asked: str | None) -> str:
+    """image-classification for one picture in and one vector of scores out, unless told otherwise."""
+    if asked:
+        return asked
+    shape = graph.outputs[0].shape
+    one_vector = len(graph.outputs) == 1 and len(graph.inputs) == 1 and shape[:-1] in ((1,), (1, 1, 1)) and shape[-1] > 1
+    fits = labels == shape[-1] if labels else True
+    return IMAGE_CLASSIFICATION if takes_images and one_vector and fits else TENSORS
+
+
+def activation_of(graph: Graph, tensor: Tensor) -> str:
+    """probabilities behind a softmax, else logits."""
+    producer = graph.producers().get(id(tensor))
+    while producer is not None and producer.kind == "RESHAPE" and producer.inputs[0] is not None:
+        producer = graph.producers().get(id(producer.inputs[0]))
+    return "probabilities" if producer is not None and producer.kind == "SOFTMAX" else "logits"
+
+
+__all__ = [
+    "GOLDEN_TOLERANCE_DB", "IMAGE_CLASSIFICATION", "TENSORS", "Golden", "ModelCard", "activation_of", "quality_of",
+    "source_of", "task_of", "tensor_card", "tool_versions",
+]  # fmt: skip

@@ -1,0 +1,98 @@
+"""`edgewise convert`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from edgewise_converters.pipeline import Result
+
+_PRECISIONS = "auto, fp32, fp16, dynamic or int8"
+_PREPROCESS = "imagenet, unit, signed, raw, or mean=..;std=.. in pixels of 0 to 255; then ;resize= ;crop= ;resample= ;colour="
+
+
+def convert_app(
+    model: Annotated[Path, typer.Argument(help="The trained model, an .onnx file. It is only read.")],
+    target: Annotated[str, typer.Option(help="The device: rpi3, rpi4, rpi5, rpi-zero2w, arm64 or armv7.")],
+    precision: Annotated[str, typer.Option(help=f"{_PRECISIONS}; auto takes what suits the target and steps down by measured quality.")] = "auto",
+    samples: Annotated[Path | None, typer.Option(help="Typical inputs: a folder of images, an .npy or an .npz file.")] = None,
+    preprocess: Annotated[str | None, typer.Option(help=_PREPROCESS)] = None,
+    shape: Annotated[list[str] | None, typer.Option(help="NAME=1,3,224,224 for an input of open shape; may be given several times.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="A text file with one label a line.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write; MODEL-TARGET.tflite in this folder if not given.")] = None,
+    calibration: Annotated[str, typer.Option(help="How int8 ranges are chosen: auto (the best by measurement), minmax, percentile or mse.")] = "auto",
+    task: Annotated[str | None, typer.Option(help="image-classification or tensors, where the model's shape does not tell.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+) -> None:  # fmt: skip
+    """Convert a trained model for a device, and prove that it still gives the same answers."""
+    from edgewise_converters.drawing import Drawn, table
+    from edgewise_converters.pipeline import Request, convert
+
+    request = Request(
+        source=model,
+        target=target,
+        precision=_one_of("--precision", precision, ("auto", "fp32", "fp16", "dynamic", "int8")),
+        samples=samples,
+        preprocess=preprocess,
+        shapes=dict(_parse_shape(text) for text in shape or ()),
+        labels=labels,
+        out=out,
+        calibration=_one_of("--calibration", calibration, ("auto", "minmax", "percentile", "mse")),
+        task=task and _one_of("--task", task, ("image-classification", "tensors")),
+        command=_command(),
+    )
+    with Drawn() as progress:
+        result = convert(request, progress)
+    if as_json:
+        print(json.dumps(_as_dict(result), indent=2))  # noqa: T201
+    else:
+        table(result)
+
+
+def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise typer.BadParameter(f"{option}: got '{value}', expected one of {', '.join(allowed)}")
+    return value
+
+
+def _parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
+    name, equals, numbers = text.rpartition("=")
+    try:
+        shape = tuple(int(number) for number in numbers.split(","))
+    except ValueError:
+        shape = ()
+    if not equals or not name or not shape or min(shape) < 1:
+        raise typer.BadParameter(f"--shape: got '{text}', expected NAME=1,3,224,224")
+    return name, shape
+
+
+def _command() -> str:
+    """The command line without the folders of this machine."""
+    words = ["edgewise", *sys.argv[1:]]
+    return " ".join(Path(word).name if "/" in word and "=" not in word else word for word in words)
+
+
+def _as_dict(result: "Result") -> dict[str, object]:
+    return {
+        "path": str(result.path),
+        "size_bytes": result.size_bytes,
+        "source_bytes": result.source_bytes,
+        "target": result.target,
+        "precision": result.precision,
+        "task": result.card.task,
+        "measured_on": result.measured_on,
+        "skipped_samples": result.skipped_samples,
+        "notices": list(result.notices),
+        "agreement": {
+            runtime: {
+                "cases": agreement.cases,
+                "top1": agreement.top1,
+                "outputs": [vars(output) for output in agreement.outputs],
+            }
+            for runtime, agreement in result.agreement.items()
+        },
+        "float32_noise_floor_db": {o.name: o.snr_db for o in result.floor.outputs} if result.floor else None,
+    }

@@ -1,0 +1,71 @@
+"""Progress and the closing table on a terminal, with rich."""
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from edgewise_converters.pipeline import Result
+
+
+class Drawn:
+    """A progress bar on standard error; on anything but a terminal only the notices."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._bar = Progress(
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            console=self._console, transient=True, disable=not self._console.is_terminal,
+        )  # fmt: skip
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> "Drawn":
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bar.stop()
+
+    def stage(self, what: str, total: int | None = None) -> None:
+        """Replace the bar."""
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._task = self._bar.add_task(what, total=total)
+
+    def tick(self) -> None:
+        """Advance the bar."""
+        if self._task is not None:
+            self._bar.advance(self._task)
+
+    def notice(self, text: str) -> None:
+        """One line above the bar."""
+        self._console.print(f"note: {text}", highlight=False, markup=False, soft_wrap=True)
+
+
+def table(result: Result) -> None:
+    """What was written, on standard output."""
+    rows = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    rows.add_row("file", str(result.path))
+    ratio = result.size_bytes / max(result.source_bytes, 1)
+    rows.add_row("size", f"{_megabytes(result.size_bytes)} ({ratio:.2f} x the original's {_megabytes(result.source_bytes)})")
+    rows.add_row("precision", f"{result.precision} for {result.target}")
+    for runtime, agreement in result.agreement.items():
+        worst = agreement.worst
+        said = f"{worst.snr_db:.1f} dB, cosine {worst.cosine:.6f}"
+        if len(agreement.outputs) > 1:
+            said += f" (worst of {len(agreement.outputs)} outputs, '{worst.name}')"
+        if agreement.top1 is not None:
+            said += f", the same first answer in {agreement.top1:.1%}"
+        rows.add_row("agreement", f"{said}; {agreement.cases} inputs in {runtime}")
+    if result.floor is not None:
+        floor = result.floor.worst
+        rows.add_row("", f"float32 rounding alone amounts to {floor.snr_db:.1f} dB on this model ('{floor.name}')")
+    rows.add_row("measured on", result.measured_on)
+    if result.skipped_samples:
+        rows.add_row("skipped", f"{result.skipped_samples} samples that could not be read")
+    Console(soft_wrap=True, highlight=False).print(rows, markup=False)
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.2f} MB"

@@ -1,0 +1,109 @@
+"""The float graph at each precision; for static int8, the best of several ways by measured output."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from edgewise.model_card import ImagePreprocess
+from edgewise.tensors import Quantization
+
+from edgewise_converters.agreement import Agreement
+from edgewise_converters.quantize import (
+    Calibration, StaticOptions, calibrate, quantize_dynamic, quantize_static, store_float16,
+)  # fmt: skip
+from edgewise_converters.quantize.dense_as_convolution import dense_as_convolution
+from edgewise_converters.quantize.ranges import CHOOSERS, scale_of
+from edgewise_converters.samples import Feed, Samples
+from edgewise_converters.targets import Target
+from edgewise_converters.tflite.graph import Graph
+from edgewise_converters.tflite.writer import serialize
+from edgewise_converters.verify import Case, Layouts, measure, open_runtime
+
+PRECISIONS = ("auto", "fp32", "fp16", "dynamic", "int8")
+STEP_DOWN = {"int8": "dynamic", "dynamic": "fp16", "fp16": "fp32"}
+"""What `auto` tries next when a precision is not good enough."""
+CALIBRATIONS = ("auto", *CHOOSERS)
+TRIAL_CASES = 16
+_OLD_RUNTIME = "tflite-runtime"
+_NO_INT8_THERE = frozenset({"TRANSPOSE_CONV"})
+"""Kernels that tflite-runtime 2.14 lacks."""
+_BYTE_STEPS = 128
+
+
+@dataclass(frozen=True)
+class StaticChoice:
+    """The best static int8 graph, and what was tried."""
+
+    graph: Graph
+    calibration: Calibration
+    options: StaticOptions
+    tried: tuple[tuple[StaticOptions, Agreement], ...]
+
+
+def float_twin(graph: Graph, precision: str, target: Target) -> Graph:
+    """The graph at a precision that needs no samples."""
+    if precision == "fp16":
+        return store_float16(graph)
+    if precision == "dynamic":
+        return quantize_dynamic(graph, dense_per_channel=_OLD_RUNTIME not in target.runtimes)
+    return graph
+
+
+def byte_quantization(image: ImagePreprocess) -> Quantization:
+    """int8 quantization of an image input under which a pixel's byte needs the least rounding.
+
+    With one mean and std for all channels integer = pixel - 128 exactly (up to half a step where the mean is no
+    whole number); otherwise the range of all channels together.
+    """
+    if len(set(image.mean)) == 1 and len(set(image.std)) == 1:
+        zero_point = int(np.clip(round(image.mean[0] - _BYTE_STEPS), -128, 127))
+        return Quantization((float(np.float32(1 / image.std[0])),), (zero_point,))
+    ends = [((limit - m) / s) for limit in (0, 255) for m, s in zip(image.mean, image.std, strict=True)]
+    scale, zero_point = scale_of(min(ends), max(ends))
+    return Quantization((scale,), (zero_point,))
+
+
+def static_int8(
+    graph: Graph,
+    target: Target,
+    samples: Samples,
+    *,
+    layouts: Layouts,
+    images: dict[str, ImagePreprocess],
+    trials: list[Case],
+    method: str,
+    classifies: bool,
+    stage: Callable[[str, int], None],
+    tick: Callable[[], None],
+) -> StaticChoice:
+    """Calibrate, quantize in every way that ``method`` allows, and keep the one whose outputs are nearest."""
+    dense = graph.copy()
+    dense_as_convolution(dense)
+    stage("Calibrating", len(samples))
+    inputs = (_in_order(dense, feed, layouts) for feed in samples.feeds())
+    calibration = calibrate(dense, inputs, count=len(samples), tick=tick, threads=1)
+    kept_float = _NO_INT8_THERE if _OLD_RUNTIME in target.runtimes else frozenset()
+    entries = {name: byte_quantization(image) for name, image in images.items()}
+    options = [
+        StaticOptions(ranges, correct, kept_float)
+        for ranges in (CHOOSERS if method == "auto" else (method,))
+        for correct in (False, True)
+    ]
+    stage("Choosing ranges", len(options) * len(trials))
+    tried = []
+    best: tuple[float, StaticOptions, Graph] | None = None
+    for option in options:
+        candidate = quantize_static(dense, calibration, option, inputs=entries)
+        backend = open_runtime(serialize(candidate, description="trial", metadata={}), target.runtimes[0])
+        agreement = measure(backend, trials, layouts, classifies=classifies, tick=tick)
+        backend.close()
+        tried.append((option, agreement))
+        score = float(np.mean([output.snr_db for output in agreement.outputs]))
+        if best is None or score > best[0]:
+            best = (score, option, candidate)
+    assert best is not None
+    return StaticChoice(best[2], calibration, best[1], tuple(tried))
+
+
+def _in_order(graph: Graph, feed: Feed, layouts: Layouts) -> list[np.ndarray]:
+    return [np.ascontiguousarray(feed[t.name].transpose(layouts.inputs[t.name])) for t in graph.inputs]

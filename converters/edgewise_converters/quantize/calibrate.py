@@ -1,0 +1,86 @@
+"""What values flow through a graph: it is run on samples, and every activation is looked at."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from edgewise.backends import litert
+
+from edgewise_converters.tflite.graph import Graph, Tensor
+from edgewise_converters.tflite.writer import serialize
+
+_KEPT_VALUES = 1 << 16
+"""Values kept of each tensor over all samples, to choose ranges by; extremes are exact."""
+
+
+@dataclass
+class Statistics:
+    """What was seen of one tensor."""
+
+    minimum: float
+    maximum: float
+    values: np.ndarray
+    """Values picked at random over all samples, float32 [n]."""
+    channel_mean: np.ndarray
+    """Mean along the last axis's channels over everything else, float64 [C]."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Statistics of every float activation, by id of its tensor."""
+
+    samples: int
+    by_tensor: dict[int, Statistics]
+
+    def of(self, tensor: Tensor) -> Statistics:
+        return self.by_tensor[id(tensor)]
+
+
+def calibrate(
+    graph: Graph,
+    batches: Iterable[list[np.ndarray]],
+    *,
+    count: int,
+    tick: Callable[[], None],
+    threads: int = 2,
+) -> Calibration:
+    """Run ``graph`` on ``count`` lists of inputs (in the order and layout of its inputs) and gather statistics."""
+    observed = [t for t in graph.tensors() if t.is_float and not t.is_constant]
+    inner = [t for t in observed if not any(t is entry for entry in graph.inputs)]
+    probe = Graph(graph.name, graph.inputs, inner, graph.operators)
+    backend = litert.open_model(serialize(probe, description="calibration", metadata={}), threads=threads)
+    rng = np.random.default_rng(0)
+    kept = max(64, _KEPT_VALUES // max(count, 1))
+    seen: dict[int, _Running] = {id(tensor): _Running() for tensor in observed}
+    done = 0
+    for inputs in batches:
+        outputs = backend.run(inputs, views=True)
+        for tensor, array in [*zip(graph.inputs, inputs, strict=True), *zip(inner, outputs, strict=True)]:
+            if id(tensor) in seen:
+                seen[id(tensor)].add(array, kept, rng)
+        del outputs, array  # views must be gone before the next run
+        done += 1
+        tick()
+    backend.close()
+    return Calibration(done, {key: running.result(done) for key, running in seen.items()})
+
+
+class _Running:
+    def __init__(self) -> None:
+        self.minimum, self.maximum = np.inf, -np.inf
+        self.values: list[np.ndarray] = []
+        self.channel_sum: np.ndarray | float = 0.0
+
+    def add(self, array: np.ndarray, kept: int, rng: np.random.Generator) -> None:
+        flat = array.reshape(-1)
+        self.minimum = min(self.minimum, float(flat.min()))
+        self.maximum = max(self.maximum, float(flat.max()))
+        picked = flat if flat.size <= kept else flat[rng.integers(0, flat.size, kept)]
+        self.values.append(np.array(picked, np.float32))
+        rows = array.reshape(-1, array.shape[-1]) if array.ndim else array.reshape(1, 1)
+        ones = np.full(rows.shape[0], 1.0 / rows.shape[0], np.float32)
+        self.channel_sum = self.channel_sum + (ones @ rows).astype(np.float64)
+
+    def result(self, samples: int) -> Statistics:
+        mean = np.asarray(self.channel_sum) / max(samples, 1)
+        return Statistics(self.minimum, self.maximum, np.concatenate(self.values), mean)

@@ -1,0 +1,75 @@
+"""Which range of real numbers the 256 steps of an int8 activation cover."""
+
+from collections.abc import Callable
+
+import numpy as np
+from edgewise.tensors import Quantization
+
+from edgewise_converters.quantize.calibrate import Statistics
+
+QMIN, QMAX = -128, 127
+_STEPS = QMAX - QMIN
+_PERCENTILE = 99.99
+_SEARCHED_VALUES = 8192
+_SMALLEST_SPAN = 1e-6
+"""A tensor that is always zero still needs a positive scale."""
+
+RangeChooser = Callable[[Statistics], tuple[float, float]]
+
+
+def min_max(statistics: Statistics) -> tuple[float, float]:
+    """Everything that was seen."""
+    return statistics.minimum, statistics.maximum
+
+
+def percentile(statistics: Statistics) -> tuple[float, float]:
+    """All but the rarest hundredth of a percent at each end."""
+    low, high = np.percentile(statistics.values, (100 - _PERCENTILE, _PERCENTILE))
+    return float(low), float(high)
+
+
+def least_square_error(statistics: Statistics) -> tuple[float, float]:
+    """The range that gives the smallest mean squared error of rounding and clipping together.
+
+    Both ends shrink together over a grid, then each alone (Banner et al. 2019, arXiv:1810.05723, section 3, by
+    search instead of an assumed distribution).
+    """
+    low, high = min(statistics.minimum, 0.0), max(statistics.maximum, 0.0)
+    values = statistics.values
+    if values.size > _SEARCHED_VALUES:
+        values = values[:: values.size // _SEARCHED_VALUES]
+    if high - low < _SMALLEST_SPAN:
+        return low, high
+    best = (_error(values, low, high), low, high)
+    factors = np.linspace(0.98, 0.3, 35)
+    best = min([best, *((_error(values, low * f, high * f), low * f, high * f) for f in factors)])
+    _, low, high = best
+    for factor in np.linspace(0.95, 0.5, 10):
+        best = min(best, (_error(values, low * factor, high), low * factor, high))
+    _, low, high = best
+    for factor in np.linspace(0.95, 0.5, 10):
+        best = min(best, (_error(values, low, high * factor), low, high * factor))
+    return best[1], best[2]
+
+
+def _error(values: np.ndarray, low: float, high: float) -> float:
+    scale, zero_point = scale_of(low, high)
+    steps = np.clip(np.rint(values / scale) + zero_point, QMIN, QMAX)
+    difference = (steps - zero_point) * scale - values
+    return float(difference @ difference)
+
+
+def scale_of(low: float, high: float) -> tuple[float, int]:
+    """Scale and zero point of int8 for a range, widened to hold zero exactly (Jacob et al. 2018, section 2.1)."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    scale = float(np.float32(max(high - low, _SMALLEST_SPAN) / _STEPS))
+    return scale, int(np.clip(round(QMIN - low / scale), QMIN, QMAX))
+
+
+def quantization_of(low: float, high: float) -> Quantization:
+    """Per-tensor int8 quantization of a range."""
+    scale, zero_point = scale_of(low, high)
+    return Quantization((scale,), (zero_point,))
+
+
+CHOOSERS: dict[str, RangeChooser] = {"minmax": min_max, "percentile": percentile, "mse": least_square_error}

@@ -1,0 +1,67 @@
+"""Weights and biases as integers."""
+
+import numpy as np
+from edgewise.tensors import Quantization
+
+WEIGHT_MAX = 127
+"""Symmetric int8 leaves -128 unused, as the TFLite 8-bit specification demands of weights."""
+_BIAS_LIMIT = 2**30
+"""Half of int32: the sum of products is added to the bias in the same 32 bits."""
+
+
+def channel_axis(kind: str) -> int:
+    """The axis of output channels in an operator's weights (TFLite 8-bit quantization specification)."""
+    return 3 if kind == "DEPTHWISE_CONV_2D" else 0
+
+
+def quantize_weights(
+    weights: np.ndarray, axis: int | None, *, floor: np.ndarray | None = None
+) -> tuple[np.ndarray, Quantization]:
+    """Symmetric int8, one scale per index of ``axis`` or one in all if None; ``floor`` bounds the scales from below."""
+    others = tuple(a for a in range(weights.ndim) if a != axis)
+    largest = np.abs(weights).max(axis=others if axis is not None else None).reshape(-1).astype(np.float64)
+    # A channel without weights takes a scale like its neighbours': only its bias matters.
+    usual = float(np.median(largest[largest > 0])) if (largest > 0).any() else 1.0
+    scales = np.where(largest > 0, largest, usual) / WEIGHT_MAX
+    if floor is not None:
+        scales = np.maximum(scales, floor)
+    scales = scales.astype(np.float32)
+    shape = [1] * weights.ndim
+    if axis is not None:
+        shape[axis] = -1
+    steps = np.rint(weights / scales.reshape(shape))
+    integers = np.clip(steps, -WEIGHT_MAX, WEIGHT_MAX).astype(np.int8)
+    quantization = Quantization(tuple(map(float, scales)), (0,) * len(scales), axis or 0)
+    return integers, quantization
+
+
+def smallest_scales(bias: np.ndarray, input_scale: float) -> np.ndarray:
+    """Weight scales below which the bias would not fit into its int32, float64 [C]."""
+    return np.abs(bias).astype(np.float64) / (input_scale * _BIAS_LIMIT)
+
+
+def quantize_bias(bias: np.ndarray, input_scale: float, weights: Quantization) -> tuple[np.ndarray, Quantization]:
+    """int32 with the scale of the products: input scale times weight scale, per channel."""
+    scales = np.float32(input_scale) * np.asarray(weights.scales, np.float32)
+    if len(scales) == 1 and bias.size > 1:
+        steps = np.rint(bias.astype(np.float64) / np.float64(scales[0]))
+    else:
+        steps = np.rint(bias.astype(np.float64) / scales.astype(np.float64))
+    integers = np.clip(steps, -_BIAS_LIMIT, _BIAS_LIMIT).astype(np.int32)
+    return integers, Quantization(tuple(map(float, scales)), (0,) * len(scales), 0)
+
+
+def mean_shift(kind: str, weights: np.ndarray, rounded: np.ndarray, input_mean: np.ndarray) -> np.ndarray:
+    """What rounding the weights adds to each output channel on average, [C].
+
+    (W_q - W) E[x], in closed form (Nagel et al. 2019, arXiv:1906.04721, section 4.2). Exact but for zero padding.
+    """
+    error = (rounded - weights).astype(np.float64)
+    if kind == "DEPTHWISE_CONV_2D":
+        multiplier = weights.shape[3] // input_mean.size
+        return error.sum(axis=(0, 1, 2)) * np.repeat(input_mean, multiplier)
+    groups = input_mean.size // weights.shape[-1]
+    per_input = error.reshape(error.shape[0], -1, error.shape[-1]).sum(axis=1)
+    means = input_mean.reshape(groups, -1)
+    rows = np.repeat(means, error.shape[0] // groups, axis=0)
+    return (per_input * rows).sum(axis=1)

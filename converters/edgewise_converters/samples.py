@@ -1,0 +1,202 @@
+"""What the model is calibrated and verified on: photos, arrays, or noise where there is nothing better."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from edgewise.errors import InvalidInput, UnreadableImage
+from edgewise.model_card import ImagePreprocess
+from edgewise.preprocess.image import ImageReader
+
+from edgewise_converters.errors import InvalidSamples
+
+Feed: TypeAlias = dict[str, np.ndarray]
+"""One set of inputs, by name, shaped as the original model wants them."""
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"})
+MAX_CALIBRATION = 128
+MAX_HELD_OUT = 64
+_MIN_TO_HOLD_OUT = 40
+_HELD_OUT_EVERY = 5
+_NOISE_CASES = 8
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """One input of the original model."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+    image: ImagePreprocess | None = None
+    """How pictures become this input, if they can."""
+    image_layout: str = ""
+    """nchw or nhwc, for such an input."""
+
+
+@dataclass
+class Samples:
+    """Feeds that are read when they are needed; broken ones are skipped and counted."""
+
+    sources: list[Callable[[], Feed]]
+    described: str
+    is_noise: bool = False
+    skipped: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def feeds(self) -> Iterator[Feed]:
+        """Read every source once. Raises InvalidSamples if not one can be read."""
+        read = 0
+        for source in self.sources:
+            try:
+                feed = source()
+            except (UnreadableImage, InvalidInput) as error:
+                if str(error) not in self.skipped:
+                    self.skipped.append(str(error))
+                continue
+            read += 1
+            yield feed
+        if self.sources and not read:
+            raise InvalidSamples(f"samples: none of {len(self.sources)} could be read; the first says: {self.skipped[0]}")
+
+    def split(self) -> tuple["Samples", "Samples"]:
+        """To calibrate on, and to verify on: apart where there are enough, otherwise the same."""
+        if len(self) < _MIN_TO_HOLD_OUT:
+            both = Samples(_spread(self.sources, MAX_CALIBRATION), self.described, self.is_noise, self.skipped)
+            return both, both
+        held_out = self.sources[::_HELD_OUT_EVERY]
+        rest = [source for i, source in enumerate(self.sources) if i % _HELD_OUT_EVERY]
+        return (
+            Samples(_spread(rest, MAX_CALIBRATION), self.described, self.is_noise, self.skipped),
+            Samples(_spread(held_out, MAX_HELD_OUT), self.described, self.is_noise, self.skipped),
+        )
+
+
+def _spread(sources: list[Callable[[], Feed]], most: int) -> list[Callable[[], Feed]]:
+    if len(sources) <= most:
+        return sources
+    return [sources[i * len(sources) // most] for i in range(most)]
+
+
+def noise(inputs: list[InputSpec]) -> Samples:
+    """Seeded random inputs: enough to check the arithmetic, not to calibrate on."""
+
+    def make(seed: int) -> Feed:
+        rng = np.random.default_rng(seed)
+        return {spec.name: _noise_for(spec, rng) for spec in inputs}
+
+    return Samples([lambda seed=i: make(seed) for i in range(_NOISE_CASES)], "random inputs", is_noise=True)  # type: ignore[misc]
+
+
+def _noise_for(spec: InputSpec, rng: np.random.Generator) -> np.ndarray:
+    if spec.dtype.kind == "f":
+        if spec.image is None:
+            return rng.standard_normal(spec.shape).astype(spec.dtype)
+        mean, std = (np.asarray(values, np.float32) for values in (spec.image.mean, spec.image.std))
+        channel = -1 if spec.image_layout == "nhwc" else 1
+        shape = [1] * len(spec.shape)
+        shape[channel] = -1
+        pixels = rng.integers(0, 256, spec.shape).astype(np.float32)
+        return ((pixels - mean.reshape(shape)) / std.reshape(shape)).astype(spec.dtype)
+    if spec.dtype.kind == "b":
+        return rng.integers(0, 2, spec.shape).astype(spec.dtype)
+    return rng.integers(0, 2, spec.shape).astype(spec.dtype)
+
+
+def load_samples(path: Path, inputs: list[InputSpec]) -> Samples:
+    """Samples from a folder of images or arrays, one image, an .npy or an .npz file. Raises InvalidSamples."""
+    if not path.exists():
+        raise InvalidSamples(f"samples: {path} does not exist")
+    if path.is_dir():
+        return _from_folder(path, inputs)
+    return _from_files([path], inputs, str(path.name))
+
+
+def _from_folder(path: Path, inputs: list[InputSpec]) -> Samples:
+    files = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+    images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
+    arrays = [file for file in files if file.suffix.lower() in (".npy", ".npz")]
+    chosen = images or arrays
+    if not chosen:
+        found = f"{len(files)} files of other kinds" if files else "nothing"
+        raise InvalidSamples(f"samples: {path} holds {found}, expected images (.jpg, .png, ...), .npy or .npz files")
+    return _from_files(chosen, inputs, f"{path.name}/ ({len(chosen)} files)")
+
+
+def _from_files(files: list[Path], inputs: list[InputSpec], described: str) -> Samples:
+    sources: list[Callable[[], Feed]] = []
+    for file in files:
+        suffix = file.suffix.lower()
+        if suffix in IMAGE_SUFFIXES:
+            sources.append(_image_source(file, inputs))
+        elif suffix == ".npy":
+            sources += _array_sources(file, {_only(inputs, file).name: _load(file)}, inputs)
+        elif suffix == ".npz":
+            sources += _array_sources(file, _load_archive(file), inputs)
+        else:
+            raise InvalidSamples(f"samples: {file} is neither an image nor .npy nor .npz")
+    return Samples(sources, described)
+
+
+def _image_source(file: Path, inputs: list[InputSpec]) -> Callable[[], Feed]:
+    spec = _only(inputs, file)
+    if spec.image is None:
+        raise InvalidSamples(
+            f"samples: {file.name} is an image and input '{spec.name}' of shape {spec.shape} takes none; give .npy or .npz"
+        )
+    reader = ImageReader(spec.image, layout=spec.image_layout, dtype=spec.dtype.name)
+    return lambda: {spec.name: reader.read(file)}
+
+
+def _only(inputs: list[InputSpec], file: Path) -> InputSpec:
+    if len(inputs) != 1:
+        names = ", ".join(spec.name for spec in inputs)
+        raise InvalidSamples(f"samples: the model has {len(inputs)} inputs ({names}); give .npz files with one array each, got {file.name}")
+    return inputs[0]
+
+
+def _load(file: Path) -> np.ndarray:
+    try:
+        return np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
+    except (OSError, ValueError, EOFError) as error:
+        raise InvalidSamples(f"samples: {file} cannot be read as .npy: {error}") from error
+
+
+def _load_archive(file: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except Exception as error:  # zipfile, zlib and numpy raise many kinds for broken bytes
+        raise InvalidSamples(f"samples: {file} cannot be read as .npz: {error}") from error
+
+
+def _array_sources(file: Path, arrays: Mapping[str, np.ndarray], inputs: list[InputSpec]) -> list[Callable[[], Feed]]:
+    """Arrays hold one sample, or many along a new first axis (or along the batch of one)."""
+    stacks: dict[str, np.ndarray] = {}
+    for spec in inputs:
+        if spec.name not in arrays:
+            raise InvalidSamples(f"samples: {file.name} has arrays {', '.join(arrays)}, expected one named '{spec.name}'")
+        array = arrays[spec.name]
+        if array.shape == spec.shape:
+            stacks[spec.name] = array[np.newaxis]
+        elif array.shape[1:] == spec.shape:
+            stacks[spec.name] = array
+        elif spec.shape[:1] == (1,) and array.shape[1:] == spec.shape[1:]:
+            stacks[spec.name] = array[:, np.newaxis]
+        else:
+            raise InvalidSamples(
+                f"samples: {file.name}, '{spec.name}': got shape {array.shape}, expected {spec.shape} or many of them stacked"
+            )
+    counts = {len(stack) for stack in stacks.values()}
+    if len(counts) != 1 or 0 in counts:
+        raise InvalidSamples(f"samples: {file.name} has {sorted(counts)} samples by input, expected the same number, not 0")
+    dtypes = {spec.name: spec.dtype for spec in inputs}
+
+    def take(index: int) -> Feed:
+        return {name: np.ascontiguousarray(stack[index], dtypes[name]) for name, stack in stacks.items()}
+
+    return [lambda i=i: take(i) for i in range(counts.pop())]  # type: ignore[misc]

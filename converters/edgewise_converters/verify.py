@@ -1,0 +1,140 @@
+"""The written network against the original: in the runtimes it is for, on consecutive inputs, every output."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from edgewise.backends import Backend, available, open_backend
+from edgewise.errors import EdgewiseError
+from edgewise.golden import GoldenCase
+
+from edgewise_converters.agreement import Agreement, Meter
+from edgewise_converters.errors import RuntimeMissing, VerificationFailed
+from edgewise_converters.lower.layout import Layout
+from edgewise_converters.onnx_session import Reference
+from edgewise_converters.samples import Feed
+from edgewise_converters.tflite.schema import operator_kinds
+
+GATES_DB = {"fp32": 100.0, "fp16": 40.0, "dynamic": 20.0, "int8": 12.0}
+"""Below this the worst output of a precision is taken for wrong; a classifier may pass by agreement instead."""
+GATE_TOP1 = 0.9
+_FLOOR_MARGIN_DB = 6.0
+"""A file may be this much noisier than onnxruntime is against itself with other kernels."""
+MIN_CASES = 8
+
+
+@dataclass(frozen=True)
+class Case:
+    """One input and the original model's answer to it."""
+
+    feed: Feed
+    expected: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Layouts:
+    """How the written file stores the original's inputs and outputs, by name."""
+
+    inputs: Mapping[str, Layout]
+    outputs: Mapping[str, Layout]
+
+
+def reference_cases(reference: Reference, feeds: Iterable[Feed], *, tick: Callable[[], None]) -> list[Case]:
+    """The original model's answers."""
+    cases = []
+    for feed in feeds:
+        cases.append(Case(feed, reference.run(feed)))
+        tick()
+    return cases
+
+
+def check_operators(network: bytes) -> None:
+    """Raise VerificationFailed for operators outside the builtins: small runtimes cannot run them."""
+    foreign = [kind for kind in operator_kinds(network) if kind.startswith(("CUSTOM", "UNKNOWN"))]
+    if foreign:
+        raise VerificationFailed(f"the written file holds operators that are no TFLite builtins: {', '.join(sorted(set(foreign)))}")
+
+
+def open_runtime(network: bytes, runtime: str) -> Backend:
+    """Open the written network. Raises RuntimeMissing or VerificationFailed."""
+    reason = available().get(runtime, "unknown runtime")
+    if reason:
+        raise RuntimeMissing(
+            f"the target needs its files checked in {runtime}, which does not work here: {reason}. "
+            "(tflite-runtime 2.14 needs Python 3.11 and NumPy 1: pip install tflite-runtime==2.14.0 'numpy<2')"
+        )
+    try:
+        return open_backend(network, "tflite", name=runtime, threads=1)
+    except EdgewiseError as error:
+        raise VerificationFailed(f"the written file does not load in {runtime}: {error}") from error
+
+
+def to_stored(backend: Backend, feed: Feed, layouts: Layouts) -> list[np.ndarray]:
+    """A feed as the file takes it: its layout, and integers where its input is quantized."""
+    arrays = []
+    for spec in backend.inputs():
+        array = feed[spec.name].transpose(layouts.inputs[spec.name])
+        if spec.quantization is not None and spec.dtype != "float32":
+            array = spec.quantization.quantize(array, spec.dtype)
+        arrays.append(np.ascontiguousarray(array, dtype=spec.dtype))
+    return arrays
+
+
+def run_case(backend: Backend, inputs: list[np.ndarray], layouts: Layouts) -> dict[str, np.ndarray]:
+    """The file's answer as the original shapes it: its axes' order, real numbers."""
+    answers = {}
+    for spec, array in zip(backend.outputs(), backend.run(inputs), strict=True):
+        real = spec.quantization.dequantize(array) if spec.quantization and spec.dtype != "float32" else array
+        answers[spec.name] = real.transpose(np.argsort(layouts.outputs[spec.name]))
+    return answers
+
+
+def measure(backend: Backend, cases: list[Case], layouts: Layouts, *, classifies: bool, tick: Callable[[], None]) -> Agreement:
+    """Run all cases one after the other in the same interpreter, so that leaking state would show."""
+    meter = Meter(classifies=classifies)
+    for case in cases:
+        try:
+            actual = run_case(backend, to_stored(backend, case.feed, layouts), layouts)
+        except EdgewiseError as error:
+            raise VerificationFailed(f"the written file fails in {backend.name}: {error}") from error
+        meter.add(case.expected, actual)
+        tick()
+    return meter.result()
+
+
+def golden_cases(backend: Backend, cases: list[Case], layouts: Layouts, count: int) -> list[GoldenCase]:
+    """Inputs and answers of the written file itself, as its runtime takes and gives them."""
+    golden = []
+    for case in cases[:count]:
+        inputs = to_stored(backend, case.feed, layouts)
+        outputs = backend.run(inputs)
+        golden.append(
+            GoldenCase(
+                {spec.name: array for spec, array in zip(backend.inputs(), inputs, strict=True)},
+                {spec.name: array for spec, array in zip(backend.outputs(), outputs, strict=True)},
+            )
+        )
+    return golden
+
+
+def noise_floor(path: Path, cases: list[Case]) -> Agreement:
+    """How far onnxruntime is from itself with its optimizations off: what float32 rounding alone amounts to."""
+    plain = Reference(path, optimized=False)
+    meter = Meter()
+    for case in cases:
+        meter.add(case.expected, plain.run(case.feed))
+    return meter.result()
+
+
+def passes(precision: str, agreement: Agreement, floor: Agreement | None) -> bool:
+    """Whether a file of this precision is good enough to be written."""
+    floors = {output.name: output.snr_db for output in floor.outputs} if floor else {}
+    if precision != "fp32" and agreement.top1 is not None and agreement.cases >= MIN_CASES:
+        if agreement.top1 >= GATE_TOP1 and agreement.worst_db > 0:
+            return True
+    gate = GATES_DB[precision]
+    return all(
+        output.snr_db >= min(gate, floors.get(output.name, gate) - _FLOOR_MARGIN_DB) or output.snr_db >= gate
+        for output in agreement.outputs
+    )
