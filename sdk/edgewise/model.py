@@ -137,7 +137,7 @@ class Model:
     def _open_classifier(self) -> tuple[ImageReader, ScoreReader]:
         if self.card and self.task != IMAGE_CLASSIFICATION and self._preprocess is None:
             raise CardError(
-                f"{self.path}: the card says '{self.task}', predict() knows '{IMAGE_CLASSIFICATION}'; use run()"
+                f"{self.path}: its task is '{self.task}', predict() knows '{IMAGE_CLASSIFICATION}'; use run()"
             )
         reader = image_reader_for(self.file, self.inputs, self._preprocess)
         activation = self.card.outputs[0].activation if self.card else ""

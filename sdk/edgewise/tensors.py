@@ -97,6 +97,10 @@ class TensorSpec:
         """Whether some dimension is the caller's to choose."""
         return any(size < 0 for size in self.shape)
 
+    def dequantized(self, array: Array) -> Array:
+        """An array of this tensor as real numbers; the same array when it is not quantized."""
+        return self.quantization.dequantize(array) if self.quantization else array
+
     def accepts(self, shape: tuple[int, ...]) -> bool:
         """Whether an array of this shape fits."""
         if shape == self.shape:

@@ -45,7 +45,7 @@ def check_inputs(specs: Sequence[TensorSpec], inputs: Sequence[Array]) -> None:
     for spec, array in zip(specs, inputs, strict=True):
         if array.shape != spec.shape and not spec.accepts(array.shape):
             raise ShapeMismatch(f"input '{spec.name}': got {array.shape}, expected {spec.shape}")
-        if array.dtype.name != spec.dtype:
+        if array.dtype != spec.dtype:
             raise InvalidInput(f"input '{spec.name}': got {array.dtype}, expected {spec.dtype}")
 
 

@@ -56,6 +56,18 @@ def open_backend(path: Path, form: str, *, name: str | None = None, threads: int
     raise BackendUnavailable(f"{path}: {'; '.join(reasons)}")
 
 
+def try_backends(path: Path, form: str) -> dict[str, str]:
+    """Every runtime for this format, with "" when it can open this file here, otherwise why not."""
+    reasons = {}
+    for runtime in _candidates(form, None):
+        try:
+            open_backend(path, form, name=runtime.name, threads=1).close()
+            reasons[runtime.name] = ""
+        except BackendUnavailable as error:
+            reasons[runtime.name] = str(error).removeprefix(f"{path}: ").removeprefix(f"{runtime.name}: ")
+    return reasons
+
+
 def _candidates(form: str, name: str | None) -> list[_Runtime]:
     fitting = [runtime for runtime in _RUNTIMES if runtime.format == form]
     if name is None:

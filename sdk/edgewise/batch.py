@@ -1,0 +1,111 @@
+"""Many inputs through one model: pictures to categories, .npy and .npz files to tensors."""
+
+import math
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgewise.errors import EdgewiseError, InvalidInput
+from edgewise.model import Model
+from edgewise.tasks.classification import Classification
+from edgewise.tensors import Array
+
+PICTURE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+)
+TENSOR_SUFFIXES = frozenset({".npy", ".npz"})
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one input gave: an answer, or the reason why there is none."""
+
+    source: Path
+    classification: Classification | None = None
+    outputs: dict[str, Array] | None = None
+    error: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; outputs are real numbers, NaN and infinities null."""
+        if self.error:
+            return {"input": str(self.source), "error": self.error}
+        if self.classification:
+            return {"input": str(self.source), **self.classification.to_dict()}
+        outputs = {name: _for_json(array) for name, array in (self.outputs or {}).items()}
+        return {"input": str(self.source), "outputs": outputs}
+
+    def __str__(self) -> str:
+        if self.error:
+            return f"{self.source}: {self.error}"
+        if self.classification:
+            answers = (
+                f"  {category.score:.3f}  {category.label or f'#{category.index}'}"
+                for category in self.classification.categories
+            )
+            return "\n".join((f"{self.source}  ({self.classification.latency_ms:.1f} ms)", *answers))
+        outputs = (self.outputs or {}).items()
+        return "\n".join((str(self.source), *(_describe(name, array) for name, array in outputs)))
+
+
+def run_inputs(model: Model, sources: Sequence[Path], *, top: int = 5) -> Iterator[Result]:
+    """One result for each input, in order; a folder means the pictures in and below it."""
+    for source in sources:
+        if not source.is_dir():
+            yield _run_one(model, source, top)
+            continue
+        pictures = _pictures_in(source)
+        if not pictures:
+            yield Result(source, error=f"{source}: no pictures in this folder")
+        for picture in pictures:
+            yield _run_one(model, picture, top)
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+
+
+def _run_one(model: Model, source: Path, top: int) -> Result:
+    try:
+        if source.suffix.lower() in TENSOR_SUFFIXES:
+            outputs = model.run(_read_tensors(source))
+            real = {spec.name: spec.dequantized(outputs[spec.name]) for spec in model.outputs}
+            return Result(source, outputs=real)
+        return Result(source, classification=model.predict(source, top=top))
+    except EdgewiseError as error:
+        message = str(error)
+        return Result(source, error=message if str(source) in message else f"{source}: {message}")
+
+
+def _read_tensors(path: Path) -> dict[str, Array] | Array:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            return {name: loaded[name] for name in loaded.files}
+    except FileNotFoundError as error:
+        raise InvalidInput(f"{path}: no such file") from error
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+        raise InvalidInput(f"{path}: cannot read arrays from it: {error}") from error
+
+
+def _for_json(array: Array) -> dict[str, Any]:
+    values = [
+        None if isinstance(value, float) and not math.isfinite(value) else value
+        for value in array.ravel().tolist()
+    ]
+    return {"shape": list(array.shape), "dtype": array.dtype.name, "values": values}
+
+
+def _describe(name: str, array: Array) -> str:
+    shape = " x ".join(map(str, array.shape)) or "scalar"
+    if array.size == 0:
+        return f"  {name}  {array.dtype} {shape}"
+    first = ", ".join(f"{value:.6g}" for value in array.ravel()[:4])
+    more = ", ..." if array.size > 4 else ""
+    low, high = float(array.min()), float(array.max())
+    return f"  {name}  {array.dtype} {shape}, {low:.6g} to {high:.6g}: {first}{more}"
