@@ -74,7 +74,7 @@ def init_command(
 
     Every setting is explained in it. A file that exists is never overwritten.
     """
-    from edgewise_agent.errors import InvalidSettings, Problem
+    from edgewise_agent.errors import WHOLE_FILE, InvalidSettings, Problem
     from edgewise_agent.example import EXAMPLE
 
     try:
@@ -82,10 +82,10 @@ def init_command(
             file.write(EXAMPLE)
     except FileExistsError as error:
         raise InvalidSettings(
-            str(out), (Problem("file", "exists already; name another with --out"),)
+            str(out), (Problem(WHOLE_FILE, "exists already; name another with --out"),)
         ) from error
     except OSError as error:
-        raise InvalidSettings(str(out), (Problem("file", error.strerror or str(error)),)) from error
+        raise InvalidSettings(str(out), (Problem(WHOLE_FILE, error.strerror or str(error)),)) from error
     typer.echo(f"Wrote {out}. Fill it in, then: edgewise agent check --config {out}")
 
 

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 from msgspec import UNSET, Meta, Struct
 
-from edgewise_agent.errors import InvalidSettings, Problem
+from edgewise_agent.errors import WHOLE_FILE, InvalidSettings, Problem
 from edgewise_messages import InvalidTopic
 from edgewise_messages.topics import check_id
 
@@ -132,7 +132,7 @@ def load_settings(path: Path) -> Settings:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise InvalidSettings(str(path), (Problem("file", _reason(error)),)) from error
+        raise InvalidSettings(str(path), (Problem(WHOLE_FILE, _reason(error)),)) from error
     settings, problems = parse_settings(data, base=path.absolute().parent)
     if settings is None:
         raise InvalidSettings(str(path), problems)
@@ -144,7 +144,7 @@ def parse_settings(data: bytes, *, base: Path) -> tuple[Settings | None, tuple[P
     try:
         document = tomllib.loads(data.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        return None, (Problem("file", f"not TOML: {error}"),)
+        return None, (Problem(WHOLE_FILE, f"not TOML: {error}"),)
     problems = [
         Problem(name, f"unknown {_kind(value)}{_nearest(name, SECTIONS)}")
         for name, value in document.items()

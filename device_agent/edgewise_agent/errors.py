@@ -20,6 +20,10 @@ class AgentError(Exception):
     exit_code = 1
 
 
+WHOLE_FILE = "file"
+"""Where a problem stands that is not one setting's."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing to repair: where it stands (``section.key``) and what is wrong with it."""
@@ -28,7 +32,7 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.message}"
+        return self.message if self.where == WHOLE_FILE else f"{self.where}: {self.message}"
 
 
 class InvalidSettings(AgentError, ValueError):
