@@ -10,6 +10,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 import paho.mqtt.client as mqtt
@@ -128,7 +129,7 @@ class BrokerConnection:
             self._client.username_pw_set(settings.username, read_password(settings))
         if settings.url.is_tls:
             try:
-                self._client.tls_set(ca_certs=str(settings.ca_file) if settings.ca_file else None)
+                self._client.tls_set_context(_tls_context(settings.ca_file))
             except (OSError, ValueError) as error:
                 raise BrokerError(f"broker.ca_file {settings.ca_file}: {_why(error)}") from error
 
@@ -149,6 +150,24 @@ class BrokerConnection:
     ) -> None:
         if any(reason.is_failure for reason in reasons):
             log.warning("broker %s: the subscription to commands is not allowed", self._url)
+
+
+class _TlsSocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails; paho forgets it open."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        """As in the standard library."""
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
+def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=ca_file)
+    context.sslsocket_class = _TlsSocket
+    return context
 
 
 def read_password(settings: BrokerSettings) -> str | None:

@@ -37,11 +37,11 @@ def check(settings: Settings, *, connect: bool = False) -> Checked:
 
 
 def _check_state_dir(path: Path) -> list[Problem]:
-    if path.exists() and not path.is_dir():
-        return [Problem("device.state_dir", f"{path} is not a folder")]
     existing = path
     while not existing.exists():
         existing = existing.parent
+    if not existing.is_dir():
+        return [Problem("device.state_dir", f"{path}: {existing} is not a folder")]
     if not os.access(existing, os.W_OK | os.X_OK):
         return [Problem("device.state_dir", f"{path}: this user may not write in {existing}")]
     return []
