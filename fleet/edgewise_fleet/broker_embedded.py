@@ -69,9 +69,19 @@ class EmbeddedBroker:
             host={"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host), port=self._port
         )
 
+    @property
+    def process_id(self) -> int | None:
+        """The running process, None while there is none."""
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
+
     def start(self) -> None:
         """Start it and wait until it answers. Raises PortTaken or BrokerFailed."""
-        self._port = free_port(self._host, self._port, purpose="embedded broker", option="--mqtt-port")
+        # Debian starts mosquitto as a service when it is installed, so that is the likely one.
+        remedy = (
+            f"if that is a broker, use it with --broker {self.url}, or choose another port with --mqtt-port"
+        )
+        self._port = free_port(self._host, self._port, purpose="embedded broker", remedy=remedy)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -26,11 +26,12 @@ class BrokerUrl:
 
 def parse_broker_url(text: str) -> BrokerUrl:
     """Read a broker's address. Raises InvalidBrokerUrl."""
+    shown = text.rsplit("@", 1)[-1]  # without a password
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise InvalidBrokerUrl(f"broker {text!r}: {error}; {_EXPECTED}") from None
+    except ValueError:
+        raise InvalidBrokerUrl(f"broker: got {shown!r}, {_EXPECTED}") from None
     if (
         parts.scheme not in DEFAULT_PORTS
         or not host
@@ -38,7 +39,6 @@ def parse_broker_url(text: str) -> BrokerUrl:
         or parts.query
         or parts.fragment
     ):
-        shown = text if "@" not in text else text.split("@")[-1]
         raise InvalidBrokerUrl(f"broker: got {shown!r}, {_EXPECTED}")
     return BrokerUrl(
         host=host,

@@ -5,7 +5,7 @@ import socket
 from edgewise_fleet.errors import PortTaken
 
 
-def listen(host: str, port: int, *, purpose: str, option: str) -> socket.socket:
+def listen(host: str, port: int, *, purpose: str, remedy: str) -> socket.socket:
     """A bound socket of this host and port (0 picks a free one). Raises PortTaken; the caller closes it."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -23,15 +23,14 @@ def listen(host: str, port: int, *, purpose: str, option: str) -> socket.socket:
     except OSError as error:
         bound.close()
         raise PortTaken(
-            f"{purpose}: port {port} on {host}: {(error.strerror or str(error)).lower()};"
-            f" stop what uses it, or choose another with {option}"
+            f"{purpose}: port {port} on {host}: {(error.strerror or str(error)).lower()}; {remedy}"
         ) from error
     return bound
 
 
-def free_port(host: str, port: int, *, purpose: str, option: str) -> int:
+def free_port(host: str, port: int, *, purpose: str, remedy: str) -> int:
     """The port itself if it can be listened on now, a free one for 0. Raises PortTaken."""
-    with listen(host, port, purpose=purpose, option=option) as bound:
+    with listen(host, port, purpose=purpose, remedy=remedy) as bound:
         return int(bound.getsockname()[1])
 
 

@@ -51,7 +51,12 @@ def run_server(settings: ServeSettings) -> None:
         given = parse_broker_url(settings.broker) if settings.broker is not None else None
         store = SqliteStore(settings.store)
         stack.callback(store.close)
-        web_socket = listen(settings.host, settings.port, purpose="fleet page", option="--port")
+        web_socket = listen(
+            settings.host,
+            settings.port,
+            purpose="fleet page",
+            remedy="stop what uses it, or choose another with --port",
+        )
         stack.callback(web_socket.close)
         url = given or _start_broker(settings, stack)
         collector = Collector(store)

@@ -3,6 +3,7 @@
 import time
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,7 @@ from edgewise_fleet.store import SqliteStore
 from edgewise_fleet.summary import Condition, DeviceSummary, FleetSummary, summarise
 
 REFRESH_S = 2.0
+PIPE_WIDTH = 200
 URL_TIMEOUT_S = 10.0
 COLOURS = {
     Condition.ONLINE: "green",
@@ -63,21 +65,26 @@ def to_json(fleet: FleetSummary) -> str:
     return msgspec.json.format(msgspec.json.encode(fleet), indent=2).decode()
 
 
-def draw(fleet: FleetSummary) -> Group:
+def draw(fleet: FleetSummary, *, width: int) -> Group:
     """The table and the line above it."""
-    return Group(_headline(fleet), _table(fleet)) if fleet.devices else Group(_headline(fleet))
+    return Group(_headline(fleet), _table(fleet, width)) if fleet.devices else Group(_headline(fleet))
 
 
 def show(read: Callable[[], FleetSummary], *, once: bool) -> None:
     """Print the fleet once, or keep showing it until Ctrl-C."""
     console = Console()
+    if not console.is_terminal:
+        # Into a file or a pipe: nothing is shortened for a width that nobody sees.
+        console.width = PIPE_WIDTH
     if once:
-        console.print(draw(read()))
+        console.print(draw(read(), width=console.width))
         return
-    with Live(draw(read()), console=console, screen=console.is_terminal, auto_refresh=False) as live:
+    with Live(
+        draw(read(), width=console.width), console=console, screen=console.is_terminal, auto_refresh=False
+    ) as live:
         while True:
             time.sleep(REFRESH_S)
-            live.update(draw(read()), refresh=True)
+            live.update(draw(read(), width=console.width), refresh=True)
 
 
 def _headline(fleet: FleetSummary) -> Text:
@@ -95,31 +102,43 @@ def _headline(fleet: FleetSummary) -> Text:
     return Text(" · ".join(parts), style="bold")
 
 
-def _table(fleet: FleetSummary) -> Table:
+def _table(fleet: FleetSummary, width: int) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("device", "group", "state", "model", "precision"):
-        table.add_column(name, overflow="fold")
-    for name in ("inf/s", "p50 ms", "p95 ms", "°C"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("throttled")
-    table.add_column("last seen", no_wrap=True)
+    shown = [column for column in COLUMNS if width >= column.from_width]
+    for column in shown:
+        table.add_column(
+            column.title, justify="right" if column.right else "left", no_wrap=True, overflow="ellipsis"
+        )
     for device in fleet.devices:
-        table.add_row(*_row(device, fleet.now_ms))
+        table.add_row(*(column.cell(device, fleet.now_ms) for column in shown))
     return table
 
 
-def _row(device: DeviceSummary, now_ms: int) -> tuple[Text, ...]:
-    # Text, not str: a name from a device must not be read as markup.
-    return (
-        Text(device.device, style="bold"),
-        Text(device.group),
-        Text(wording.condition(device, now_ms), style=COLOURS[device.condition]),
-        Text(device.model or wording.NOT_TOLD),
-        Text(device.precision or wording.NOT_TOLD),
-        Text(wording.number(device.throughput_per_s)),
-        Text(wording.number(device.latency_p50_ms)),
-        Text(wording.number(device.latency_p95_ms)),
-        Text(wording.number(device.temperature_c)),
-        Text(wording.throttled(device.throttled), style="red" if device.throttled else ""),
-        Text(wording.seen(device.last_seen_ms, now_ms)),
-    )
+@dataclass(frozen=True)
+class _Column:
+    """One column; narrow terminals do without it below `from_width`."""
+
+    title: str
+    cell: Callable[[DeviceSummary, int], Text]
+    right: bool = False
+    from_width: int = 0
+
+
+# Text, not str: a name from a device must not be read as markup.
+COLUMNS = (
+    _Column("device", lambda one, _: Text(one.device, style="bold")),
+    _Column("group", lambda one, _: Text(one.group), from_width=100),
+    _Column("state", lambda one, now: Text(wording.condition(one, now), style=COLOURS[one.condition])),
+    _Column("model", lambda one, _: Text(one.model or wording.NOT_TOLD)),
+    _Column("precision", lambda one, _: Text(one.precision or wording.NOT_TOLD), from_width=110),
+    _Column("inf/s", lambda one, _: Text(wording.number(one.throughput_per_s)), right=True),
+    _Column("p50 ms", lambda one, _: Text(wording.number(one.latency_p50_ms)), right=True),
+    _Column("p95 ms", lambda one, _: Text(wording.number(one.latency_p95_ms)), right=True),
+    _Column("°C", lambda one, _: Text(wording.number(one.temperature_c)), right=True),
+    _Column(
+        "throttled",
+        lambda one, _: Text(wording.throttled(one.throttled), style="red" if one.throttled else ""),
+        from_width=100,
+    ),
+    _Column("last seen", lambda one, now: Text(wording.seen(one.last_seen_ms, now)), from_width=90),
+)

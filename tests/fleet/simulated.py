@@ -5,6 +5,8 @@ import time
 import uuid
 
 import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
 from edgewise_messages import (
     AnyRecord,
     Channel,
@@ -18,9 +20,6 @@ from edgewise_messages import (
     encode_notice,
     encode_records,
 )
-from paho.mqtt.enums import CallbackAPIVersion
-
-WAIT_S = 60.0
 
 
 def now_ms() -> int:
@@ -30,7 +29,9 @@ def now_ms() -> int:
 class SimulatedDevice:
     """One device with a real MQTT connection and a Last Will."""
 
-    def __init__(self, name: str, *, port: int, group: str = "lab", model: str = "efficientnet-lite0") -> None:
+    def __init__(
+        self, name: str, *, port: int, group: str = "lab", model: str = "efficientnet-lite0"
+    ) -> None:
         self.address = DeviceAddress(group, name)
         self.boot = uuid.uuid4().hex
         self.model = model
@@ -85,7 +86,7 @@ class SimulatedDevice:
 
     def publish_raw(self, channel: Channel, payload: bytes, *, retain: bool = False) -> None:
         sent = self._client.publish(self.address.topic(channel), payload, qos=1, retain=retain)
-        sent.wait_for_publish(WAIT_S)
+        sent.wait_for_publish(60)
         assert sent.is_published()
 
     def vanish(self) -> None:

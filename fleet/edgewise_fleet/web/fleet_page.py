@@ -13,7 +13,6 @@ from edgewise_fleet.web.look import framed, text
 from edgewise_messages import DeviceAddress
 
 REFRESH_S = 2.0
-ROWS_PER_PAGE = 100
 
 COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("device", "Device", "left"),
@@ -28,22 +27,6 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("throttled", "Throttled", "left"),
     ("seen", "Last seen", "left"),
 )
-
-# A cell holds what to sort by, `shown` the same in words. The link covers its whole row (look.css).
-ROW = """
-<q-tr :props="props" no-hover class="fleet-row" :data-device="props.key">
-  <q-td v-for="col in props.cols" :key="col.name" :props="props"
-        :data-label="col.label" :class="'cell-' + col.name">
-    <a v-if="col.name === 'device'" class="device-link" :href="props.row.href">{{ props.row.device }}</a>
-    <span v-else-if="col.name === 'state'" :class="'state state-' + props.row.state">
-      {{ props.row.shown.state }}
-    </span>
-    <span v-else :class="{hot: col.name === 'throttled' && props.row.throttled}">
-      {{ props.row.shown[col.name] }}
-    </span>
-  </q-td>
-</q-tr>
-"""
 
 
 def device_path(address: DeviceAddress) -> str:
@@ -117,7 +100,7 @@ class _FleetPage:
                 self._online, self._attention = _Tile("Online"), _Tile("Need a look")
                 self._records, self._broker = _Tile("Records"), _Tile("Broker")
             self._empty = _empty_state(broker_url)
-            self._table = _device_table()
+            self._table = _DeviceTable()
 
     def show(self, fleet: FleetSummary) -> None:
         self._trouble.text = " · ".join(fleet.trouble)
@@ -125,10 +108,7 @@ class _FleetPage:
         self._show_tiles(fleet)
         self._empty.set_visibility(not fleet.devices)
         self._table.set_visibility(bool(fleet.devices))
-        self._table.props(f"{'hide-bottom' if len(fleet.devices) <= ROWS_PER_PAGE else ''}")
-        rows = [table_row(device, fleet.now_ms) for device in fleet.devices]
-        if rows != self._table.rows:
-            self._table.rows = rows
+        self._table.show([table_row(device, fleet.now_ms) for device in fleet.devices])
 
     def _show_tiles(self, fleet: FleetSummary) -> None:
         self._online.show(f"{fleet.count(Condition.ONLINE)} of {len(fleet.devices)}", "devices")
@@ -149,24 +129,18 @@ def _attention(fleet: FleetSummary) -> tuple[str, str]:
     return str(sum(reasons.values())), said or "all is well"
 
 
-def _device_table() -> ui.table:
-    columns = [
-        {"name": name, "label": label, "field": name, "align": align, "sortable": True}
-        for name, label, align in COLUMNS
-    ]
-    table = ui.table(
-        columns=columns, rows=[], row_key="key", pagination={"rowsPerPage": ROWS_PER_PAGE, "sortBy": "device"}
-    )
-    table.classes("fleet-table").props('flat binary-state-sort aria-label="Devices"')
-    table.add_slot("body", ROW)
-    with table.add_slot("top-left"):
-        text("h2", "Devices")
-    with table.add_slot("top-right"):
-        search = ui.input(placeholder="Find").props(
-            'dense outlined clearable type=search aria-label="Find a device"'
-        )
-        table.bind_filter_from(search, "value")
-    return table
+class _DeviceTable(ui.element, component="device_table.js"):
+    """Sorts and searches in the browser; an update changes only the cells that are different."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._props["columns"] = [dict(zip(("name", "label", "align"), one, strict=True)) for one in COLUMNS]
+        self._props["rows"] = []
+
+    def show(self, rows: list[dict[str, Any]]) -> None:
+        if rows != self._props["rows"]:
+            self._props["rows"] = rows
+            self.update()
 
 
 def _empty_state(broker_url: str) -> ui.element:

@@ -22,7 +22,7 @@ def framed() -> Iterator[None]:
     """The frame that every page stands in."""
     ui.colors(primary=ACCENT)
     ui.add_css(STYLE.read_text(encoding="utf-8"))
-    with ui.element("main").classes("frame"):
+    with ui.element("div").classes("frame"):
         yield
 
 

@@ -95,8 +95,10 @@ def fill(
         line["showSymbol"] = len(points) == 1
     empty = not any(found)
     options["title"]["show"] = empty
-    options["xAxis"]["min"], options["xAxis"]["max"] = since_ms, until_ms
-    return found != before or empty
+    axis = options["xAxis"]
+    same_span = axis.get("max", 0) - axis.get("min", 0) == until_ms - since_ms
+    axis["min"], axis["max"] = since_ms, until_ms
+    return found != before or empty or not same_span
 
 
 def describe(plot: Plot, series: Mapping[str, Points], window: str) -> str:

@@ -1,0 +1,42 @@
+"""Addresses of brokers."""
+
+import pytest
+
+from edgewise_fleet.broker_url import BrokerUrl, is_loopback, parse_broker_url
+from edgewise_fleet.errors import InvalidBrokerUrl
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("mqtt://127.0.0.1", BrokerUrl("127.0.0.1", 1883)),
+        ("mqtt://pi.local:1999/", BrokerUrl("pi.local", 1999)),
+        ("mqtts://broker.example", BrokerUrl("broker.example", 8883, tls=True)),
+        ("mqtt://[::1]:1883", BrokerUrl("::1", 1883)),
+        ("mqtt://ann:s%40fe@host", BrokerUrl("host", 1883, user="ann", password="s@fe")),
+    ],
+)
+def test_an_address_is_read(text: str, expected: BrokerUrl) -> None:
+    assert parse_broker_url(text) == expected
+
+
+def test_a_password_is_never_shown() -> None:
+    url = parse_broker_url("mqtt://ann:secret@host")
+    assert "secret" not in f"{url} {url!r}"
+    for wrong in ("tcp://ann:secret@host", "mqtt://ann:secret@host:none"):
+        with pytest.raises(InvalidBrokerUrl) as caught:
+            parse_broker_url(wrong)
+        assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "127.0.0.1:1883", "http://host", "mqtt://", "mqtt://host:none", "mqtt://h/topic"]
+)
+def test_another_form_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(InvalidBrokerUrl, match="expected mqtt://host:port, for example"):
+        parse_broker_url(text)
+
+
+def test_an_address_prints_as_it_is_written() -> None:
+    assert str(parse_broker_url("mqtts://[fe80::1]:8883")) == "mqtts://[fe80::1]:8883"
+    assert is_loopback("mqtt://localhost") and not is_loopback("mqtt://10.0.0.2")

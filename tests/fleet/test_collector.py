@@ -1,0 +1,139 @@
+"""What the collector makes of messages, and when it acknowledges them."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fleet.real_parts import wait_until
+
+from edgewise_fleet.collector import Collector, read_message
+from edgewise_fleet.errors import StoreUnusable
+from edgewise_fleet.mqtt import Message
+from edgewise_fleet.store import Arrival, RecordsArrival, RejectedArrival, SqliteStore
+from edgewise_fleet.store.base import Added
+from edgewise_messages import DeviceAddress, Telemetry, encode_records
+
+TOPIC = "edgewise/v1/lab/camera/telemetry"
+
+
+def message(payload: bytes, *, topic: str = TOPIC, packet_id: int = 1) -> Message:
+    return Message(topic, payload, retained=False, received_ms=1, packet_id=packet_id, qos=1, connection=1)
+
+
+def record(seq: int) -> bytes:
+    return encode_records([Telemetry(ts_ms=1, mono_ns=1, boot="b", seq=seq, metrics={"x": 1.0})])
+
+
+class Acknowledged:
+    def __init__(self) -> None:
+        self.packet_ids: list[int] = []
+
+    def acknowledge(self, message: Message) -> None:
+        self.packet_ids.append(message.packet_id)
+
+
+class FailingStore(SqliteStore):
+    """A store whose disk is full until it is mended."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.refused = threading.Event()
+        self.mended = threading.Event()
+
+    def add(self, arrivals: list[Arrival]) -> Added:  # type: ignore[override]
+        if not self.mended.is_set():
+            self.refused.set()
+            raise StoreUnusable("store: database or disk is full")
+        return super().add(arrivals)
+
+
+@pytest.fixture
+def failing(tmp_path: Path) -> Iterator[FailingStore]:
+    store = FailingStore(tmp_path / "fleet.db")
+    yield store
+    store.close()
+
+
+def test_records_of_a_publish_are_read_with_unknown_fields_and_types() -> None:
+    payload = (
+        b'{"version":1,"later":true,"records":['
+        b'{"type":"telemetry","ts_ms":1,"mono_ns":1,"boot":"b","seq":1,"metrics":{"x":1},"new_field":[1]},'
+        b'{"type":"hologram","seq":2}]}'
+    )
+    arrival = read_message(message(payload))
+    assert isinstance(arrival, RecordsArrival)
+    assert arrival.address == DeviceAddress("lab", "camera")
+    assert ([one.seq for one in arrival.records], arrival.unknown) == ([1], 1)
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "reason"),
+    [
+        (TOPIC, b"", "message"),
+        (TOPIC, b"\xff\x00rubbish", "message"),
+        (TOPIC, b'{"records":[{"type":"telemetry","ts_ms":"today"}]}', "message"),
+        (TOPIC, b'{"version":99,"records":[]}', "got 99, expected at most 1"),
+        (TOPIC, b"[" * 5000, "message"),
+        (TOPIC, b'{"records":[]}' + b" " * 300_000, "expected at most"),
+        ("edgewise/v1/lab/camera/gossip", b"{}", "unknown channel 'gossip'"),
+        ("edgewise/v1/a b/camera/telemetry", b"{}", "group: got 'a b'"),
+        ("edgewise/v1/lab/camera/status", b'{"state":"asleep","ts_ms":1,"boot":"b"}', "message"),
+    ],
+)
+def test_what_cannot_be_read_is_set_aside_with_the_reason(topic: str, payload: bytes, reason: str) -> None:
+    arrival = read_message(message(payload, topic=topic))
+    assert isinstance(arrival, RejectedArrival)
+    assert reason in arrival.reason
+    assert (arrival.topic, arrival.payload) == (topic, payload)
+
+
+def test_nothing_is_acknowledged_before_it_is_stored(failing: FailingStore) -> None:
+    acknowledged = Acknowledged()
+    collector = Collector(failing)
+    collector.start(acknowledged)
+    for packet_id in (1, 2, 3):
+        collector.receive(message(record(packet_id), packet_id=packet_id))
+    assert failing.refused.wait(30)
+    assert wait_until(lambda: collector.trouble, "the collector says what is wrong")
+    assert "disk is full" in collector.trouble
+    assert acknowledged.packet_ids == []
+    failing.mended.set()
+    wait_until(lambda: len(acknowledged.packet_ids) == 3, "all are acknowledged")
+    collector.stop()
+    assert collector.trouble == ""
+
+
+def test_a_stop_while_the_store_fails_acknowledges_nothing(failing: FailingStore) -> None:
+    acknowledged = Acknowledged()
+    collector = Collector(failing)
+    collector.start(acknowledged)
+    collector.receive(message(record(1)))
+    assert failing.refused.wait(30)
+    collector.stop()
+    assert acknowledged.packet_ids == []
+
+
+def test_a_stop_stores_and_acknowledges_what_was_heard(failing: FailingStore) -> None:
+    failing.mended.set()
+    acknowledged = Acknowledged()
+    collector = Collector(failing)
+    for packet_id in range(1, 2001):
+        collector.receive(message(record(packet_id), packet_id=packet_id))
+    collector.start(acknowledged)
+    collector.stop()
+    assert acknowledged.packet_ids == list(range(1, 2001))
+    (row,) = failing.devices()
+    assert row.metrics == {"x": 1.0}
+
+
+def test_an_unreadable_message_is_acknowledged_or_the_broker_would_send_it_for_ever(
+    failing: FailingStore,
+) -> None:
+    failing.mended.set()
+    acknowledged = Acknowledged()
+    collector = Collector(failing)
+    collector.start(acknowledged)
+    collector.receive(message(b"rubbish", packet_id=7))
+    wait_until(lambda: acknowledged.packet_ids == [7], "the unreadable message is acknowledged")
+    collector.stop()

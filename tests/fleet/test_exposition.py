@@ -1,0 +1,52 @@
+"""The Prometheus endpoint, read by Prometheus's own parser."""
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from edgewise_fleet.exposition import expose
+from edgewise_fleet.summary import Condition, DeviceSummary, FleetSummary
+from edgewise_messages.metrics import STANDARD
+
+CAMERA = DeviceSummary(
+    group="lab",
+    device="camera",
+    condition=Condition.ONLINE,
+    since_ms=5_000,
+    last_seen_ms=5_000,
+    model='net "odd" \\ name',
+    metrics={metric.name: 2.5 for metric in STANDARD} | {"my.own.metric": 1.0},
+)
+FLEET = FleetSummary(
+    now_ms=6_000, devices=(CAMERA,), records=7, duplicates=1, malformed=2, unknown=3, broker_connected=True
+)
+
+
+def samples() -> dict[str, tuple[dict[str, str], float]]:
+    families = text_string_to_metric_families(expose(lambda: FLEET).decode())
+    return {one.name: (one.labels, one.value) for family in families for one in family.samples}
+
+
+def test_every_standard_metric_is_a_series_with_group_and_device() -> None:
+    found = samples()
+    for metric in STANDARD:
+        name = f"edgewise_{metric.name.replace('.', '_')}" + ("_total" if metric.kind == "counter" else "")
+        assert found[name] == ({"group": "lab", "device": "camera"}, 2.5)
+
+
+def test_metrics_that_devices_made_up_make_no_series() -> None:
+    assert not [name for name in samples() if "my_own" in name]
+
+
+def test_the_server_tells_what_it_collected() -> None:
+    found = samples()
+    assert found["edgewise_fleet_records_total"][1] == 7
+    assert found["edgewise_fleet_duplicate_records_total"][1] == 1
+    assert found["edgewise_fleet_malformed_messages_total"][1] == 2
+    assert found["edgewise_fleet_unknown_records_total"][1] == 3
+    assert found["edgewise_fleet_broker_connected"][1] == 1
+
+
+def test_a_device_is_up_and_carries_its_model_as_a_label() -> None:
+    found = samples()
+    assert found["edgewise_device_up"][1] == 1
+    assert found["edgewise_device_last_seen_timestamp_seconds"][1] == 5.0
+    assert found["edgewise_device_info"][0]["model"] == 'net "odd" \\ name'
