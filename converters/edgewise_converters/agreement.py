@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from edgewise.tensors import Array
+
 IDENTICAL_DB = 200.0
 """What is said instead of infinity; float32 cannot come near it otherwise."""
 
@@ -57,7 +59,7 @@ class Meter:
     same_top: int = 0
     sums: dict[str, _Sums] = field(default_factory=dict)
 
-    def add(self, expected: Mapping[str, np.ndarray], actual: Mapping[str, np.ndarray]) -> None:
+    def add(self, expected: Mapping[str, Array], actual: Mapping[str, Array]) -> None:
         """One case: outputs by name, in the same layout."""
         for name, want in expected.items():
             got = np.asarray(actual[name], np.float64)

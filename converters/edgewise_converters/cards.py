@@ -3,9 +3,15 @@
 from importlib import metadata
 
 from edgewise.model_card import (
-    IMAGE_CLASSIFICATION, TENSORS, Golden, ImagePreprocess, ModelCard, Quality, Source, TensorCard,
+    IMAGE_CLASSIFICATION,
+    TENSORS,
+    Golden,
+    ImagePreprocess,
+    ModelCard,
+    Quality,
+    Source,
+    TensorCard,
 )  # fmt: skip
-
 from edgewise_converters import readers
 from edgewise_converters.agreement import Agreement
 from edgewise_converters.lower.layout import CHANNELS_LAST, Layout
@@ -17,7 +23,12 @@ _TOOLS = ("edgewise", "onnx-ir", "onnxruntime", "ai-edge-litert")
 
 
 def tensor_card(
-    tensor: Tensor, layout: Layout, *, image: ImagePreprocess | None = None, image_layout: str = "", activation: str = ""
+    tensor: Tensor,
+    layout: Layout,
+    *,
+    image: ImagePreprocess | None = None,
+    image_layout: str = "",
+    activation: str = "",
 ) -> TensorCard:
     """What the card says of one input or output of the written file."""
     named = "nhwc" if layout == CHANNELS_LAST and len(tensor.shape) == 4 else image_layout
@@ -36,11 +47,25 @@ def tensor_card(
 def quality_of(agreement: Agreement, measured_on: str) -> tuple[Quality, ...]:
     """Agreement with the original, as the card's figures."""
     figures = [
-        Quality("worst output SNR against the original", round(agreement.worst_db, 2), "dB", measured_on, agreement.cases),
-        Quality("worst output cosine", round(min(o.cosine for o in agreement.outputs), 6), "", measured_on, agreement.cases),
+        Quality(
+            "worst output SNR against the original",
+            round(agreement.worst_db, 2),
+            "dB",
+            measured_on,
+            agreement.cases,
+        ),
+        Quality(
+            "worst output cosine",
+            round(min(o.cosine for o in agreement.outputs), 6),
+            "",
+            measured_on,
+            agreement.cases,
+        ),
     ]
     if agreement.top1 is not None:
-        figures.append(Quality("top-1 agreement with the original", agreement.top1, "", measured_on, agreement.cases))
+        figures.append(
+            Quality("top-1 agreement with the original", agreement.top1, "", measured_on, agreement.cases)
+        )
     return tuple(figures)
 
 
@@ -59,7 +84,12 @@ def task_of(graph: Graph, *, takes_images: bool, labels: int, asked: str | None)
     if asked:
         return asked
     shape = graph.outputs[0].shape
-    one_vector = len(graph.outputs) == 1 and len(graph.inputs) == 1 and shape[:-1] in ((1,), (1, 1, 1)) and shape[-1] > 1
+    one_vector = (
+        len(graph.outputs) == 1
+        and len(graph.inputs) == 1
+        and shape[:-1] in ((1,), (1, 1, 1))
+        and shape[-1] > 1
+    )
     fits = labels == shape[-1] if labels else True
     return IMAGE_CLASSIFICATION if takes_images and one_vector and fits else TENSORS
 

@@ -10,23 +10,34 @@ import typer
 if TYPE_CHECKING:
     from edgewise_converters.pipeline import Result
 
-_PRECISIONS = "auto, fp32, fp16, dynamic or int8"
-_PREPROCESS = "imagenet, unit, signed, raw, or mean=..;std=.. in pixels of 0 to 255; then ;resize= ;crop= ;resample= ;colour="
+_TARGET = "The device: rpi3, rpi4, rpi5, rpi-zero2w, arm64 or armv7."
+_PRECISION = (
+    "auto, fp32, fp16, dynamic or int8; auto takes what suits the target and steps down by measured quality."
+)
+_SAMPLES = "Typical inputs: a folder of images, an .npy or an .npz file."
+_PREPROCESS = (
+    "imagenet, unit, signed, raw, or mean=..;std=.. in pixels of 0 to 255; "
+    "then, if needed, ;resize= ;crop= ;resample= ;colour="
+)
+_SHAPE = "NAME=1,3,224,224 for an input of open shape; may be given several times."
+_OUT = "Where to write; MODEL-TARGET.tflite in this folder if not given."
+_CALIBRATION = "How int8 ranges are chosen: auto (the best by measurement), minmax, percentile or mse."
+_TASK = "image-classification or tensors, where the model's shape does not tell."
 
 
 def convert_app(
     model: Annotated[Path, typer.Argument(help="The trained model, an .onnx file. It is only read.")],
-    target: Annotated[str, typer.Option(help="The device: rpi3, rpi4, rpi5, rpi-zero2w, arm64 or armv7.")],
-    precision: Annotated[str, typer.Option(help=f"{_PRECISIONS}; auto takes what suits the target and steps down by measured quality.")] = "auto",
-    samples: Annotated[Path | None, typer.Option(help="Typical inputs: a folder of images, an .npy or an .npz file.")] = None,
+    target: Annotated[str, typer.Option(help=_TARGET)],
+    precision: Annotated[str, typer.Option(help=_PRECISION)] = "auto",
+    samples: Annotated[Path | None, typer.Option(help=_SAMPLES)] = None,
     preprocess: Annotated[str | None, typer.Option(help=_PREPROCESS)] = None,
-    shape: Annotated[list[str] | None, typer.Option(help="NAME=1,3,224,224 for an input of open shape; may be given several times.")] = None,
+    shape: Annotated[list[str] | None, typer.Option(help=_SHAPE)] = None,
     labels: Annotated[Path | None, typer.Option(help="A text file with one label a line.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Where to write; MODEL-TARGET.tflite in this folder if not given.")] = None,
-    calibration: Annotated[str, typer.Option(help="How int8 ranges are chosen: auto (the best by measurement), minmax, percentile or mse.")] = "auto",
-    task: Annotated[str | None, typer.Option(help="image-classification or tensors, where the model's shape does not tell.")] = None,
+    out: Annotated[Path | None, typer.Option(help=_OUT)] = None,
+    calibration: Annotated[str, typer.Option(help=_CALIBRATION)] = "auto",
+    task: Annotated[str | None, typer.Option(help=_TASK)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
-) -> None:  # fmt: skip
+) -> None:
     """Convert a trained model for a device, and prove that it still gives the same answers."""
     from edgewise_converters.drawing import Drawn, table
     from edgewise_converters.pipeline import Request, convert

@@ -3,7 +3,15 @@
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 
 from edgewise_converters.pipeline import Result
@@ -24,7 +32,9 @@ class Drawn:
         self._bar.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._bar.stop()
 
     def stage(self, what: str, total: int | None = None) -> None:
@@ -48,7 +58,10 @@ def table(result: Result) -> None:
     rows = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     rows.add_row("file", str(result.path))
     ratio = result.size_bytes / max(result.source_bytes, 1)
-    rows.add_row("size", f"{_megabytes(result.size_bytes)} ({ratio:.2f} x the original's {_megabytes(result.source_bytes)})")
+    rows.add_row(
+        "size",
+        f"{_megabytes(result.size_bytes)} ({ratio:.2f} x the original's {_megabytes(result.source_bytes)})",
+    )
     rows.add_row("precision", f"{result.precision} for {result.target}")
     for runtime, agreement in result.agreement.items():
         worst = agreement.worst
@@ -60,7 +73,9 @@ def table(result: Result) -> None:
         rows.add_row("agreement", f"{said}; {agreement.cases} inputs in {runtime}")
     if result.floor is not None:
         floor = result.floor.worst
-        rows.add_row("", f"float32 rounding alone amounts to {floor.snr_db:.1f} dB on this model ('{floor.name}')")
+        rows.add_row(
+            "", f"float32 rounding alone amounts to {floor.snr_db:.1f} dB on this model ('{floor.name}')"
+        )
     rows.add_row("measured on", result.measured_on)
     if result.skipped_samples:
         rows.add_row("skipped", f"{result.skipped_samples} samples that could not be read")

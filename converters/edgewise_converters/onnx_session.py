@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import onnx
 
+from edgewise.tensors import Array
 from edgewise_converters.errors import SourceError
 
 _LOG_ERRORS_ONLY = 3
@@ -26,7 +26,7 @@ def _session(source: str | bytes, *, optimized: bool, threads: int):  # type: ig
         raise SourceError(f"onnxruntime cannot load the model: {text}") from error
 
 
-def compute(model: onnx.ModelProto) -> list[np.ndarray]:
+def compute(model: onnx.ModelProto) -> list[Array]:
     """The outputs of a model without inputs."""
     session = _session(model.SerializeToString(), optimized=False, threads=1)
     return list(session.run(None, {}))
@@ -40,10 +40,10 @@ class Reference:
         self.input_names = [value.name for value in self._session.get_inputs()]
         self.output_names = [value.name for value in self._session.get_outputs()]
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Outputs by name. Raises SourceError when the model cannot run on these inputs."""
         try:
-            results: Sequence[np.ndarray] = self._session.run(None, dict(inputs))
+            results: Sequence[Array] = self._session.run(None, dict(inputs))
         except Exception as error:
             text = str(error).splitlines()[0][:300]
             raise SourceError(f"onnxruntime cannot run the original model: {text}") from error

@@ -5,11 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 from edgewise import tflite_metadata
 from edgewise.model_card import ImagePreprocess, ModelCard
 from edgewise.model_file import write_model
-
 from edgewise_converters import cards
 from edgewise_converters.agreement import Agreement
 from edgewise_converters.errors import ConversionError, InvalidSamples, SourceError, VerificationFailed
@@ -25,7 +23,16 @@ from edgewise_converters.targets import Target, load_target
 from edgewise_converters.tflite.graph import Graph
 from edgewise_converters.tflite.writer import serialize
 from edgewise_converters.verify import (
-    MIN_CASES, Case, Layouts, check_operators, golden_cases, measure, noise_floor, open_runtime, passes, reference_cases,
+    MIN_CASES,
+    Case,
+    Layouts,
+    check_operators,
+    golden_cases,
+    measure,
+    noise_floor,
+    open_runtime,
+    passes,
+    reference_cases,
 )  # fmt: skip
 
 _GOLDEN_SHARE = 0.06
@@ -85,16 +92,9 @@ class _Conversion:
 
     def run(self) -> Result:
         """Everything, in order."""
-        self.progress.stage("Reading the model")
-        source = read_onnx(self.request.source, shapes=self.request.shapes)
-        for text in source.notices:
-            self._notice(text)
-        self.progress.stage("Rewriting the graph")
-        canonicalize(source.model)
-        lowered = lower_graph(source.model)
+        source, lowered = self._lower()
         images = self._images(source, lowered)
         samples = self._samples(source, images)
-        source.model.graph.initializers.clear()  # lowered by now; two copies of the weights are enough
         calibration, held_out = samples.split()
         classifies = self._task(lowered, images) == cards.IMAGE_CLASSIFICATION
         precision = self._first_precision(samples)
@@ -116,6 +116,16 @@ class _Conversion:
             held_out.described, tuple(self.notices), len(samples.skipped), card,
         )  # fmt: skip
 
+    def _lower(self) -> tuple[Source, LoweredGraph]:
+        """Read, rewrite, lower; the ONNX weights are gone after it, which halves what a conversion needs."""
+        self.progress.stage("Reading the model")
+        source, model = read_onnx(self.request.source, shapes=self.request.shapes)
+        for text in source.notices:
+            self._notice(text)
+        self.progress.stage("Rewriting the graph")
+        canonicalize(model)
+        return source, lower_graph(model)
+
     def _notice(self, text: str) -> None:
         self.notices.append(text)
         self.progress.notice(text)
@@ -125,28 +135,31 @@ class _Conversion:
     def _images(self, source: Source, lowered: LoweredGraph) -> dict[str, tuple[ImagePreprocess, str]]:
         """Preprocessing and layout in the original of each input that takes pictures, if any is known."""
         asked = self.request.preprocess
-        candidates = {name: layout for name, shape in source.input_shapes.items() if (layout := _image_layout(shape))}
+        candidates = [(i, layout) for i in source.inputs if (layout := _image_layout(i.shape))]
         wants = asked is not None or _holds_images(self.request.samples)
-        if not wants or len(source.input_shapes) != 1 or not candidates:
+        if not wants or len(source.inputs) != 1 or not candidates:
             if asked is not None:
+                found = ", ".join(f"'{i.name}' {i.shape}" for i in source.inputs)
                 raise InvalidSamples(
-                    f"--preprocess: the model's inputs are {dict(source.input_shapes)}, expected one image of 1 or 3 channels"
+                    f"--preprocess: the model takes {found}, expected one image of 1 or 3 channels"
                 )
             return {}
         request = parse_preprocess(asked or "imagenet")
         if asked is None:
-            self._notice("no --preprocess given: ImageNet's mean and standard deviation are assumed; check that they are the model's")
+            self._notice(
+                "no --preprocess given: ImageNet's mean and standard deviation are assumed; check that the model's are these"
+            )
         for text in request.notices:
             self._notice(text)
-        return {
-            name: (self._image(request, source.input_shapes[name], layout, lowered), layout) for name, layout in candidates.items()
-        }
+        return {i.name: (self._image(request, i.shape, layout, lowered), layout) for i, layout in candidates}
 
     def _image(
         self, request: PreprocessRequest, shape: tuple[int, ...], layout: str, lowered: LoweredGraph
     ) -> ImagePreprocess:
         height, width, channels = shape[1:] if layout == "nhwc" else (shape[2], shape[3], shape[1])
-        task = cards.task_of(lowered.graph, takes_images=True, labels=len(self.labels), asked=self.request.task)
+        task = cards.task_of(
+            lowered.graph, takes_images=True, labels=len(self.labels), asked=self.request.task
+        )
         return request.for_input((width, height), channels, classifies=task == cards.IMAGE_CLASSIFICATION)
 
     def _task(self, lowered: LoweredGraph, images: Mapping[str, object]) -> str:
@@ -154,18 +167,14 @@ class _Conversion:
             lowered.graph, takes_images=bool(images), labels=len(self.labels), asked=self.request.task
         )
         if self.labels and lowered.graph.outputs[0].shape[-1] != len(self.labels):
+            scores = lowered.graph.outputs[0].shape[-1]
             raise ConversionError(
-                f"--labels: got {len(self.labels)} labels, the model's output has {lowered.graph.outputs[0].shape[-1]} scores"
+                f"--labels: got {len(self.labels)} labels, the model's output has {scores} scores"
             )
         return task
 
     def _samples(self, source: Source, images: Mapping[str, tuple[ImagePreprocess, str]]) -> Samples:
-        specs = []
-        for value in source.model.graph.inputs:
-            name = str(value.name)
-            image, layout = images.get(name, (None, ""))
-            dtype = np.dtype(value.dtype.numpy()) if value.dtype is not None else np.dtype(np.float32)
-            specs.append(InputSpec(name, source.input_shapes[name], dtype, image, layout))
+        specs = [InputSpec(i.name, i.shape, i.dtype, *images.get(i.name, (None, ""))) for i in source.inputs]
         return load_samples(self.request.samples, specs) if self.request.samples else noise(specs)
 
     def _ask_original(
@@ -185,14 +194,16 @@ class _Conversion:
         asked = self.request.precision
         if asked == "int8" and samples.is_noise:
             raise InvalidSamples(
-                "--precision int8 needs --samples: a folder of typical images (or .npy, .npz), from which ranges are measured; "
+                "--precision int8 needs --samples: a folder of typical images (or .npy, .npz) to measure ranges on; "
                 "without samples use --precision dynamic"
             )
         if asked != "auto":
             return asked
         precision = self.target.precision_without_samples if samples.is_noise else self.target.precision
         if samples.is_noise and self.target.precision == "int8":
-            self._notice(f"no --samples given: {precision} instead of int8, whose ranges are measured on samples")
+            self._notice(
+                f"no --samples given: {precision} instead of int8, whose ranges are measured on samples"
+            )
         return precision
 
     # -- what comes out -------------------------------------------------------------------------------------
@@ -231,7 +242,9 @@ class _Conversion:
         for runtime in self.target.runtimes:
             self.progress.stage(f"Verifying {precision} in {runtime}", len(cases))
             backend = open_runtime(network, runtime)
-            agreement[runtime] = measure(backend, cases, layouts, classifies=classifies, tick=self.progress.tick)
+            agreement[runtime] = measure(
+                backend, cases, layouts, classifies=classifies, tick=self.progress.tick
+            )
             backend.close()
         low = precision == "fp32" and min(a.worst_db for a in agreement.values()) < _FLOOR_WANTED_BELOW_DB
         return agreement, noise_floor(self.request.source, cases[:MIN_CASES]) if low else None
@@ -260,7 +273,11 @@ class _Conversion:
         inputs = []
         for tensor in graph.inputs:
             image, layout = images.get(tensor.name, (None, ""))
-            inputs.append(cards.tensor_card(tensor, lowered.input_layouts[tensor.name], image=image, image_layout=layout))
+            inputs.append(
+                cards.tensor_card(
+                    tensor, lowered.input_layouts[tensor.name], image=image, image_layout=layout
+                )
+            )
         outputs = [
             cards.tensor_card(
                 tensor,
@@ -303,7 +320,7 @@ class _Conversion:
             write_model(partial, network, card=card, golden=golden)
             _self_test(partial, self.target.runtimes[0])
             size = partial.stat().st_size
-            os.replace(partial, self.out)
+            partial.replace(self.out)
         except OSError as error:
             raise ConversionError(f"{self.out}: cannot be written: {error.strerror}") from error
         finally:

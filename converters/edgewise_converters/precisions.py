@@ -4,12 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from edgewise.model_card import ImagePreprocess
-from edgewise.tensors import Quantization
 
+from edgewise.model_card import ImagePreprocess
+from edgewise.tensors import Array, Quantization
 from edgewise_converters.agreement import Agreement
 from edgewise_converters.quantize import (
-    Calibration, StaticOptions, calibrate, quantize_dynamic, quantize_static, store_float16,
+    Calibration,
+    StaticOptions,
+    calibrate,
+    quantize_dynamic,
+    quantize_static,
+    store_float16,
 )  # fmt: skip
 from edgewise_converters.quantize.dense_as_convolution import dense_as_convolution
 from edgewise_converters.quantize.ranges import CHOOSERS, scale_of
@@ -105,5 +110,5 @@ def static_int8(
     return StaticChoice(best[2], calibration, best[1], tuple(tried))
 
 
-def _in_order(graph: Graph, feed: Feed, layouts: Layouts) -> list[np.ndarray]:
+def _in_order(graph: Graph, feed: Feed, layouts: Layouts) -> list[Array]:
     return [np.ascontiguousarray(feed[t.name].transpose(layouts.inputs[t.name])) for t in graph.inputs]

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from edgewise.errors import CardError
 from edgewise.model_card import ImagePreprocess
-
 from edgewise_converters.errors import InvalidSamples
 
 _PRESETS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
@@ -18,7 +17,9 @@ _PIXEL = 255.0
 _CLASSIFIER_CROP = 0.875
 """256 -> 224, as ImageNet classifiers are evaluated."""
 _KEYS = ("mean", "std", "resize", "crop", "resample", "colour")
-HELP = "imagenet | unit | signed | raw | mean=..;std=.., each with ;resize= ;crop= ;resample= ;colour= after it"
+HELP = (
+    "imagenet | unit | signed | raw | mean=..;std=.., each with ;resize= ;crop= ;resample= ;colour= after it"
+)
 
 
 @dataclass(frozen=True)
@@ -75,10 +76,18 @@ def parse_preprocess(text: str) -> PreprocessRequest:
     notices: tuple[str, ...] = ()
     if "std" in values and max(std) < 1 and max(mean) <= 1:
         mean, std = tuple(m * _PIXEL for m in mean), tuple(s * _PIXEL for s in std)
-        notices = (f"mean and std were given for pixels of 0 to 1: taken as mean {mean}, std {std} for 0 to 255",)
+        notices = (
+            f"mean and std were given for pixels of 0 to 1: taken as mean {mean}, std {std} for 0 to 255",
+        )
     crop = _numbers("crop", values["crop"])[0] if "crop" in values else None
     return PreprocessRequest(
-        mean, std, values.get("resize"), crop, values.get("resample", "bilinear"), values.get("colour"), notices
+        mean,
+        std,
+        values.get("resize"),
+        crop,
+        values.get("resample", "bilinear"),
+        values.get("colour"),
+        notices,
     )
 
 
@@ -86,4 +95,6 @@ def _numbers(key: str, text: str) -> tuple[float, ...]:
     try:
         return tuple(float(number) for number in text.split(","))
     except ValueError:
-        raise InvalidSamples(f"--preprocess {key}: got '{text}', expected numbers separated by commas") from None
+        raise InvalidSamples(
+            f"--preprocess {key}: got '{text}', expected numbers separated by commas"
+        ) from None

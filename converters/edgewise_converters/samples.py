@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
+
 from edgewise.errors import InvalidInput, UnreadableImage
 from edgewise.model_card import ImagePreprocess
 from edgewise.preprocess.image import ImageReader
-
+from edgewise.tensors import Array
 from edgewise_converters.errors import InvalidSamples
 
-Feed: TypeAlias = dict[str, np.ndarray]
+Feed: TypeAlias = dict[str, Array]
 """One set of inputs, by name, shaped as the original model wants them."""
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"})
@@ -61,12 +62,16 @@ class Samples:
             read += 1
             yield feed
         if self.sources and not read:
-            raise InvalidSamples(f"samples: none of {len(self.sources)} could be read; the first says: {self.skipped[0]}")
+            raise InvalidSamples(
+                f"samples: none of {len(self.sources)} could be read; the first says: {self.skipped[0]}"
+            )
 
     def split(self) -> tuple["Samples", "Samples"]:
         """To calibrate on, and to verify on: apart where there are enough, otherwise the same."""
         if len(self) < _MIN_TO_HOLD_OUT:
-            both = Samples(_spread(self.sources, MAX_CALIBRATION), self.described, self.is_noise, self.skipped)
+            both = Samples(
+                _spread(self.sources, MAX_CALIBRATION), self.described, self.is_noise, self.skipped
+            )
             return both, both
         held_out = self.sources[::_HELD_OUT_EVERY]
         rest = [source for i, source in enumerate(self.sources) if i % _HELD_OUT_EVERY]
@@ -92,7 +97,7 @@ def noise(inputs: list[InputSpec]) -> Samples:
     return Samples([lambda seed=i: make(seed) for i in range(_NOISE_CASES)], "random inputs", is_noise=True)  # type: ignore[misc]
 
 
-def _noise_for(spec: InputSpec, rng: np.random.Generator) -> np.ndarray:
+def _noise_for(spec: InputSpec, rng: np.random.Generator) -> Array:
     if spec.dtype.kind == "f":
         if spec.image is None:
             return rng.standard_normal(spec.shape).astype(spec.dtype)
@@ -101,9 +106,8 @@ def _noise_for(spec: InputSpec, rng: np.random.Generator) -> np.ndarray:
         shape = [1] * len(spec.shape)
         shape[channel] = -1
         pixels = rng.integers(0, 256, spec.shape).astype(np.float32)
-        return ((pixels - mean.reshape(shape)) / std.reshape(shape)).astype(spec.dtype)
-    if spec.dtype.kind == "b":
-        return rng.integers(0, 2, spec.shape).astype(spec.dtype)
+        normalised: Array = (pixels - mean.reshape(shape)) / std.reshape(shape)
+        return normalised.astype(spec.dtype)
     return rng.integers(0, 2, spec.shape).astype(spec.dtype)
 
 
@@ -123,7 +127,9 @@ def _from_folder(path: Path, inputs: list[InputSpec]) -> Samples:
     chosen = images or arrays
     if not chosen:
         found = f"{len(files)} files of other kinds" if files else "nothing"
-        raise InvalidSamples(f"samples: {path} holds {found}, expected images (.jpg, .png, ...), .npy or .npz files")
+        raise InvalidSamples(
+            f"samples: {path} holds {found}, expected images (.jpg, .png, ...), .npy or .npz files"
+        )
     return _from_files(chosen, inputs, f"{path.name}/ ({len(chosen)} files)")
 
 
@@ -146,7 +152,7 @@ def _image_source(file: Path, inputs: list[InputSpec]) -> Callable[[], Feed]:
     spec = _only(inputs, file)
     if spec.image is None:
         raise InvalidSamples(
-            f"samples: {file.name} is an image and input '{spec.name}' of shape {spec.shape} takes none; give .npy or .npz"
+            f"samples: {file.name} is an image and input '{spec.name}' {spec.shape} takes none; give .npy or .npz"
         )
     reader = ImageReader(spec.image, layout=spec.image_layout, dtype=spec.dtype.name)
     return lambda: {spec.name: reader.read(file)}
@@ -155,18 +161,20 @@ def _image_source(file: Path, inputs: list[InputSpec]) -> Callable[[], Feed]:
 def _only(inputs: list[InputSpec], file: Path) -> InputSpec:
     if len(inputs) != 1:
         names = ", ".join(spec.name for spec in inputs)
-        raise InvalidSamples(f"samples: the model has {len(inputs)} inputs ({names}); give .npz files with one array each, got {file.name}")
+        raise InvalidSamples(
+            f"samples: {len(inputs)} inputs ({names}); give .npz files with an array for each, got {file.name}"
+        )
     return inputs[0]
 
 
-def _load(file: Path) -> np.ndarray:
+def _load(file: Path) -> Array:
     try:
         return np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
     except (OSError, ValueError, EOFError) as error:
         raise InvalidSamples(f"samples: {file} cannot be read as .npy: {error}") from error
 
 
-def _load_archive(file: Path) -> dict[str, np.ndarray]:
+def _load_archive(file: Path) -> dict[str, Array]:
     try:
         with np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
@@ -174,12 +182,16 @@ def _load_archive(file: Path) -> dict[str, np.ndarray]:
         raise InvalidSamples(f"samples: {file} cannot be read as .npz: {error}") from error
 
 
-def _array_sources(file: Path, arrays: Mapping[str, np.ndarray], inputs: list[InputSpec]) -> list[Callable[[], Feed]]:
+def _array_sources(
+    file: Path, arrays: Mapping[str, Array], inputs: list[InputSpec]
+) -> list[Callable[[], Feed]]:
     """Arrays hold one sample, or many along a new first axis (or along the batch of one)."""
-    stacks: dict[str, np.ndarray] = {}
+    stacks: dict[str, Array] = {}
     for spec in inputs:
         if spec.name not in arrays:
-            raise InvalidSamples(f"samples: {file.name} has arrays {', '.join(arrays)}, expected one named '{spec.name}'")
+            raise InvalidSamples(
+                f"samples: {file.name} has arrays {', '.join(arrays)}, expected one named '{spec.name}'"
+            )
         array = arrays[spec.name]
         if array.shape == spec.shape:
             stacks[spec.name] = array[np.newaxis]
@@ -189,11 +201,13 @@ def _array_sources(file: Path, arrays: Mapping[str, np.ndarray], inputs: list[In
             stacks[spec.name] = array[:, np.newaxis]
         else:
             raise InvalidSamples(
-                f"samples: {file.name}, '{spec.name}': got shape {array.shape}, expected {spec.shape} or many of them stacked"
+                f"samples: {file.name}, '{spec.name}': got {array.shape}, expected {spec.shape} or many of them stacked"
             )
     counts = {len(stack) for stack in stacks.values()}
     if len(counts) != 1 or 0 in counts:
-        raise InvalidSamples(f"samples: {file.name} has {sorted(counts)} samples by input, expected the same number, not 0")
+        raise InvalidSamples(
+            f"samples: {file.name} has {sorted(counts)} samples by input, expected the same number, not 0"
+        )
     dtypes = {spec.name: spec.dtype for spec in inputs}
 
     def take(index: int) -> Feed:

@@ -4,10 +4,11 @@
 `@lowers`. NHWC is chosen once per value; a transpose is written only where an operator needs another order.
 """
 
+# The families register themselves when they are imported.
 from edgewise_converters.lower import convolution, elementwise, matmul, pooling, reduction, shaping
 from edgewise_converters.lower.graph import LoweredGraph, lower_graph
 from edgewise_converters.lower.lowering import LOWERERS
 
-__all__ = [
-    "LOWERERS", "LoweredGraph", "convolution", "elementwise", "lower_graph", "matmul", "pooling", "reduction", "shaping",
-]  # fmt: skip
+FAMILIES = (convolution, elementwise, matmul, pooling, reduction, shaping)
+
+__all__ = ["FAMILIES", "LOWERERS", "LoweredGraph", "lower_graph"]

@@ -5,6 +5,8 @@ from typing import TypeVar, overload
 import numpy as np
 import onnx_ir as ir
 
+from edgewise.tensors import Array
+
 Default = TypeVar("Default")
 
 
@@ -33,7 +35,7 @@ def input_of(node: ir.Node, index: int) -> ir.Value | None:
     return node.inputs[index] if index < len(node.inputs) else None
 
 
-def constant_input(node: ir.Node, index: int) -> np.ndarray | None:
+def constant_input(node: ir.Node, index: int) -> Array | None:
     """The array of a constant input, or None where the input is absent or computed."""
     value = input_of(node, index)
     return None if value is None or value.const_value is None else np.asarray(value.const_value.numpy())

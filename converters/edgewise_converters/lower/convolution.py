@@ -3,6 +3,7 @@
 import numpy as np
 import onnx_ir as ir
 
+from edgewise.tensors import Array
 from edgewise_converters.lower.attributes import constant_input, input_of, int_of, ints_of
 from edgewise_converters.lower.layout import CHANNELS_LAST, stored_shape
 from edgewise_converters.lower.lowering import Lowering, lowers
@@ -41,10 +42,14 @@ def lower_conv(low: Lowering, node: ir.Node) -> None:
     if depthwise:
         options["depthMultiplier"] = weights.shape[0] // group
     kind = "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D"
-    low.bind(result, low.emit(kind, inputs, stored_shape(out_shape, CHANNELS_LAST), name, **options), CHANNELS_LAST)
+    low.bind(
+        result,
+        low.emit(kind, inputs, stored_shape(out_shape, CHANNELS_LAST), name, options=options),
+        CHANNELS_LAST,
+    )
 
 
-def _weights(low: Lowering, node: ir.Node) -> np.ndarray:
+def _weights(low: Lowering, node: ir.Node) -> Array:
     weights = constant_input(node, 1)
     if weights is None:
         raise low.refuse(node, "its weights are computed, expected constants")
@@ -53,7 +58,9 @@ def _weights(low: Lowering, node: ir.Node) -> np.ndarray:
     return weights
 
 
-def pad_window(low: Lowering, tensor: Tensor, window: Window, name: str, *, fill: float | None = None) -> Tensor:
+def pad_window(
+    low: Lowering, tensor: Tensor, window: Window, name: str, *, fill: float | None = None
+) -> Tensor:
     """Put a PAD (or a PADV2 with ``fill``) before a window where it needs one."""
     if not window.needs_pad:
         return tensor
@@ -92,7 +99,7 @@ def lower_conv_transpose(low: Lowering, node: ir.Node) -> None:
         low.floats(np.zeros(out_shape[1]) if bias is None else bias, f"{name}/bias"),
     ]
     options = {"padding": 1, "strideH": strides[0], "strideW": strides[1]}
-    tensor = low.emit("TRANSPOSE_CONV", inputs, full_shape, name, dtype=np.float32, **options)
+    tensor = low.emit("TRANSPOSE_CONV", inputs, full_shape, name, dtype=np.float32, options=options)
     if tuple(full) != out_shape[2:]:
         begin = [0, pads[0], pads[1], 0]
         end = [out_shape[0], pads[0] + out_shape[2], pads[1] + out_shape[3], out_shape[1]]
@@ -109,7 +116,9 @@ def _transposed_pads(
     mode = node.attributes["auto_pad"].as_string() if "auto_pad" in node.attributes else "NOTSET"
     extra = ints_of(node, "output_padding", [0, 0])
     totals = [strides[a] * (space[a] - 1) + extra[a] + kernel[a] - out[a] for a in (0, 1)]
-    return [max(total, 0) // 2 if mode == "SAME_UPPER" else max(total, 0) - max(total, 0) // 2 for total in totals]
+    return [
+        max(total, 0) // 2 if mode == "SAME_UPPER" else max(total, 0) - max(total, 0) // 2 for total in totals
+    ]
 
 
 def strided_slice(
@@ -117,5 +126,10 @@ def strided_slice(
 ) -> Tensor:
     """Emit a STRIDED_SLICE with positive steps and bounds within the tensor."""
     shape = [-(-(e - b) // s) for b, e, s in zip(begin, end, steps, strict=True)]
-    inputs = [tensor, low.ints(begin, f"{name}/begin"), low.ints(end, f"{name}/end"), low.ints(steps, f"{name}/steps")]
+    inputs = [
+        tensor,
+        low.ints(begin, f"{name}/begin"),
+        low.ints(end, f"{name}/end"),
+        low.ints(steps, f"{name}/steps"),
+    ]
     return low.emit("STRIDED_SLICE", inputs, shape, name)

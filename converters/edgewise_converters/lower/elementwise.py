@@ -1,5 +1,7 @@
 """Operators that treat every element alike, in whatever layout their operands are stored."""
 
+from collections.abc import Callable
+
 import numpy as np
 import onnx_ir as ir
 
@@ -59,17 +61,19 @@ def lower_variadic(low: Lowering, node: ir.Node) -> None:
         shape = np.broadcast_shapes(total.shape, tensor.shape)
         total = low.emit(kind, [total, tensor], shape, str(result.name))
     if node.op_type == "Mean":
-        total = low.emit("MUL", [total, low.floats(1 / len(tensors), f"{result.name}/n")], total.shape, str(result.name))
+        total = low.emit(
+            "MUL", [total, low.floats(1 / len(tensors), f"{result.name}/n")], total.shape, str(result.name)
+        )
     if len(tensors) == 1:
         total = low.reshape(total, total.shape, str(result.name))
     low.bind(result, total, layout)
 
 
-def _map(low: Lowering, node: ir.Node, kind: str, **options: Option) -> None:
-    _through(low, node, lambda tensor, name: low.emit(kind, [tensor], tensor.shape, name, **options))
+def _map(low: Lowering, node: ir.Node, kind: str, options: dict[str, Option] | None = None) -> None:
+    _through(low, node, lambda tensor, name: low.emit(kind, [tensor], tensor.shape, name, options=options))
 
 
-def _through(low: Lowering, node: ir.Node, compute) -> None:  # type: ignore[no-untyped-def]
+def _through(low: Lowering, node: ir.Node, compute: Callable[[Tensor, str], Tensor]) -> None:
     """Bind the output to ``compute(tensor, name)`` of the first input, in the layout it has."""
     data, result = node.inputs[0], node.outputs[0]
     assert data is not None
@@ -86,7 +90,7 @@ def lower_unary(low: Lowering, node: ir.Node) -> None:
 @lowers("LeakyRelu")
 def lower_leaky_relu(low: Lowering, node: ir.Node) -> None:
     """LEAKY_RELU."""
-    _map(low, node, "LEAKY_RELU", alpha=float_of(node, "alpha", 0.01))
+    _map(low, node, "LEAKY_RELU", {"alpha": float_of(node, "alpha", 0.01)})
 
 
 @lowers("Elu")
@@ -100,7 +104,7 @@ def lower_elu(low: Lowering, node: ir.Node) -> None:
 @lowers("Gelu")
 def lower_gelu(low: Lowering, node: ir.Node) -> None:
     """GELU, exact or approximated with tanh."""
-    _map(low, node, "GELU", approximate=string_of(node, "approximate", "none") == "tanh")
+    _map(low, node, "GELU", {"approximate": string_of(node, "approximate", "none") == "tanh"})
 
 
 @lowers("PRelu")
@@ -113,14 +117,23 @@ def lower_prelu(low: Lowering, node: ir.Node) -> None:
     alpha = low.read_broadcast(slope, rank, place.layout)
     if alpha.is_constant and alpha.shape[0] == 1 and rank > 1:
         alpha = Tensor.constant(low.name(f"{result.name}/slope"), alpha.data[0])  # type: ignore[index]
-    low.bind(result, low.emit("PRELU", [place.tensor, alpha], place.tensor.shape, str(result.name)), place.layout)
+    low.bind(
+        result, low.emit("PRELU", [place.tensor, alpha], place.tensor.shape, str(result.name)), place.layout
+    )
+
+
+_RELUS: dict[tuple[float | None, float | None], str] = {
+    (0.0, None): "RELU",
+    (0.0, 6.0): "RELU6",
+    (-1.0, 1.0): "RELU_N1_TO_1",
+}
 
 
 @lowers("Clip")
 def lower_clip(low: Lowering, node: ir.Node) -> None:
     """Clip to the RELU that says it, else MAXIMUM and MINIMUM."""
     low_bound, high_bound = _clip_bounds(low, node)
-    kind = {(0.0, None): "RELU", (0.0, 6.0): "RELU6", (-1.0, 1.0): "RELU_N1_TO_1"}.get((low_bound, high_bound))
+    kind = _RELUS.get((low_bound, high_bound))
     if kind:
         _map(low, node, kind)
         return
@@ -157,7 +170,9 @@ def lower_hard_sigmoid(low: Lowering, node: ir.Node) -> None:
     def gate(tensor: Tensor, name: str) -> Tensor:
         # relu6(6 * alpha * x + 6 * beta) / 6, since TFLite fuses RELU6 into the ADD before it
         if abs(alpha * 6 - 1) > 1e-5:
-            tensor = low.emit("MUL", [tensor, low.floats(6 * alpha, f"{name}/alpha")], tensor.shape, f"{name}/scaled")
+            tensor = low.emit(
+                "MUL", [tensor, low.floats(6 * alpha, f"{name}/alpha")], tensor.shape, f"{name}/scaled"
+            )
         shift = low.floats(round(6 * beta, 6), f"{name}/beta")
         shifted = low.emit("ADD", [tensor, shift], tensor.shape, f"{name}/shifted")
         clipped = low.emit("RELU6", [shifted], tensor.shape, f"{name}/clipped")

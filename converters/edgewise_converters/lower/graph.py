@@ -7,7 +7,12 @@ import onnx_ir as ir
 
 from edgewise_converters.errors import UnsupportedOperator
 from edgewise_converters.lower.layout import (
-    CHANNELS_LAST, Layout, before_transpose, channels_last, identity, stored_shape,
+    CHANNELS_LAST,
+    Layout,
+    before_transpose,
+    channels_last,
+    identity,
+    stored_shape,
 )  # fmt: skip
 from edgewise_converters.lower.lowering import LOWERERS, Lowering
 from edgewise_converters.lower.peephole import tidy
@@ -19,8 +24,8 @@ _WANT_CHANNELS_LAST = frozenset({
     "DepthToSpace", "SpaceToDepth",
 })  # fmt: skip
 _FOLLOW = frozenset({
-    "Add", "Sub", "Mul", "Div", "Relu", "Clip", "Sigmoid", "HardSwish", "HardSigmoid", "LeakyRelu", "PRelu", "Pad", "Cast",
-    "Concat", "Identity", "Slice",
+    "Add", "Sub", "Mul", "Div", "Relu", "Clip", "Sigmoid", "HardSwish", "HardSigmoid", "LeakyRelu", "PRelu", "Pad",
+    "Cast", "Concat", "Identity", "Slice",
 })  # fmt: skip
 _LOOK_AHEAD = 6
 
@@ -97,7 +102,9 @@ def _lower_output(low: Lowering, value: ir.Value) -> Layout:
     if tensor.is_constant or id(tensor) in taken:
         # A reshape to the same shape is a copy: an output needs a tensor of its own.
         shape = low.ints(tensor.shape, f"{value.name}/shape")
-        tensor = low.emit("RESHAPE", [tensor, shape], tensor.shape, f"{value.name}", newShape=tensor.shape)
+        tensor = low.emit(
+            "RESHAPE", [tensor, shape], tensor.shape, f"{value.name}", options={"newShape": tensor.shape}
+        )
     tensor.name = str(value.name)
     low.graph.outputs.append(tensor)
     return layout

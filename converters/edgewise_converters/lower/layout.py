@@ -60,7 +60,9 @@ def factor_groups(before: Sequence[int], after: Sequence[int]) -> list[tuple[lis
     groups: list[tuple[list[int], list[int]]] = []
     i = j = 0
     while i < len(left) or j < len(right):
-        ins, outs, product_in, product_out = [], [], 1, 1
+        ins: list[int] = []
+        outs: list[int] = []
+        product_in = product_out = 1
         while not ins or not outs or product_in != product_out:
             if (product_in <= product_out and i < len(left)) or j >= len(right):
                 ins.append(left[i])

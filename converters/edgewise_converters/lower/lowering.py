@@ -1,11 +1,12 @@
 """The state of one lowering: which tensor stores which ONNX value, in which layout, and what was emitted."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
 
+from edgewise.tensors import Array
 from edgewise_converters.errors import UnsupportedOperator
 from edgewise_converters.lower.layout import Layout, identity, moves_data, stored_shape
 from edgewise_converters.readers.onnx_file import static_shape
@@ -57,7 +58,7 @@ class Lowering:
             raise KeyError(f"value '{value.name}' is read before it is computed")
         return self.bind(value, Tensor.constant(self.name(str(value.name)), _narrowed(array)))
 
-    def constant(self, value: ir.Value | None) -> np.ndarray | None:
+    def constant(self, value: ir.Value | None) -> Array | None:
         """The array of a constant value, else None."""
         if value is None or value.const_value is None:
             return None
@@ -73,7 +74,9 @@ class Lowering:
                 return place.tensor
         array = self.constant(value)
         if array is not None:
-            tensor = Tensor.constant(self.name(f"{value.name}/{_letters(want)}"), _narrowed(array).transpose(want))
+            tensor = Tensor.constant(
+                self.name(f"{value.name}/{_letters(want)}"), _narrowed(array).transpose(want)
+            )
         else:
             tensor = self._move(first, shape, want)
         self._places[id(value)].append(Stored(tensor, want))
@@ -87,7 +90,9 @@ class Lowering:
         full = (1,) * (rank - len(shape)) + shape
         array = self.constant(value)
         if array is not None:
-            return Tensor.constant(self.name(f"{value.name}/{rank}d"), _narrowed(array).reshape(full).transpose(layout))
+            return Tensor.constant(
+                self.name(f"{value.name}/{rank}d"), _narrowed(array).reshape(full).transpose(layout)
+            )
         if len(shape) == 0:
             return self.read(value)
         widened = self.reshape(self.read(value), full, f"{value.name}/{rank}d")
@@ -116,21 +121,30 @@ class Lowering:
         name: str,
         *,
         dtype: np.dtype[np.generic] | type | None = None,
-        **options: Option,
+        options: Mapping[str, Option] | None = None,
     ) -> Tensor:
         """Append an operator with one output of ``shape``, of the first input's dtype if none is given."""
         first = next(tensor for tensor in inputs if tensor is not None)
-        output = Tensor(self.name(name), tuple(int(d) for d in shape), np.dtype(dtype) if dtype else first.dtype)
-        self.graph.operators.append(Operator(kind, list(inputs), [output], dict(options)))
+        output = Tensor(
+            self.name(name), tuple(int(d) for d in shape), np.dtype(dtype) if dtype else first.dtype
+        )
+        self.graph.operators.append(Operator(kind, list(inputs), [output], dict(options or {})))
         return output
 
     def emit_many(
-        self, kind: str, inputs: Sequence[Tensor | None], shapes: Sequence[Sequence[int]], name: str, **options: Option
+        self,
+        kind: str,
+        inputs: Sequence[Tensor | None],
+        shapes: Sequence[Sequence[int]],
+        name: str,
+        options: Mapping[str, Option] | None = None,
     ) -> list[Tensor]:
         """Append an operator with several outputs of the dtype of its last input."""
         data = next(tensor for tensor in inputs if tensor is not None and not tensor.is_constant)
-        outputs = [Tensor(self.name(f"{name}/{i}"), tuple(shape), data.dtype) for i, shape in enumerate(shapes)]
-        self.graph.operators.append(Operator(kind, list(inputs), outputs, dict(options)))
+        outputs = [
+            Tensor(self.name(f"{name}/{i}"), tuple(shape), data.dtype) for i, shape in enumerate(shapes)
+        ]
+        self.graph.operators.append(Operator(kind, list(inputs), outputs, dict(options or {})))
         return outputs
 
     def ints(self, values: Sequence[int], name: str) -> Tensor:
@@ -146,7 +160,13 @@ class Lowering:
         target = tuple(int(dim) for dim in shape)
         if tensor.shape == target:
             return tensor
-        return self.emit("RESHAPE", [tensor, self.ints(target, f"{name}/shape")], target, name, newShape=target)
+        return self.emit(
+            "RESHAPE",
+            [tensor, self.ints(target, f"{name}/shape")],
+            target,
+            name,
+            options={"newShape": target},
+        )
 
     def name(self, wanted: str) -> str:
         """``wanted``, made unique in this graph."""
@@ -182,7 +202,9 @@ class Lowering:
         shape, order = _merged(tensor.shape, perm)
         small = self.reshape(tensor, shape, f"{name}/merged")
         moved_shape = [shape[axis] for axis in order]
-        moved = self.emit("TRANSPOSE", [small, self.ints(order, f"{name}/perm")], moved_shape, f"{name}/moved")
+        moved = self.emit(
+            "TRANSPOSE", [small, self.ints(order, f"{name}/perm")], moved_shape, f"{name}/moved"
+        )
         return self.reshape(moved, target, name)
 
 
@@ -190,7 +212,11 @@ def _merged(shape: Sequence[int], perm: Sequence[int]) -> tuple[list[int], list[
     """The same transposition with axes that stay neighbours taken together, and those of length one dropped."""
     runs: list[list[int]] = []
     for axis in (axis for axis in perm if shape[axis] != 1):
-        follows = runs and all(shape[between] == 1 for between in range(runs[-1][-1] + 1, axis)) and axis > runs[-1][-1]
+        follows = (
+            runs
+            and all(shape[between] == 1 for between in range(runs[-1][-1] + 1, axis))
+            and axis > runs[-1][-1]
+        )
         if follows:
             runs[-1].append(axis)
         else:
@@ -200,10 +226,12 @@ def _merged(shape: Sequence[int], perm: Sequence[int]) -> tuple[list[int], list[
     return sizes, [ordered.index(run) for run in runs]
 
 
-def _narrowed(array: np.ndarray) -> np.ndarray:
+def _narrowed(array: Array) -> Array:
     """float64 constants as float32: TFLite kernels have no float64."""
     return array.astype(np.float32) if array.dtype == np.float64 else array
 
 
 def _letters(layout: Layout) -> str:
-    return "nhwc" if layout == (0, 2, 3, 1) else "nchw" if layout == (0, 1, 2, 3) else "".join(map(str, layout))
+    return (
+        "nhwc" if layout == (0, 2, 3, 1) else "nchw" if layout == (0, 1, 2, 3) else "".join(map(str, layout))
+    )

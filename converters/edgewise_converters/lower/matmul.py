@@ -3,6 +3,7 @@
 import numpy as np
 import onnx_ir as ir
 
+from edgewise.tensors import Array
 from edgewise_converters.lower.attributes import constant_input, float_of, input_of, int_of
 from edgewise_converters.lower.lowering import Lowering, lowers
 from edgewise_converters.tflite.graph import Tensor
@@ -23,28 +24,41 @@ def lower_gemm(low: Lowering, node: ir.Node) -> None:
         _computed_gemm(low, node, data, alpha, beta)
         return
     weights = (weights if int_of(node, "transB", 0) else weights.T) * np.float32(alpha)
-    in_bias = addend is not None and (addend.size in (1, weights.shape[0])) and (addend.ndim < 2 or addend.shape[0] == 1)
-    bias = np.zeros(weights.shape[0]) if not in_bias else np.broadcast_to(addend.reshape(-1) * beta, weights.shape[0])  # type: ignore[union-attr]
-    tensor = fully_connected(low, data, weights, bias, low.shape(result), name)
+    bias = _bias(addend, beta, weights.shape[0])
+    zeros = np.zeros(weights.shape[0])
+    tensor = fully_connected(low, data, weights, zeros if bias is None else bias, low.shape(result), name)
     extra = input_of(node, 2)
-    if extra is not None and not in_bias:
+    if extra is not None and bias is None:
         tensor = _add_scaled(low, tensor, low.read(extra), beta, name)
     low.bind(result, tensor)
 
 
+def _bias(addend: Array | None, beta: float, outputs: int) -> Array | None:
+    """The addend as one number per output, or None where it is not that."""
+    if addend is None or addend.size not in (1, outputs) or (addend.ndim == 2 and addend.shape[0] != 1):
+        return None
+    return np.broadcast_to(addend.reshape(-1) * np.float32(beta), outputs)
+
+
 def fully_connected(
-    low: Lowering, data: Tensor, weights: np.ndarray, bias: np.ndarray, shape: tuple[int, ...], name: str
+    low: Lowering, data: Tensor, weights: Array, bias: Array, shape: tuple[int, ...], name: str
 ) -> Tensor:
     """FULLY_CONNECTED over the last axis; ``weights`` are [outputs, inputs], ``bias`` [outputs]."""
     inputs = [data, low.floats(weights, f"{name}/weights"), low.floats(bias, f"{name}/bias")]
-    return low.emit("FULLY_CONNECTED", inputs, shape, name, keepNumDims=len(data.shape) > 2)
+    return low.emit("FULLY_CONNECTED", inputs, shape, name, options={"keepNumDims": len(data.shape) > 2})
 
 
 def _computed_gemm(low: Lowering, node: ir.Node, data: Tensor, alpha: float, beta: float) -> None:
     right, result = node.inputs[1], node.outputs[0]
     assert right is not None
     name, shape = str(result.name), low.shape(result)
-    tensor = low.emit("BATCH_MATMUL", [data, low.read(right)], shape, name, adjY=bool(int_of(node, "transB", 0)))
+    tensor = low.emit(
+        "BATCH_MATMUL",
+        [data, low.read(right)],
+        shape,
+        name,
+        options={"adjY": bool(int_of(node, "transB", 0))},
+    )
     if alpha != 1.0:
         tensor = low.emit("MUL", [tensor, low.floats(alpha, f"{name}/alpha")], shape, name)
     extra = input_of(node, 2)

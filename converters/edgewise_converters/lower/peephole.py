@@ -48,6 +48,10 @@ def _join_reshapes(graph: Graph) -> None:
         if operator.kind != "RESHAPE":
             continue
         source = operator.inputs[0]
-        while source is not None and (before := producers.get(id(source))) is not None and before.kind == "RESHAPE":
+        while (
+            source is not None
+            and (before := producers.get(id(source))) is not None
+            and before.kind == "RESHAPE"
+        ):
             source = before.inputs[0]
             operator.inputs[0] = source

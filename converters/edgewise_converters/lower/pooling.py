@@ -3,6 +3,7 @@
 import numpy as np
 import onnx_ir as ir
 
+from edgewise.tensors import Array
 from edgewise_converters.lower.attributes import int_of, ints_of
 from edgewise_converters.lower.convolution import pad_window
 from edgewise_converters.lower.layout import CHANNELS_LAST, channels_last, stored_shape
@@ -49,11 +50,11 @@ def lower_average_pool(low: Lowering, node: ir.Node) -> None:
     low.bind(result, low.emit("MUL", [mean, factor], mean.shape, name), CHANNELS_LAST)
 
 
-def _counts(size: int, window: Window, axis: int) -> np.ndarray:
+def _counts(size: int, window: Window, axis: int) -> Array:
     """How many of each window's positions lie on the input."""
     starts = np.arange(window.output[axis]) * window.strides[axis] - window.pads[axis][0]
     ends = np.minimum(starts + window.kernel[axis], size)
-    return ends - np.maximum(starts, 0)
+    return np.asarray(ends - np.maximum(starts, 0))
 
 
 def _window(low: Lowering, node: ir.Node) -> Window:
@@ -70,7 +71,9 @@ def _source(low: Lowering, node: ir.Node) -> Tensor:
     return low.read(node.inputs[0], CHANNELS_LAST)
 
 
-def _emit(low: Lowering, kind: str, source: Tensor, window: Window, shape: tuple[int, ...], name: str) -> Tensor:
+def _emit(
+    low: Lowering, kind: str, source: Tensor, window: Window, shape: tuple[int, ...], name: str
+) -> Tensor:
     options = {
         "padding": window.padding,
         "strideH": window.strides[0],
@@ -78,7 +81,7 @@ def _emit(low: Lowering, kind: str, source: Tensor, window: Window, shape: tuple
         "filterHeight": window.kernel[0],
         "filterWidth": window.kernel[1],
     }
-    return low.emit(kind, [source], stored_shape(shape, CHANNELS_LAST), name, **options)
+    return low.emit(kind, [source], stored_shape(shape, CHANNELS_LAST), name, options=options)
 
 
 def _pool(low: Lowering, node: ir.Node, kind: str, source: Tensor, window: Window) -> None:
@@ -96,4 +99,6 @@ def lower_global_pool(low: Lowering, node: ir.Node) -> None:
     axes = low.ints(list(range(1, len(layout) - 1)), f"{result.name}/axes")
     kind = "MEAN" if node.op_type == "GlobalAveragePool" else "REDUCE_MAX"
     shape = stored_shape(low.shape(result), layout)
-    low.bind(result, low.emit(kind, [source, axes], shape, str(result.name), keepDims=True), layout)
+    low.bind(
+        result, low.emit(kind, [source, axes], shape, str(result.name), options={"keepDims": True}), layout
+    )

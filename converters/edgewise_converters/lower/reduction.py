@@ -6,6 +6,8 @@ import onnx_ir as ir
 from edgewise_converters.lower.attributes import input_of, int_of, ints_of_either, normal_axes
 from edgewise_converters.lower.layout import Layout, identity, stored_shape, without_axes
 from edgewise_converters.lower.lowering import Lowering, lowers
+from edgewise_converters.tflite.graph import Option
+from edgewise_converters.tflite.schema import TENSOR_TYPES
 
 _REDUCERS = {
     "ReduceMean": "MEAN", "ReduceSum": "SUM", "ReduceMax": "REDUCE_MAX", "ReduceMin": "REDUCE_MIN",
@@ -36,7 +38,11 @@ def lower_reduce(low: Lowering, node: ir.Node) -> None:
     where = low.ints(sorted(place.layout.index(axis) for axis in axes), f"{result.name}/axes")
     shape = stored_shape(low.shape(result), layout)
     kind = _REDUCERS[node.op_type]
-    low.bind(result, low.emit(kind, [place.tensor, where], shape, str(result.name), keepDims=keep), layout)
+    low.bind(
+        result,
+        low.emit(kind, [place.tensor, where], shape, str(result.name), options={"keepDims": keep}),
+        layout,
+    )
 
 
 @lowers("Softmax", "LogSoftmax")
@@ -47,15 +53,19 @@ def lower_softmax(low: Lowering, node: ir.Node) -> None:
     shape, name = low.shape(data), str(result.name)
     flattens = (node.version or _AXIS_SOFTMAX_OPSET) < _AXIS_SOFTMAX_OPSET
     axis = normal_axes([int_of(node, "axis", 1 if flattens else -1)], len(shape))[0]
-    kind, options = ("SOFTMAX", {"beta": 1.0}) if node.op_type == "Softmax" else ("LOG_SOFTMAX", {})
+    softmax = node.op_type == "Softmax"
+    kind = "SOFTMAX" if softmax else "LOG_SOFTMAX"
+    options: dict[str, Option] = {"beta": 1.0} if softmax else {}
     if flattens and int(np.prod(shape[axis:])) != shape[axis]:
         flat = (int(np.prod(shape[:axis])), int(np.prod(shape[axis:])))
         rows = low.reshape(low.read(data), flat, f"{name}/rows")
-        low.bind(result, low.reshape(low.emit(kind, [rows], flat, f"{name}/flat", **options), shape, name))
+        low.bind(
+            result, low.reshape(low.emit(kind, [rows], flat, f"{name}/flat", options=options), shape, name)
+        )
         return
     layout = _axis_last(low.stored(data).layout, axis)
     tensor = low.read(data, layout)
-    low.bind(result, low.emit(kind, [tensor], tensor.shape, name, **options), layout)
+    low.bind(result, low.emit(kind, [tensor], tensor.shape, name, options=options), layout)
 
 
 def _axis_last(layout: Layout, axis: int) -> Layout:
@@ -78,7 +88,14 @@ def lower_arg(low: Lowering, node: ir.Node) -> None:
     layout = without_axes(place.layout, [axis])
     shape = [dim for i, dim in enumerate(place.tensor.shape) if place.layout[i] != axis]
     kind = "ARG_MAX" if node.op_type == "ArgMax" else "ARG_MIN"
-    tensor = low.emit(kind, [place.tensor, where], shape, str(result.name), dtype=np.int64, outputType=4)
+    tensor = low.emit(
+        kind,
+        [place.tensor, where],
+        shape,
+        str(result.name),
+        dtype=np.int64,
+        options={"outputType": TENSOR_TYPES[np.dtype(np.int64)]},
+    )
     if int_of(node, "keepdims", 1):
         layout = place.layout
         tensor = low.reshape(tensor, stored_shape(low.shape(result), layout), f"{result.name}/kept")

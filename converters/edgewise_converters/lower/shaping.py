@@ -4,12 +4,23 @@ import numpy as np
 import onnx_ir as ir
 
 from edgewise_converters.lower.attributes import (
-    constant_input, float_of, input_of, int_of, ints_of, ints_of_either, normal_axes, string_of,
+    constant_input,
+    float_of,
+    input_of,
+    int_of,
+    ints_of,
+    ints_of_either,
+    normal_axes,
+    string_of,
 )  # fmt: skip
 from edgewise_converters.lower.convolution import strided_slice
 from edgewise_converters.lower.elementwise import common_layout
 from edgewise_converters.lower.layout import (
-    CHANNELS_LAST, after_transpose, identity, reshape_layouts, stored_shape,
+    CHANNELS_LAST,
+    after_transpose,
+    identity,
+    reshape_layouts,
+    stored_shape,
 )  # fmt: skip
 from edgewise_converters.lower.lowering import Lowering, lowers
 from edgewise_converters.tflite.graph import Tensor
@@ -46,7 +57,9 @@ def lower_concat(low: Lowering, node: ir.Node) -> None:
     layout = common_layout(low, values, len(shape))
     axis = layout.index(normal_axes([int_of(node, "axis", 0)], len(shape))[0])
     tensors: list[Tensor | None] = [low.read(value, layout) for value in values]
-    tensor = low.emit("CONCATENATION", tensors, stored_shape(shape, layout), str(result.name), axis=axis)
+    tensor = low.emit(
+        "CONCATENATION", tensors, stored_shape(shape, layout), str(result.name), options={"axis": axis}
+    )
     low.bind(result, tensor, layout)
 
 
@@ -62,10 +75,12 @@ def lower_split(low: Lowering, node: ir.Node) -> None:
     where = low.ints(axis, f"{name}/axis")  # type: ignore[arg-type]
     sizes = [shape[axis] for shape in shapes]
     if len(set(sizes)) == 1:
-        tensors = low.emit_many("SPLIT", [where, place.tensor], shapes, name, numSplits=len(sizes))
+        tensors = low.emit_many(
+            "SPLIT", [where, place.tensor], shapes, name, options={"numSplits": len(sizes)}
+        )
     else:
         inputs = [place.tensor, low.ints(sizes, f"{name}/sizes"), where]
-        tensors = low.emit_many("SPLIT_V", inputs, shapes, name, numSplits=len(sizes))
+        tensors = low.emit_many("SPLIT_V", inputs, shapes, name, options={"numSplits": len(sizes)})
     for output, tensor in zip(node.outputs, tensors, strict=True):
         low.bind(output, tensor, place.layout)
 
@@ -84,13 +99,14 @@ def lower_slice(low: Lowering, node: ir.Node) -> None:
     if min(steps) < 1:
         raise low.refuse(node, f"its steps are {steps}, expected positive ones")
     begin, end, step = [0] * len(shape), list(shape), [1] * len(shape)
-    for axis, first, last, stride in zip(axes, starts, ends, steps, strict=True):
+    for axis, from_, to, by in zip(axes, starts, ends, steps, strict=True):
         size = shape[axis]
-        begin[axis] = min(max(first + size if first < 0 else first, 0), size)
-        end[axis] = max(min(max(last + size if last < 0 else last, 0), size), begin[axis])
-        step[axis] = stride
-    bounds = [[values[axis] for axis in place.layout] for values in (begin, end, step)]
-    low.bind(result, strided_slice(low, place.tensor, *bounds, str(result.name)), place.layout)
+        begin[axis] = min(max(from_ + size if from_ < 0 else from_, 0), size)
+        end[axis] = max(min(max(to + size if to < 0 else to, 0), size), begin[axis])
+        step[axis] = by
+    first, last, stride = ([values[axis] for axis in place.layout] for values in (begin, end, step))
+    tensor = strided_slice(low, place.tensor, first, last, stride, str(result.name))
+    low.bind(result, tensor, place.layout)
 
 
 @lowers("Pad")
@@ -112,7 +128,9 @@ def lower_pad(low: Lowering, node: ir.Node) -> None:
     mode, fill = string_of(node, "mode", "constant"), constant_input(node, 2)
     value = float(fill.reshape(-1)[0]) if fill is not None and fill.size else float_of(node, "value", 0.0)
     if mode == "reflect":
-        tensor = low.emit("MIRROR_PAD", [place.tensor, where], target, name, mode=MirrorMode.REFLECT)
+        tensor = low.emit(
+            "MIRROR_PAD", [place.tensor, where], target, name, options={"mode": MirrorMode.REFLECT}
+        )
     elif mode != "constant":
         raise low.refuse(node, f"its mode is {mode}, expected constant or reflect")
     elif value == 0.0:
@@ -132,14 +150,15 @@ def lower_resize(low: Lowering, node: ir.Node) -> None:
     if len(before) != 4 or before[:2] != after[:2]:
         raise low.refuse(node, f"it resizes {before} to {after}, expected height and width of four axes")
     mode = string_of(node, "mode", "nearest")
-    old = node.op_type == "Upsample" or input_of(node, 1) is None and input_of(node, 2) is None
+    old = node.op_type == "Upsample" or (input_of(node, 1) is None and input_of(node, 2) is None)
     convention = "asymmetric" if old else string_of(node, "coordinate_transformation_mode", "half_pixel")
     align, half = _conventions(low, node, mode, convention, before, after)
     kind = "RESIZE_NEAREST_NEIGHBOR" if mode == "nearest" else "RESIZE_BILINEAR"
     size = low.ints(after[2:], f"{result.name}/size")
     target = stored_shape(after, CHANNELS_LAST)
     inputs = [low.read(data, CHANNELS_LAST), size]
-    tensor = low.emit(kind, inputs, target, str(result.name), alignCorners=align, halfPixelCenters=half)
+    options = {"alignCorners": align, "halfPixelCenters": half}
+    tensor = low.emit(kind, inputs, target, str(result.name), options=options)
     low.bind(result, tensor, CHANNELS_LAST)
 
 
@@ -182,7 +201,7 @@ def lower_depth_and_space(low: Lowering, node: ir.Node) -> None:
         swapped = low.transpose(split, [0, 2, 1], f"{name}/swapped")
         source = low.reshape(swapped, (batch, height, width, channels), f"{name}/joined")
     kind = "DEPTH_TO_SPACE" if node.op_type == "DepthToSpace" else "SPACE_TO_DEPTH"
-    low.bind(result, low.emit(kind, [source], target, name, blockSize=block), CHANNELS_LAST)
+    low.bind(result, low.emit(kind, [source], target, name, options={"blockSize": block}), CHANNELS_LAST)
 
 
 @lowers("Gather")
@@ -196,9 +215,22 @@ def lower_gather(low: Lowering, node: ir.Node) -> None:
     if chosen is None:
         where = low.read(indices)
     else:
-        where = Tensor.constant(low.name(f"{result.name}/indices"), np.where(chosen < 0, chosen + shape[axis], chosen).astype(np.int32))
+        where = Tensor.constant(
+            low.name(f"{result.name}/indices"),
+            np.where(chosen < 0, chosen + shape[axis], chosen).astype(np.int32),
+        )
     source = low.read(data)
-    low.bind(result, low.emit("GATHER", [source, where], low.shape(result), str(result.name), axis=axis, dtype=source.dtype))
+    low.bind(
+        result,
+        low.emit(
+            "GATHER",
+            [source, where],
+            low.shape(result),
+            str(result.name),
+            dtype=source.dtype,
+            options={"axis": axis},
+        ),
+    )
 
 
 @lowers("Expand")

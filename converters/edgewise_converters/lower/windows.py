@@ -53,8 +53,11 @@ def plan_window(node: ir.Node, space: Sequence[int], kernel: Sequence[int], outp
         padding, explicit = Padding.SAME, ((0, 0), (0, 0))
     if pads == ((0, 0), (0, 0)):
         padding = Padding.VALID
-    pair = lambda values: (int(values[0]), int(values[1]))  # noqa: E731
-    return Window(pair(kernel), pair(strides), pair(dilations), padding, explicit, pads, pair(output))
+    return Window(_pair(kernel), _pair(strides), _pair(dilations), padding, explicit, pads, _pair(output))
+
+
+def _pair(values: Sequence[int]) -> tuple[int, int]:
+    return int(values[0]), int(values[1])
 
 
 def _is_same(size: int, kernel: int, stride: int, dilation: int, pads: tuple[int, int], output: int) -> bool:

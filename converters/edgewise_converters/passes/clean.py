@@ -18,7 +18,9 @@ def inline(model: ir.Model) -> None:
 def apply(model: ir.Model) -> bool:
     """Remove what computes nothing; returns whether anything went."""
     changed = _bypass_identities(model)
-    changed |= bool(common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model).modified)
+    changed |= bool(
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model).modified
+    )
     changed |= bool(common.RemoveUnusedNodesPass()(model).modified)
     return changed
 
@@ -46,8 +48,14 @@ def _is_identity(node: ir.Node) -> bool:
         return True
     if node.op_type == "Dropout":
         training = node.inputs[2] if len(node.inputs) > 2 else None
-        return training is None or (training.const_value is not None and not training.const_value.numpy().any())
+        return training is None or (
+            training.const_value is not None and not training.const_value.numpy().any()
+        )
     if node.op_type == "Cast":
         source = node.inputs[0]
-        return source is not None and source.dtype is not None and int(source.dtype) == node.attributes["to"].as_int()
+        return (
+            source is not None
+            and source.dtype is not None
+            and int(source.dtype) == node.attributes["to"].as_int()
+        )
     return False

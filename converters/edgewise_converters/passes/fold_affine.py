@@ -8,6 +8,7 @@ Exact but for float32 rounding of the weights (computed in float64).
 import numpy as np
 import onnx_ir as ir
 
+from edgewise.tensors import Array
 from edgewise_converters.passes.graph_edit import add_constant, constant, only_user, replace
 
 _WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm"})
@@ -34,7 +35,7 @@ def apply(model: ir.Model) -> bool:
     return changed
 
 
-def _affine(node: ir.Node) -> tuple[ir.Value, np.ndarray, np.ndarray] | None:
+def _affine(node: ir.Node) -> tuple[ir.Value, Array, Array] | None:
     """The data input, scale and shift per channel (float64, [C]) if the node computes data * scale + shift."""
     if node.domain not in ("", "ai.onnx"):
         return None
@@ -59,7 +60,7 @@ def _affine(node: ir.Node) -> tuple[ir.Value, np.ndarray, np.ndarray] | None:
     return data, one, vector if node.op_type == "Add" else -vector
 
 
-def _batch_norm(node: ir.Node) -> tuple[ir.Value, np.ndarray, np.ndarray] | None:
+def _batch_norm(node: ir.Node) -> tuple[ir.Value, Array, Array] | None:
     arrays = [constant(value) for value in node.inputs[1:5]]
     data = node.inputs[0]
     if data is None or any(array is None for array in arrays) or any(o.uses() for o in node.outputs[1:]):
@@ -70,7 +71,7 @@ def _batch_norm(node: ir.Node) -> tuple[ir.Value, np.ndarray, np.ndarray] | None
     return data, scale, beta - mean * scale
 
 
-def _per_channel(array: np.ndarray, data: ir.Value) -> np.ndarray | None:
+def _per_channel(array: Array, data: ir.Value) -> Array | None:
     """``array`` as [C] if it broadcasts along the channel axis 1 only, without enlarging the data."""
     assert data.shape is not None
     shape = [int(dim) if isinstance(dim, int) else 0 for dim in data.shape]
@@ -82,21 +83,25 @@ def _per_channel(array: np.ndarray, data: ir.Value) -> np.ndarray | None:
     return np.broadcast_to(array.reshape(-1).astype(np.float64), (shape[1],))
 
 
-def _can_take(weighted: ir.Node, data: ir.Value, scale: np.ndarray) -> bool:
+def _can_take(weighted: ir.Node, data: ir.Value, scale: Array) -> bool:
     if weighted.op_type not in _WEIGHTED or weighted.domain not in ("", "ai.onnx") or only_user(data) is None:
         return False
     bias = weighted.inputs[2] if len(weighted.inputs) > 2 else None
     if constant(weighted.inputs[1]) is None or (bias is not None and constant(bias) is None):
         return False
     if weighted.op_type == "Gemm":
-        plain = all(weighted.attributes[k].as_float() == 1.0 for k in ("alpha", "beta") if k in weighted.attributes)
+        plain = all(
+            weighted.attributes[k].as_float() == 1.0 for k in ("alpha", "beta") if k in weighted.attributes
+        )
         return plain and (bias is None or constant(bias).size == scale.size)  # type: ignore[union-attr]
     return True
 
 
-def _take(graph: ir.Graph, weighted: ir.Node, node: ir.Node, scale: np.ndarray, shift: np.ndarray) -> None:
+def _take(graph: ir.Graph, weighted: ir.Node, node: ir.Node, scale: Array, shift: Array) -> None:
     weights = constant(weighted.inputs[1])
-    bias = constant(weighted.inputs[2]) if len(weighted.inputs) > 2 and weighted.inputs[2] is not None else None
+    bias = (
+        constant(weighted.inputs[2]) if len(weighted.inputs) > 2 and weighted.inputs[2] is not None else None
+    )
     assert weights is not None
     scaled = (weights * _along_outputs(weighted, weights, scale)).astype(weights.dtype)
     moved = shift if bias is None else bias.astype(np.float64).reshape(-1) * scale + shift
@@ -109,7 +114,7 @@ def _take(graph: ir.Graph, weighted: ir.Node, node: ir.Node, scale: np.ndarray, 
     replace(graph, old, weighted.op_type, [weighted.inputs[0], new_weights, new_bias], result, **attributes)
 
 
-def _along_outputs(weighted: ir.Node, weights: np.ndarray, scale: np.ndarray) -> np.ndarray:
+def _along_outputs(weighted: ir.Node, weights: Array, scale: Array) -> Array:
     """``scale`` [C_out] shaped to multiply the weights along their output channels."""
     if weighted.op_type == "Conv":
         return scale.reshape((-1,) + (1,) * (weights.ndim - 1))
@@ -122,13 +127,15 @@ def _along_outputs(weighted: ir.Node, weights: np.ndarray, scale: np.ndarray) ->
     return rows.reshape(rows.shape + (1,) * (weights.ndim - 2))
 
 
-def _spell_out(graph: ir.Graph, node: ir.Node, data: ir.Value, scale: np.ndarray, shift: np.ndarray) -> None:
+def _spell_out(graph: ir.Graph, node: ir.Node, data: ir.Value, scale: Array, shift: Array) -> None:
     assert data.shape is not None
     rank = len(data.shape)
     shape = (1, -1) + (1,) * (rank - 2)
     multiplier = add_constant(graph, f"{node.name}/scale", scale.astype(np.float32).reshape(shape))
     addend = add_constant(graph, f"{node.name}/shift", shift.astype(np.float32).reshape(shape))
-    product = ir.Value(name=f"{node.outputs[0].name}/scaled", shape=node.outputs[0].shape, type=node.outputs[0].type)
+    product = ir.Value(
+        name=f"{node.outputs[0].name}/scaled", shape=node.outputs[0].shape, type=node.outputs[0].type
+    )
     multiply = ir.Node("", "Mul", [data, multiplier], outputs=[product], name=f"{node.name}/scale")
     graph.insert_before(node, multiply)
     replace(graph, [node], "Add", [product, addend], node.outputs[0])

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from edgewise.tensors import Array
 from edgewise_converters import onnx_session
 
 _KEPT = frozenset({
@@ -36,7 +37,11 @@ def apply(model: ir.Model) -> bool:
 def _fold_shapes(graph: ir.Graph) -> bool:
     changed = False
     for node in list(graph):
-        if node.op_type not in ("Shape", "Size") or node.inputs[0] is None or node.outputs[0].is_graph_output():
+        if (
+            node.op_type not in ("Shape", "Size")
+            or node.inputs[0] is None
+            or node.outputs[0].is_graph_output()
+        ):
             continue
         shape = node.inputs[0].shape
         if shape is None or not all(isinstance(dim, int) for dim in shape):
@@ -57,7 +62,10 @@ def _foldable(graph: ir.Graph) -> list[ir.Node]:
     for node in graph:
         if node.op_type in _KEPT or any(output.is_graph_output() for output in node.outputs):
             continue
-        if any(attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for attribute in node.attributes.values()):
+        if any(
+            attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
+            for attribute in node.attributes.values()
+        ):
             continue
         inputs = [value for value in node.inputs if value is not None]
         if not inputs or not all(value.const_value is not None or id(value) in known for value in inputs):
@@ -80,7 +88,7 @@ def _leaves(value: ir.Value, nodes: list[ir.Node]) -> bool:
     return any(id(user) not in folded for user, _ in value.uses())
 
 
-def _compute(model: ir.Model, nodes: list[ir.Node], wanted: list[ir.Value]) -> list[np.ndarray]:
+def _compute(model: ir.Model, nodes: list[ir.Node], wanted: list[ir.Value]) -> list[Array]:
     inside = {id(output) for node in nodes for output in node.outputs}
     constants = {
         str(value.name): value
@@ -96,12 +104,13 @@ def _compute(model: ir.Model, nodes: list[ir.Node], wanted: list[ir.Value]) -> l
     graph.output.extend(onnx.ValueInfoProto(name=str(value.name)) for value in wanted)
     proto = onnx.ModelProto(ir_version=10, graph=graph)
     proto.opset_import.extend(
-        onnx.OperatorSetIdProto(domain=domain, version=version) for domain, version in model.graph.opset_imports.items()
+        onnx.OperatorSetIdProto(domain=domain, version=version)
+        for domain, version in model.graph.opset_imports.items()
     )
     return onnx_session.compute(proto)
 
 
-def _make_constant(graph: ir.Graph, value: ir.Value, array: np.ndarray) -> None:
+def _make_constant(graph: ir.Graph, value: ir.Value, array: Array) -> None:
     constant = ir.Value(
         name=f"{value.name}/folded",
         shape=ir.Shape(array.shape),

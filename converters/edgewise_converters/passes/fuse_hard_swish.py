@@ -69,7 +69,12 @@ def _hard_swish(graph: ir.Graph, node: ir.Node) -> bool:
         for this, other in ((0, 1), (1, 0)):
             gate = producer(node.inputs[this], "HardSigmoid")
             data = node.inputs[other]
-            if gate is not None and data is gate.inputs[0] and _is_standard(gate) and only_user(gate.outputs[0]):
+            if (
+                gate is not None
+                and data is gate.inputs[0]
+                and _is_standard(gate)
+                and only_user(gate.outputs[0])
+            ):
                 replace(graph, [gate, node], "HardSwish", [data], node.outputs[0])
                 return True
     # (x * clip(x + 3, 0, 6)) / 6

@@ -1,6 +1,6 @@
 """Zero padding before a convolution becomes the convolution's own.
 
-Needs: constant pads. Leaves: no constant Pad of spatial axes with zero directly before a Conv that alone reads it. Exact.
+Needs: constant pads. Leaves: no Pad of spatial axes with zeros directly before a Conv that alone reads it. Exact.
 """
 
 import onnx_ir as ir
@@ -25,7 +25,14 @@ def apply(model: ir.Model) -> bool:
         own = list(user.attributes["pads"].as_ints()) if "pads" in user.attributes else [0] * len(spatial)
         attributes = {key: attribute.value for key, attribute in user.attributes.items() if key != "auto_pad"}
         attributes["pads"] = [a + b for a, b in zip(own, spatial, strict=True)]
-        replace(model.graph, [node, user], "Conv", [node.inputs[0], *user.inputs[1:]], user.outputs[0], **attributes)
+        replace(
+            model.graph,
+            [node, user],
+            "Conv",
+            [node.inputs[0], *user.inputs[1:]],
+            user.outputs[0],
+            **attributes,
+        )
         changed = True
     return changed
 

@@ -1,10 +1,11 @@
 """Small edits that several rewrites need."""
 
-import numpy as np
 import onnx_ir as ir
 
+from edgewise.tensors import Array
 
-def constant(value: ir.Value | None) -> np.ndarray | None:
+
+def constant(value: ir.Value | None) -> Array | None:
     """The array of a constant value, else None."""
     if value is None or value.const_value is None:
         return None
@@ -38,7 +39,7 @@ def with_scalar(node: ir.Node) -> tuple[ir.Value, float] | None:
     return None
 
 
-def add_constant(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
+def add_constant(graph: ir.Graph, name: str, array: Array) -> ir.Value:
     """A new initializer of the graph, under a name made unique."""
     unique = name
     while unique in graph.initializers:
@@ -54,10 +55,15 @@ def add_constant(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
 
 
 def replace(
-    graph: ir.Graph, old: list[ir.Node], op_type: str, inputs: list[ir.Value | None], result: ir.Value, **attributes: object
+    graph: ir.Graph,
+    old: list[ir.Node],
+    op_type: str,
+    inputs: list[ir.Value | None],
+    result: ir.Value,
+    **attributes: object,
 ) -> None:
     """Put one node where ``old`` (the last of which makes ``result``) stood."""
-    attrs = [ir.convenience.convert_attribute(key, value) for key, value in attributes.items()]  # type: ignore[arg-type]
+    attrs = [ir.convenience.convert_attribute(key, value) for key, value in attributes.items()]
     output = ir.Value(name=result.name, shape=result.shape, type=result.type)
     node = ir.Node("", op_type, inputs, attrs, outputs=[output], name=old[-1].name)
     ir.convenience.replace_nodes_and_values(graph, old[-1], old, [node], [result], [output])

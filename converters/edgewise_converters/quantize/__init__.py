@@ -5,4 +5,11 @@ from edgewise_converters.quantize.dynamic_int8 import quantize_dynamic
 from edgewise_converters.quantize.float16 import store_float16
 from edgewise_converters.quantize.static_int8 import StaticOptions, quantize_static
 
-__all__ = ["Calibration", "StaticOptions", "calibrate", "quantize_dynamic", "quantize_static", "store_float16"]
+__all__ = [
+    "Calibration",
+    "StaticOptions",
+    "calibrate",
+    "quantize_dynamic",
+    "quantize_static",
+    "store_float16",
+]

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from edgewise.backends import litert
 
+from edgewise.backends import litert
+from edgewise.tensors import Array
 from edgewise_converters.tflite.graph import Graph, Tensor
 from edgewise_converters.tflite.writer import serialize
 
@@ -19,9 +20,9 @@ class Statistics:
 
     minimum: float
     maximum: float
-    values: np.ndarray
+    values: Array
     """Values picked at random over all samples, float32 [n]."""
-    channel_mean: np.ndarray
+    channel_mean: Array
     """Mean along the last axis's channels over everything else, float64 [C]."""
 
 
@@ -38,7 +39,7 @@ class Calibration:
 
 def calibrate(
     graph: Graph,
-    batches: Iterable[list[np.ndarray]],
+    batches: Iterable[list[Array]],
     *,
     count: int,
     tick: Callable[[], None],
@@ -68,10 +69,10 @@ def calibrate(
 class _Running:
     def __init__(self) -> None:
         self.minimum, self.maximum = np.inf, -np.inf
-        self.values: list[np.ndarray] = []
-        self.channel_sum: np.ndarray | float = 0.0
+        self.values: list[Array] = []
+        self.channel_sum: Array | float = 0.0
 
-    def add(self, array: np.ndarray, kept: int, rng: np.random.Generator) -> None:
+    def add(self, array: Array, kept: int, rng: np.random.Generator) -> None:
         flat = array.reshape(-1)
         self.minimum = min(self.minimum, float(flat.min()))
         self.maximum = max(self.maximum, float(flat.max()))

@@ -14,7 +14,12 @@ def dense_as_convolution(graph: Graph) -> None:
     operators: list[Operator] = []
     for operator in graph.operators:
         weights = operator.inputs[1] if operator.kind == "FULLY_CONNECTED" else None
-        if weights is None or weights.data is None or operator.inputs[0] is None or not operator.inputs[0].is_float:
+        if (
+            weights is None
+            or weights.data is None
+            or operator.inputs[0] is None
+            or not operator.inputs[0].is_float
+        ):
             operators.append(operator)
             continue
         operators += _convolution(operator, operator.inputs[0], weights)

@@ -24,7 +24,13 @@ def quantize_dynamic(graph: Graph, *, dense_per_channel: bool) -> Graph:
 def _dynamic(operator: Operator, dense_per_channel: bool) -> Operator:
     weights = operator.inputs[1] if operator.kind in _KINDS and len(operator.inputs) > 1 else None
     first = operator.inputs[0]
-    if weights is None or weights.data is None or weights.data.size < _SMALLEST or first is None or not first.is_float:
+    if (
+        weights is None
+        or weights.data is None
+        or weights.data.size < _SMALLEST
+        or first is None
+        or not first.is_float
+    ):
         return operator
     dense = operator.kind == "FULLY_CONNECTED"
     axis = None if dense and not dense_per_channel else channel_axis(operator.kind)

@@ -13,7 +13,9 @@ def store_float16(graph: Graph) -> Graph:
     result = Graph(graph.name, graph.inputs, graph.outputs)
     restored: dict[int, Tensor] = {}
     for operator in graph.operators:
-        inputs = [None if tensor is None else _restored(tensor, restored, result) for tensor in operator.inputs]
+        inputs = [
+            None if tensor is None else _restored(tensor, restored, result) for tensor in operator.inputs
+        ]
         result.operators.append(Operator(operator.kind, inputs, operator.outputs, operator.options))
     return result
 

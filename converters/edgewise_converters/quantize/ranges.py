@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 import numpy as np
-from edgewise.tensors import Quantization
 
+from edgewise.tensors import Array, Quantization
 from edgewise_converters.quantize.calibrate import Statistics
 
 QMIN, QMAX = -128, 127
@@ -52,7 +52,7 @@ def least_square_error(statistics: Statistics) -> tuple[float, float]:
     return best[1], best[2]
 
 
-def _error(values: np.ndarray, low: float, high: float) -> float:
+def _error(values: Array, low: float, high: float) -> float:
     scale, zero_point = scale_of(low, high)
     steps = np.clip(np.rint(values / scale) + zero_point, QMIN, QMAX)
     difference = (steps - zero_point) * scale - values

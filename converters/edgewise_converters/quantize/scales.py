@@ -5,8 +5,8 @@ its group where that costs the input little, and otherwise requantizes it.
 """
 
 import numpy as np
-from edgewise.tensors import Quantization
 
+from edgewise.tensors import Quantization
 from edgewise_converters.quantize.calibrate import Calibration
 from edgewise_converters.quantize.ranges import RangeChooser, quantization_of
 from edgewise_converters.quantize.rules import CONCATENATION, FIXED, SAME_SCALE, data_input
@@ -21,7 +21,12 @@ class Scales:
     """Quantization of activations, by tensor."""
 
     def __init__(
-        self, graph: Graph, calibration: Calibration, choose: RangeChooser, in_int8: frozenset[int], fixed: dict[int, Quantization]
+        self,
+        graph: Graph,
+        calibration: Calibration,
+        choose: RangeChooser,
+        in_int8: frozenset[int],
+        fixed: dict[int, Quantization],
     ) -> None:
         self._parent: dict[int, int] = {}
         self._ranges = {key: _chosen(choose, s) for key, s in calibration.by_tensor.items()}

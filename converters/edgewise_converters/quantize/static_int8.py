@@ -3,14 +3,18 @@
 from dataclasses import dataclass
 
 import numpy as np
-from edgewise.tensors import Quantization
 
+from edgewise.tensors import Array, Quantization
 from edgewise_converters.quantize.calibrate import Calibration
 from edgewise_converters.quantize.ranges import CHOOSERS, QMAX, QMIN
 from edgewise_converters.quantize.rules import CONCATENATION, SAME_SCALE, WEIGHTED, data_input, runs_in_int8
 from edgewise_converters.quantize.scales import Scales
 from edgewise_converters.quantize.weights import (
-    channel_axis, mean_shift, quantize_bias, quantize_weights, smallest_scales,
+    channel_axis,
+    mean_shift,
+    quantize_bias,
+    quantize_weights,
+    smallest_scales,
 )  # fmt: skip
 from edgewise_converters.tflite.graph import Graph, Operator, Tensor
 
@@ -30,7 +34,11 @@ class StaticOptions:
 
 
 def quantize_static(
-    graph: Graph, calibration: Calibration, options: StaticOptions, *, inputs: dict[str, Quantization] | None = None
+    graph: Graph,
+    calibration: Calibration,
+    options: StaticOptions,
+    *,
+    inputs: dict[str, Quantization] | None = None,
 ) -> Graph:
     """The int8 twin of a float graph; ``graph`` is left as it is.
 
@@ -91,7 +99,9 @@ class _StaticQuantizer:
     def _as_integer(self, tensor: Tensor) -> Tensor:
         known = self.integers.get(id(tensor))
         if known is None:
-            known = self._emit("QUANTIZE", self.floats[id(tensor)], self._activation(tensor, f"{tensor.name}/int8"))
+            known = self._emit(
+                "QUANTIZE", self.floats[id(tensor)], self._activation(tensor, f"{tensor.name}/int8")
+            )
             self.integers[id(tensor)] = known
         return known
 
@@ -102,7 +112,9 @@ class _StaticQuantizer:
 
     def _integer(self, operator: Operator) -> None:
         outputs = [self._activation(tensor, f"{tensor.name}/int8") for tensor in operator.outputs]
-        inputs = self._weighted_inputs(operator) if operator.kind in WEIGHTED else self._plain_inputs(operator)
+        inputs = (
+            self._weighted_inputs(operator) if operator.kind in WEIGHTED else self._plain_inputs(operator)
+        )
         self.result.operators.append(Operator(operator.kind, inputs, outputs, operator.options))
         for tensor, output in zip(operator.outputs, outputs, strict=True):
             self.integers[id(tensor)] = output
@@ -126,7 +138,9 @@ class _StaticQuantizer:
         if operator.kind in SAME_SCALE or operator.kind == CONCATENATION:
             quantization = self.scales.of(operator.output)
             steps = np.rint(np.clip(tensor.data / quantization.scale, -1e6, 1e6)) + quantization.zero_point
-            return Tensor.constant(f"{tensor.name}/int8", np.clip(steps, QMIN, QMAX).astype(np.int8), quantization)
+            return Tensor.constant(
+                f"{tensor.name}/int8", np.clip(steps, QMIN, QMAX).astype(np.int8), quantization
+            )
         data, quantization = quantize_weights(tensor.data, None)
         return Tensor.constant(f"{tensor.name}/int8", data, quantization)
 
@@ -144,7 +158,9 @@ class _StaticQuantizer:
         scale = data.quantization.scale
         axis = None if operator.kind == "FULLY_CONNECTED" else channel_axis(operator.kind)
         floor = smallest_scales(bias, scale)
-        integers, quantization = quantize_weights(weights, axis, floor=floor if axis is not None else floor.max())
+        integers, quantization = quantize_weights(
+            weights, axis, floor=floor if axis is not None else floor.max()
+        )
         if self.options.correct_bias:
             mean = self.calibration.of(source).channel_mean
             bias = bias - mean_shift(operator.kind, weights, quantization.dequantize(integers), mean)
@@ -157,7 +173,7 @@ class _StaticQuantizer:
         ]
 
 
-def _parameters(operator: Operator) -> tuple[np.ndarray, np.ndarray]:
+def _parameters(operator: Operator) -> tuple[Array, Array]:
     weights = operator.inputs[1]
     bias = operator.inputs[2] if len(operator.inputs) > 2 else None
     assert weights is not None and weights.data is not None

@@ -1,7 +1,8 @@
 """Weights and biases as integers."""
 
 import numpy as np
-from edgewise.tensors import Quantization
+
+from edgewise.tensors import Array, Quantization
 
 WEIGHT_MAX = 127
 """Symmetric int8 leaves -128 unused, as the TFLite 8-bit specification demands of weights."""
@@ -15,8 +16,8 @@ def channel_axis(kind: str) -> int:
 
 
 def quantize_weights(
-    weights: np.ndarray, axis: int | None, *, floor: np.ndarray | None = None
-) -> tuple[np.ndarray, Quantization]:
+    weights: Array, axis: int | None, *, floor: Array | None = None
+) -> tuple[Array, Quantization]:
     """Symmetric int8, one scale per index of ``axis`` or one in all if None; ``floor`` bounds the scales from below."""
     others = tuple(a for a in range(weights.ndim) if a != axis)
     largest = np.abs(weights).max(axis=others if axis is not None else None).reshape(-1).astype(np.float64)
@@ -35,12 +36,12 @@ def quantize_weights(
     return integers, quantization
 
 
-def smallest_scales(bias: np.ndarray, input_scale: float) -> np.ndarray:
+def smallest_scales(bias: Array, input_scale: float) -> Array:
     """Weight scales below which the bias would not fit into its int32, float64 [C]."""
     return np.abs(bias).astype(np.float64) / (input_scale * _BIAS_LIMIT)
 
 
-def quantize_bias(bias: np.ndarray, input_scale: float, weights: Quantization) -> tuple[np.ndarray, Quantization]:
+def quantize_bias(bias: Array, input_scale: float, weights: Quantization) -> tuple[Array, Quantization]:
     """int32 with the scale of the products: input scale times weight scale, per channel."""
     scales = np.float32(input_scale) * np.asarray(weights.scales, np.float32)
     if len(scales) == 1 and bias.size > 1:
@@ -51,7 +52,7 @@ def quantize_bias(bias: np.ndarray, input_scale: float, weights: Quantization) -
     return integers, Quantization(tuple(map(float, scales)), (0,) * len(scales), 0)
 
 
-def mean_shift(kind: str, weights: np.ndarray, rounded: np.ndarray, input_mean: np.ndarray) -> np.ndarray:
+def mean_shift(kind: str, weights: Array, rounded: Array, input_mean: Array) -> Array:
     """What rounding the weights adds to each output channel on average, [C].
 
     (W_q - W) E[x], in closed form (Nagel et al. 2019, arXiv:1906.04721, section 4.2). Exact but for zero padding.
@@ -59,9 +60,9 @@ def mean_shift(kind: str, weights: np.ndarray, rounded: np.ndarray, input_mean: 
     error = (rounded - weights).astype(np.float64)
     if kind == "DEPTHWISE_CONV_2D":
         multiplier = weights.shape[3] // input_mean.size
-        return error.sum(axis=(0, 1, 2)) * np.repeat(input_mean, multiplier)
+        return np.asarray(error.sum(axis=(0, 1, 2)) * np.repeat(input_mean, multiplier))
     groups = input_mean.size // weights.shape[-1]
     per_input = error.reshape(error.shape[0], -1, error.shape[-1]).sum(axis=1)
     means = input_mean.reshape(groups, -1)
     rows = np.repeat(means, error.shape[0] // groups, axis=0)
-    return (per_input * rows).sum(axis=1)
+    return np.asarray((per_input * rows).sum(axis=1))

@@ -2,10 +2,11 @@
 
 import difflib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx_ir as ir
 
 from edgewise_converters.errors import SourceError
@@ -15,29 +16,35 @@ _MIN_OPSET, _MAX_OPSET = 7, 25
 
 
 @dataclass(frozen=True)
+class SourceInput:
+    """One input of the model to convert."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+
+
+@dataclass(frozen=True)
 class Source:
-    """A model to convert: its graph with static input shapes, and where it came from."""
+    """Where a model came from and what it takes, without its weights."""
 
     path: Path
     sha256: str
     opset: int
-    model: ir.Model
+    inputs: tuple[SourceInput, ...]
     notices: tuple[str, ...]
-
-    @property
-    def input_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every input, by name."""
-        return {str(value.name): static_shape(value) for value in self.model.graph.inputs}
 
 
 def static_shape(value: ir.Value) -> tuple[int, ...]:
     """The shape of a value as integers. Raises SourceError if it is unknown or symbolic."""
     if value.shape is None or not all(isinstance(dim, int) for dim in value.shape):
-        raise SourceError(f"value '{value.name}': its shape is {value.shape}, expected one known before running")
+        raise SourceError(
+            f"value '{value.name}': its shape is {value.shape}, expected one known before running"
+        )
     return tuple(int(dim) for dim in value.shape)  # type: ignore[arg-type]
 
 
-def read_onnx(path: Path, *, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Source:
+def read_onnx(path: Path, *, shapes: Mapping[str, tuple[int, ...]] | None = None) -> tuple[Source, ir.Model]:
     """Read ``path`` and fix its input shapes, by ``shapes`` or, for an open leading dimension, to batch 1.
 
     Raises SourceError for anything that is not an ONNX model, and for an open dimension without a hint.
@@ -49,7 +56,13 @@ def read_onnx(path: Path, *, shapes: Mapping[str, tuple[int, ...]] | None = None
     for value in [value for value in model.graph.inputs if value.name in initialized]:
         model.graph.inputs.remove(value)  # before IR version 4 every initializer was an input too
     notices = _fix_shapes(path, model, dict(shapes or {}))
-    return Source(path, digest, opset, model, notices)
+    inputs = tuple(_describe(value) for value in model.graph.inputs)
+    return Source(path, digest, opset, inputs, notices), model
+
+
+def _describe(value: ir.Value) -> SourceInput:
+    dtype = np.dtype(np.float32) if value.dtype is None else np.dtype(value.dtype.numpy())
+    return SourceInput(str(value.name), static_shape(value), dtype)
 
 
 def _sha256(path: Path) -> str:
@@ -60,7 +73,9 @@ def _sha256(path: Path) -> str:
             if not head:
                 raise SourceError(f"{path}: the file is empty, expected an ONNX model")
             if head[4:8] == b"TFL3":
-                raise SourceError(f"{path}: this is a TFLite model already; expected an ONNX model to convert")
+                raise SourceError(
+                    f"{path}: this is a TFLite model already; expected an ONNX model to convert"
+                )
             digest.update(head)
             while block := file.read(_READ_BLOCK):
                 digest.update(block)
@@ -78,7 +93,8 @@ def _parse(path: Path) -> ir.Model:
         model = ir.load(path)
     except Exception as error:  # protobuf and onnx-ir raise many kinds for broken bytes
         raise SourceError(
-            f"{path}: cannot be read as an ONNX model ({type(error).__name__}); it is damaged, truncated or of another kind"
+            f"{path}: cannot be read as an ONNX model ({type(error).__name__}); "
+            "it is damaged, truncated or of another kind"
         ) from error
     if not model.graph.outputs or not (model.graph.num_nodes() or model.graph.initializers):
         raise SourceError(f"{path}: holds no ONNX graph; it is truncated or of another kind")
@@ -116,7 +132,7 @@ def _fix_shape(value: ir.Value, hint: tuple[int, ...] | None) -> list[str]:
     if hint is not None:
         if declared is not None and len(declared) != len(hint):
             raise SourceError(
-                f"--shape {value.name}: got {len(hint)} dimensions, the model declares {len(declared)}: {_show(declared)}"
+                f"--shape {value.name}: got {len(hint)} dimensions, the model has {len(declared)}: {_show(declared)}"
             )
         clash = [
             (want, have)
@@ -124,13 +140,17 @@ def _fix_shape(value: ir.Value, hint: tuple[int, ...] | None) -> list[str]:
             if isinstance(have, int) and want != have
         ]
         if clash:
-            raise SourceError(f"--shape {value.name}: got {clash[0][0]} where the model fixes {clash[0][1]}: {_show(declared)}")
+            raise SourceError(
+                f"--shape {value.name}: got {clash[0][0]} where the model fixes {clash[0][1]}: {_show(declared)}"
+            )
         changed = declared is None or any(not isinstance(dim, int) for dim in declared)
         value.shape = ir.Shape(hint)
         return [f"input '{value.name}' has shape {_show(list(hint))} as asked"] if changed else []
     open_dims = [i for i, dim in enumerate(declared or ()) if not isinstance(dim, int) or dim <= 0]
     if declared is None or any(i > 0 for i in open_dims):
-        example = ",".join(str(d) if isinstance(d, int) else "1" if i == 0 else "..." for i, d in enumerate(declared or [0]))
+        example = ",".join(
+            str(d) if isinstance(d, int) else "1" if i == 0 else "..." for i, d in enumerate(declared or [0])
+        )
         raise SourceError(
             f"input '{value.name}': its shape {_show(declared)} is open, expected fixed numbers; "
             f"say which with --shape {value.name}={example}"
@@ -138,7 +158,9 @@ def _fix_shape(value: ir.Value, hint: tuple[int, ...] | None) -> list[str]:
     if open_dims:
         fixed = [1, *declared[1:]]
         value.shape = ir.Shape(fixed)
-        return [f"input '{value.name}' has an open batch dimension: converted for batch 1, shape {_show(fixed)}"]
+        return [
+            f"input '{value.name}' has an open batch dimension: converted for batch 1, shape {_show(fixed)}"
+        ]
     return []
 
 
@@ -149,7 +171,13 @@ def _forget_inner_shapes(model: ir.Model) -> None:
             output.shape = None
 
 
-def _show(shape: list[object] | None) -> str:
+def _show(shape: Sequence[object] | None) -> str:
     if shape is None:
         return "(unknown)"
-    return "[" + ",".join(str(getattr(dim, "value", dim) if not isinstance(dim, int) else dim) or "?" for dim in shape) + "]"
+    return (
+        "["
+        + ",".join(
+            str(getattr(dim, "value", dim) if not isinstance(dim, int) else dim) or "?" for dim in shape
+        )
+        + "]"
+    )

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
-from edgewise.tensors import Quantization
+
+from edgewise.tensors import Array, Quantization
 
 Option: TypeAlias = int | float | bool | tuple[int, ...]
 
@@ -17,7 +18,7 @@ class Tensor:
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype[np.generic]
-    data: np.ndarray | None = None
+    data: Array | None = None
     quantization: Quantization | None = None
 
     @property
@@ -29,7 +30,7 @@ class Tensor:
         return bool(self.dtype == np.float32)
 
     @classmethod
-    def constant(cls, name: str, data: np.ndarray, quantization: Quantization | None = None) -> "Tensor":
+    def constant(cls, name: str, data: Array, quantization: Quantization | None = None) -> "Tensor":
         """A constant tensor; the data is stored contiguous."""
         data = np.asarray(data, order="C")
         return cls(name, data.shape, data.dtype, data, quantization)
@@ -101,9 +102,7 @@ class Graph:
 
     def copy(self) -> "Graph":
         """A graph with its own tensors and operators; constant data is shared, not copied."""
-        twins = {
-            id(t): Tensor(t.name, t.shape, t.dtype, t.data, t.quantization) for t in self.tensors()
-        }
+        twins = {id(t): Tensor(t.name, t.shape, t.dtype, t.data, t.quantization) for t in self.tensors()}
 
         def twin(tensors: Iterable[Tensor]) -> list[Tensor]:
             return [twins[id(tensor)] for tensor in tensors]

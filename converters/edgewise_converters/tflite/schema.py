@@ -45,10 +45,8 @@ def builtin_code(kind: str) -> int:
 
 def builtin_name(code: int) -> str:
     """The name of a builtin operator's number, or CUSTOM_<code> for one this schema does not know."""
-    for name, value in vars(schema.BuiltinOperator).items():
-        if value == code and not name.startswith("_"):
-            return name
-    return f"UNKNOWN_{code}"
+    names = (name for name, value in vars(schema.BuiltinOperator).items() if value == code)
+    return str(next((name for name in names if not name.startswith("_")), f"UNKNOWN_{code}"))
 
 
 def options_table(kind: str, values: dict[str, Any]) -> tuple[int, Any] | None:

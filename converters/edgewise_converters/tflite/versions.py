@@ -61,7 +61,9 @@ def _depthwise(operator: Operator) -> int:
         return 3
     if weights == np.int8:
         return 6 if _per_channel(tensor) else 4
-    dilated = operator.options.get("dilationHFactor", 1) != 1 or operator.options.get("dilationWFactor", 1) != 1
+    dilated = (
+        operator.options.get("dilationHFactor", 1) != 1 or operator.options.get("dilationWFactor", 1) != 1
+    )
     return 2 if dilated else 1
 
 

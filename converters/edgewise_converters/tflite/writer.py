@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import flatbuffers
 import numpy as np
-from edgewise.tensors import Quantization
 
+from edgewise.tensors import Array, Quantization
 from edgewise_converters.tflite.graph import Graph, Operator, Tensor
 from edgewise_converters.tflite.schema import TENSOR_TYPES, builtin_code, options_table, schema
 from edgewise_converters.tflite.versions import operator_version
@@ -65,27 +65,27 @@ class _Writer:
 
     def _numbers(self, values: Sequence[int] | Sequence[float], dtype: type) -> int:
         """A vector; equal ones are written once (zero points per channel would otherwise be a tenth of a file)."""
-        array = np.asarray(values, dtype)
+        array: Array = np.asarray(values, dtype)
         key = (dtype, array.tobytes())
         if key not in self.vectors:
             self.vectors[key] = int(self.builder.CreateNumpyVector(array))
         return self.vectors[key]
 
-    def _buffer(self, data: np.ndarray | None) -> int:
+    def _buffer(self, data: Array | None) -> int:
         b = self.builder
         vector = None
         if data is not None:
             raw = data.reshape(-1).view(np.uint8)
             b.StartVector(1, raw.size, _BUFFER_ALIGNMENT)
             b.head -= raw.size
-            b.Bytes[b.head : b.head + raw.size] = memoryview(raw)
+            b.Bytes[b.head : b.head + raw.size] = raw.data
             vector = b.EndVector()
         schema.BufferStart(b)
         if vector is not None:
             schema.BufferAddData(b, vector)
         return int(schema.BufferEnd(b))
 
-    def _add_buffer(self, data: np.ndarray) -> int:
+    def _add_buffer(self, data: Array) -> int:
         self.buffers.append(self._buffer(data))
         return len(self.buffers) - 1
 
@@ -120,7 +120,9 @@ class _Writer:
         keys = list(dict.fromkeys(needed))
         index = {key: i for i, key in enumerate(keys)}
         codes = self._tables([self._operator_code(kind, version) for kind, version in keys])
-        operators = [self._operator(o, index[key]) for o, key in zip(self.graph.operators, needed, strict=True)]
+        operators = [
+            self._operator(o, index[key]) for o, key in zip(self.graph.operators, needed, strict=True)
+        ]
         return codes, self._tables(operators)
 
     def _operator_code(self, kind: str, version: int) -> int:

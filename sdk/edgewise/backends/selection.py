@@ -39,8 +39,10 @@ def available() -> dict[str, str]:
     return {runtime.name: _probe(runtime) for runtime in _RUNTIMES}
 
 
-def open_backend(path: Path, form: str, *, name: str | None = None, threads: int | None = None) -> Backend:
-    """Open a model file in the runtime of that name, or in the first that can run it.
+def open_backend(
+    source: Path | bytes, form: str, *, name: str | None = None, threads: int | None = None
+) -> Backend:
+    """Open a model file, or its bytes, in the runtime of that name, or in the first that can run it.
 
     ``form`` is tflite or onnx. Raises BackendUnavailable saying why each candidate would not do.
     """
@@ -49,11 +51,12 @@ def open_backend(path: Path, form: str, *, name: str | None = None, threads: int
         reason = _probe(runtime)
         if not reason:
             try:
-                return runtime.open(path, threads)
+                return runtime.open(source, threads)
             except BackendUnavailable as error:
                 reason = str(error)
         reasons.append(reason if runtime.name in reason else f"{runtime.name}: {reason}")
-    raise BackendUnavailable(f"{path}: {'; '.join(reasons)}")
+    where = source if isinstance(source, Path) else "model"
+    raise BackendUnavailable(f"{where}: {'; '.join(reasons)}")
 
 
 def try_backends(path: Path, form: str) -> dict[str, str]:
