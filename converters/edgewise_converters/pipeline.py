@@ -147,7 +147,7 @@ class _Conversion:
         request = parse_preprocess(asked or "imagenet")
         if asked is None:
             self._notice(
-                "no --preprocess given: ImageNet's mean and standard deviation are assumed; check that the model's are these"
+                "no --preprocess given: ImageNet's mean and deviation are assumed; check that the model's are these"
             )
         for text in request.notices:
             self._notice(text)
