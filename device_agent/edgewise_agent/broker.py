@@ -6,6 +6,7 @@ All of it runs on the thread that calls `run`.
 
 import contextlib
 import logging
+import select
 import socket
 import ssl
 import time
@@ -57,7 +58,7 @@ class BrokerConnection:
         client_id: str,
         will: Message | None = None,
         on_acknowledged: Callable[[int], None] = lambda number: None,
-        on_message: Callable[[bytes, bool], None] = lambda payload, retained: None,
+        on_message: Callable[[Message], None] = lambda message: None,
     ) -> None:
         """Raises BrokerError when a password or certificate file cannot be read."""
         self._url = settings.url
@@ -89,7 +90,7 @@ class BrokerConnection:
             raise BrokerError(f"broker {self._url}: {_why(error)}") from error
         give_up = time.monotonic() + CONNECT_TIMEOUT_S
         while self._answer is None:
-            code = self._client.loop(timeout=_TURN_S)
+            code = self._turn(_TURN_S)
             if self._answer is None and code != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 raise BrokerError(
                     f"broker {self._url}: closed the connection instead of answering ({_name(code)})"
@@ -114,7 +115,7 @@ class BrokerConnection:
 
     def run(self, timeout_s: float) -> None:
         """One turn of the network."""
-        code = self._client.loop(timeout=timeout_s)
+        code = self._turn(timeout_s)
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise BrokerError(f"broker {self._url}: the connection ended ({_name(code)})")
 
@@ -122,7 +123,26 @@ class BrokerConnection:
         """Disconnect if connected."""
         with contextlib.suppress(OSError, ValueError):
             self._client.disconnect()
-            self._client.loop(timeout=_TURN_S)
+            self._turn(_TURN_S)
+        # The callbacks point back here; without them both go at once, and not when the collector comes by.
+        self._client.on_connect = self._client.on_publish = None
+        self._client.on_message = self._client.on_subscribe = None
+
+    def _turn(self, timeout_s: float) -> MQTTErrorCode:
+        """What paho recommends over its own loop(), which opens another pair of sockets per client."""
+        client_socket: Any = self._client.socket()
+        if client_socket is None:
+            return MQTTErrorCode.MQTT_ERR_NO_CONN
+        has_decrypted = self._url.is_tls and client_socket.pending() > 0
+        wants_to_write = [client_socket] if self._client.want_write() else []
+        wait_s = 0.0 if has_decrypted else timeout_s
+        readable, writable, _ = select.select([client_socket], wants_to_write, [], wait_s)
+        code = MQTTErrorCode.MQTT_ERR_SUCCESS
+        if readable or has_decrypted:
+            code = self._client.loop_read()
+        if writable and code == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            code = self._client.loop_write()
+        return code or self._client.loop_misc()
 
     def _apply(self, settings: BrokerSettings) -> None:
         if settings.username:
@@ -143,7 +163,7 @@ class BrokerConnection:
         self._on_acknowledged(number)
 
     def _received(self, client: Any, data: Any, message: mqtt.MQTTMessage) -> None:
-        self._on_message(bytes(message.payload), message.retain)
+        self._on_message(Message(message.topic, bytes(message.payload), message.retain))
 
     def _subscribed(
         self, client: Any, data: Any, number: int, reasons: list[ReasonCode], properties: Any

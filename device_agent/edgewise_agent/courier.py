@@ -35,7 +35,7 @@ class Connect(Protocol):
         *,
         will: Message,
         on_acknowledged: Callable[[int], None],
-        on_message: Callable[[bytes, bool], None],
+        on_message: Callable[[Message], None],
     ) -> Connection:
         """Raises BrokerError."""
 
@@ -60,6 +60,7 @@ class Courier:
         now_ms: Callable[[], int],
         responses: "queue.SimpleQueue[Response]",
         on_command: Callable[[bytes, bool], None],
+        stalled_s: float = STALLED_S,
     ) -> None:
         self._outbox = outbox
         self._connect = connect
@@ -68,6 +69,7 @@ class Courier:
         self._meta = meta
         self._now_ms = now_ms
         self._on_command = on_command
+        self._stalled_s = stalled_s
         self._responses = responses
         self._batches: deque[Batch] = deque()
         self._under_way: dict[int, _UnderWay] = {}
@@ -110,7 +112,7 @@ class Courier:
         self._notices_under_way.clear()
         self._outbox.release()
         will = self._profile.status(DeviceState.OFFLINE, ts_ms=self._now_ms(), reason="connection lost")
-        connection = self._connect(will=will, on_acknowledged=self._acknowledged, on_message=self._on_command)
+        connection = self._connect(will=will, on_acknowledged=self._acknowledged, on_message=self._heard)
         try:
             connection.connect()
             log.info("connected")
@@ -158,10 +160,16 @@ class Courier:
         if sent is not None:
             self._outbox.settle(sent.batch)
 
+    def _heard(self, message: Message) -> None:
+        if message.topic != self._profile.command_topic:
+            log.debug("ignored a message on %s", message.topic)
+            return
+        self._on_command(message.payload, message.retain)
+
     def _check_progress(self) -> None:
         oldest_s = min((sent.since_s for sent in self._under_way.values()), default=None)
-        if oldest_s is not None and time.monotonic() - oldest_s > STALLED_S:
-            raise BrokerError(f"the broker acknowledged nothing for {STALLED_S:g} s")
+        if oldest_s is not None and time.monotonic() - oldest_s > self._stalled_s:
+            raise BrokerError(f"the broker acknowledged nothing for {self._stalled_s:g} s")
 
     def _is_finished(self) -> bool:
         if not self._stopping.is_set():

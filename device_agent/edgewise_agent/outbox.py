@@ -21,7 +21,9 @@ MEMORY_BYTES = 1024 * 1024
 BATCH_RECORDS = 100
 BATCH_BYTES = 48 * 1024
 """A fifth of what a receiver accepts in one message (edgewise_messages.codec.MAX_MESSAGE_BYTES)."""
-_WRITE_STEP = 200
+_WRITE_RECORDS = 200
+_WRITE_SHARE = 25
+"""One transaction adds at most a 25th of the allowed size, so that it fits into what thinning keeps free."""
 _FORGET_AT = 500
 """Acknowledged records that make a commit worth its fsync without any new record."""
 _THIN_ROUNDS = 12
@@ -142,7 +144,11 @@ class Outbox:
                     self._leased.update(entry.seq for entry in entries)
         ordered = sorted(entries, key=lambda entry: (entry.channel, entry.seq))
         groups = groupby(ordered, key=lambda entry: entry.channel)
-        return [batch for channel, group in groups for batch in _batches(channel, list(group))]
+        return [
+            _batch(channel, part)
+            for channel, group in groups
+            for part in _cut(list(group), BATCH_RECORDS, BATCH_BYTES)
+        ]
 
     def settle(self, batch: Batch) -> None:
         """The broker has these records: forget them with the next commit."""
@@ -199,6 +205,7 @@ class Outbox:
             raise
         except OutboxError:
             self._file.fold_log()
+            self._make_room()
             self._write_all()
 
     def _write_all(self) -> None:
@@ -208,8 +215,8 @@ class Outbox:
             drops = self._unsaved_drops
         if not (entries or settled or drops):
             return
-        for start in range(0, max(len(entries), 1), _WRITE_STEP):
-            step = [entry for entry in entries[start : start + _WRITE_STEP] if entry.seq not in settled]
+        unsettled = [entry for entry in entries if entry.seq not in settled]
+        for step in _cut(unsettled, _WRITE_RECORDS, self._max_bytes // _WRITE_SHARE) or [[]]:
             self._file.write(step, settled=settled, dropped=drops)
             with self._lock:
                 for entry in step:
@@ -297,18 +304,17 @@ class Outbox:
         self._notices.append(notice)
 
 
-def _batches(channel: str, entries: list[Entry]) -> list[Batch]:
-    """Cut into batches of at most BATCH_BYTES; a larger record travels alone."""
-    batches: list[Batch] = []
-    current: list[Entry] = []
+def _cut(entries: list[Entry], most_records: int, most_bytes: int) -> list[list[Entry]]:
+    """In parts within both limits; a larger record makes a part alone."""
+    parts: list[list[Entry]] = []
     size = 0
     for entry in entries:
-        if current and size + len(entry.body) > BATCH_BYTES:
-            batches.append(_batch(channel, current))
-            current, size = [], 0
-        current.append(entry)
         size += len(entry.body)
-    return [*batches, _batch(channel, current)]
+        if not parts or size > most_bytes or len(parts[-1]) == most_records:
+            parts.append([])
+            size = len(entry.body)
+        parts[-1].append(entry)
+    return parts
 
 
 def _batch(channel: str, entries: list[Entry]) -> Batch:

@@ -93,7 +93,7 @@ def _make_courier(
     name = client_id(settings)
 
     def connect(
-        *, will: Message, on_acknowledged: Callable[[int], None], on_message: Callable[[bytes, bool], None]
+        *, will: Message, on_acknowledged: Callable[[int], None], on_message: Callable[[Message], None]
     ) -> BrokerConnection:
         return BrokerConnection(
             settings.broker,

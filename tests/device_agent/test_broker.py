@@ -42,19 +42,19 @@ def refusal(url: str, **more: object) -> str:
 
 def test_a_publish_is_acknowledged_by_its_number_and_heard(broker: Broker) -> None:
     acknowledged: list[int] = []
-    heard: list[tuple[bytes, bool]] = []
+    heard: list[Message] = []
     connection = BrokerConnection(
         settings(broker.url),
         client_id="test",
         on_acknowledged=acknowledged.append,
-        on_message=lambda payload, retained: heard.append((payload, retained)),
+        on_message=heard.append,
     )
     connection.connect()
     connection.subscribe("a/b")
     numbers = [connection.publish(Message("a/b", payload)) for payload in (b"one", b"two")]
     wait_until(lambda: connection.run(0.1) or len(heard) == len(acknowledged) == 2, "both arrive")
     assert acknowledged == numbers
-    assert heard == [(b"one", False), (b"two", False)]
+    assert heard == [Message("a/b", b"one"), Message("a/b", b"two")]
     connection.close()
 
 

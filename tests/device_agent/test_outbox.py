@@ -13,6 +13,7 @@ import pytest
 from edgewise_agent import outbox as outbox_module
 from edgewise_agent.errors import OutboxError
 from edgewise_agent.outbox import BATCH_BYTES, Batch, Outbox
+from edgewise_agent.outbox_file import FULL_AT
 
 MIB = 1024 * 1024
 
@@ -186,6 +187,19 @@ def test_a_full_outbox_is_thinned_and_keeps_the_whole_span(path: Path) -> None:
     assert kept[0] < 64, "the oldest stretch is thinned, not lost"
     gaps = [later - earlier for earlier, later in itertools.pairwise(kept)]
     assert max(gaps) <= 64, "and no part of it is much coarser than the rest"
+    outbox.close()
+
+
+@pytest.mark.parametrize("size", [40, 1000, 20_000])
+def test_the_smallest_outbox_lives_through_a_burst_of_any_records(path: Path, size: int) -> None:
+    outbox = opened(path, max_bytes=MIB)
+    for _ in range(3 * MIB // size):
+        outbox.append("telemetry", body(size))
+    assert outbox.commit()
+    state = outbox.state()
+    assert not state.disk_refuses
+    assert state.dropped > 0
+    assert len(drain(outbox)) == 3 * MIB // size - state.dropped
     outbox.close()
 
 
@@ -447,4 +461,4 @@ def test_limits_fit_each_other() -> None:
     from edgewise_messages.codec import MAX_MESSAGE_BYTES
 
     assert BATCH_BYTES * 2 + 1000 < MAX_MESSAGE_BYTES
-    assert outbox_module._WRITE_STEP * 1000 < 0.1 * 4 * MIB
+    assert outbox_module._WRITE_SHARE * (1 - FULL_AT) >= 2
