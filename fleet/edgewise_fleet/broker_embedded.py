@@ -26,7 +26,7 @@ RESTART_MIN_S, RESTART_MAX_S = 1.0, 30.0
 
 # The child replaces the shell and so has the shell's process id; the watcher beside it ends the child once
 # standard input closes. Works on every Unix and needs no signal from a dying parent.
-GUARD = 'exec 3<&0; { cat <&3 >/dev/null; kill -TERM $$; } & exec 3<&- </dev/null; exec "$@"'
+GUARD = 'exec 3<&0; { cat <&3 >/dev/null; kill -TERM $$ 2>/dev/null; } & exec 3<&- </dev/null; exec "$@"'
 
 MOSQUITTO_CONF = """\
 listener {port} {host}

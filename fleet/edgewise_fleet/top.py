@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgewise_fleet import wording
-from edgewise_fleet.errors import FleetUnreachable
+from edgewise_fleet.errors import FleetError, FleetUnreachable
 from edgewise_fleet.store import SqliteStore
 from edgewise_fleet.summary import Condition, DeviceSummary, FleetSummary, summarise
 
@@ -79,12 +79,19 @@ def show(read: Callable[[], FleetSummary], *, once: bool) -> None:
     if once:
         console.print(draw(read(), width=console.width))
         return
+    fleet = read()
     with Live(
-        draw(read(), width=console.width), console=console, screen=console.is_terminal, auto_refresh=False
+        draw(fleet, width=console.width), console=console, screen=console.is_terminal, auto_refresh=False
     ) as live:
         while True:
             time.sleep(REFRESH_S)
-            live.update(draw(read(), width=console.width), refresh=True)
+            try:
+                fleet = read()
+                trouble = Text()
+            except FleetError as error:
+                # A server that is being restarted comes back; what was seen last stays on the screen.
+                trouble = Text(str(error), style="red")
+            live.update(Group(draw(fleet, width=console.width), trouble), refresh=True)
 
 
 def _headline(fleet: FleetSummary) -> Text:
