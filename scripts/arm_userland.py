@@ -38,6 +38,9 @@ PIP_INSTALL = (
 
 KEEP_PROJECT_S = 3600
 
+# Counts are only repeatable when hashing is.
+COUNTING_VARIABLES = {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "LANG": "C.UTF-8"}
+
 # glibc versions for which the package index has wheels; a board takes those up to its own (PEP 600).
 GLIBC_MINORS = (17, 24, 26, 27, 28, 31, 34, 35, 36, 39, 41)
 
@@ -108,6 +111,19 @@ class Userland:
             words[:1] = ["python3", str(INSIDE_PROJECT / "bin" / "edgewise")]
         runner = [str(ARM_SCRIPTS / "run"), str(self.root), self.board.cpu, *words]
         return subprocess.run(runner, env=environment, capture_output=capture, text=True, check=False)
+
+    def count(self, *command: str | Path, report: Path) -> "subprocess.CompletedProcess[str]":
+        """Run a program of the board and append to `report` the instructions it executed (arm64 only).
+
+        What is counted, and how the program marks a part of itself: arm/count_instructions.c.
+        """
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "XDG_CACHE_HOME") if name in os.environ}
+        # Files are looked up on this machine, too, so the folders keep their own names here.
+        variables = {**kept, "PYTHONPATH": f"{self.project}:{self.packages}", **COUNTING_VARIABLES}
+        words = [ARM_SCRIPTS / "count-instructions", self.root, self.board.cpu, report, *command]
+        return subprocess.run(
+            [str(word) for word in words], env=variables, capture_output=True, text=True, check=False
+        )
 
 
 def why_not() -> str | None:
