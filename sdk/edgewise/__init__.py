@@ -28,7 +28,16 @@ __all__ = [
     "write_model",
 ]  # fmt: skip
 
-_HOMES = ("errors", "golden", "model_card", "model_file", "tensors", "self_test", "model")
+_HOMES = (
+    "errors",
+    "tensors",
+    "model_card",
+    "golden",
+    "model_file",
+    "self_test",
+    "tasks.classification",
+    "model",
+)
 
 
 def __getattr__(name: str) -> Any:

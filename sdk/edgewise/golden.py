@@ -69,7 +69,7 @@ def decode(data: bytes, card: ModelCard, *, what: str) -> tuple[GoldenCase, ...]
 
     return tuple(
         GoldenCase(read(index, "input", card.inputs), read(index, "output", card.outputs))
-        for index in range(min(count, len(files)))
+        for index in range(count)
     )
 
 

@@ -1,0 +1,50 @@
+"""Real model files and pictures for the SDK's tests."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgewise.testing import write_tiny_model
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """A float32 .tflite that tells red, green and blue apart."""
+    return write_tiny_model(tmp_path / "tiny.tflite")
+
+
+@pytest.fixture
+def tiny_onnx(tmp_path: Path) -> Path:
+    """The same as .onnx."""
+    return write_tiny_model(tmp_path / "tiny.onnx")
+
+
+@pytest.fixture
+def photo_like() -> Callable[[tuple[int, int]], Image.Image]:
+    """Makes a picture of a size, with smooth areas, edges and some noise, as photographs have."""
+    return _photo_like
+
+
+def _photo_like(size_wh: tuple[int, int]) -> Image.Image:
+    width, height = size_wh
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (9, 12, 3), dtype=np.uint8)
+    smooth = np.asarray(Image.fromarray(coarse).resize(size_wh, Image.Resampling.BICUBIC), np.int16)
+    edges = np.where((np.arange(width) // 97 + np.arange(height)[:, None] // 61) % 2, 25, -25)
+    noise = rng.normal(0, 4, (height, width, 1))
+    return Image.fromarray(np.clip(smooth + edges[:, :, None] + noise, 0, 255).astype(np.uint8))
+
+
+@pytest.fixture
+def save_picture(tmp_path: Path) -> Callable[..., Path]:
+    """Save a picture under a name, and give its path."""
+
+    def save(picture: Image.Image, name: str, **options: object) -> Path:
+        path = tmp_path / name
+        picture.save(path, **options)  # type: ignore[arg-type]
+        return path
+
+    return save
