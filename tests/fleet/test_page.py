@@ -118,7 +118,7 @@ def test_the_device_page_shows_facts_plots_predictions_and_events(
     camera = device("cam-entrance", port=mosquitto.port, group="shop")
     camera.introduce()
     report_history(camera)
-    prediction = camera.event("prediction", message="tabby cat", data={"score": 0.91})
+    prediction = camera.event("prediction", data={"input": "cat.jpg", "label": "tabby cat", "score": 0.91})
     markup = "<b id=injected>bold</b>"
     incident = camera.event("broken-input", severity=Severity.WARNING, message=f"{markup} is no image")
     camera.publish(prediction, incident, channel=Channel.EVENT)
@@ -136,8 +136,8 @@ def test_the_device_page_shows_facts_plots_predictions_and_events(
     for expected in (
         "Raspberry Pi 4 Model B",
         "ab12" * 16,
-        "tabby cat · score 0.91",
-        f"warning {markup} is no image",
+        "tabby cat · input cat.jpg, score 0.91",
+        f"warning broken-input · {markup} is no image",
         "stay on the device",
     ):
         assert expected in text

@@ -2,11 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from nicegui import ui
-from nicegui.elements.mixins.text_element import TextElement
 
 from edgewise_fleet import wording
 from edgewise_fleet.store import DeviceRow, EventRow
@@ -22,6 +21,7 @@ SHOWN_PREDICTIONS = 12
 SHOWN_EVENTS = 30
 WINDOWS = {"15 min": 900, "1 h": 3600, "6 h": 21_600, "24 h": 86_400, "7 days": 604_800}
 FIRST_WINDOW = "15 min"
+PREDICTIONS_OFF = 'none reported; events = "all" under [report] in the agent\'s settings sends them'
 
 
 @dataclass(frozen=True)
@@ -102,13 +102,23 @@ def vitals(metrics: Mapping[str, float]) -> tuple[tuple[str, str], ...]:
     return tuple((name, value) for name, value in shown if value != wording.NOT_TOLD)
 
 
-def event_text(event: Event) -> str:
-    """An event's message and data in one line."""
-    data = ", ".join(
+def prediction_text(event: Event) -> str:
+    """What was seen, how surely, in what: the label first, however the device ordered its data."""
+    data = dict(event.data)
+    first = [str(data.pop(name)) for name in ("label",) if name in data]
+    return " · ".join(part for part in (*first, event.message, _pairs(data)) if part) or event.name
+
+
+def incident_text(event: Event) -> str:
+    """What happened, with what the device said about it."""
+    return " · ".join(part for part in (event.name, event.message, _pairs(event.data)) if part)
+
+
+def _pairs(data: Mapping[str, object]) -> str:
+    return ", ".join(
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in event.data.items()
+        for name, value in data.items()
     )
-    return " · ".join(part for part in (event.message, data) if part) or event.name
 
 
 def _read(view: FleetView, address: DeviceAddress, window: str) -> _Reading | None:
@@ -145,8 +155,8 @@ class _DevicePage:
             with ui.element("div").classes("plots"):
                 self._charts = [(plot, _chart(plot)) for plot in PLOTS]
             with ui.element("div").classes("plots"):
-                self._predictions = _EventList("Latest predictions", "no predictions reported")
-                self._events = _EventList("Events", "no events reported")
+                self._predictions = _EventList("Latest predictions", PREDICTIONS_OFF, prediction_text)
+                self._events = _EventList("Events", "none reported", incident_text)
             self._vitals = _FactList("Now")
             self._facts = _FactList(f"About {address.group}/{address.device}")
 
@@ -154,8 +164,8 @@ class _DevicePage:
     def window(self) -> str:
         return str(self._windows.value)
 
-    def on_window_change(self, refresh: object) -> None:
-        self._windows.on_value_change(refresh)  # type: ignore[arg-type]
+    def on_window_change(self, refresh: Callable[[], Awaitable[None]]) -> None:
+        self._windows.on_value_change(refresh)
 
     def show(self, reading: _Reading) -> None:
         device = reading.device
@@ -209,9 +219,10 @@ class _FactList:
 
 
 class _EventList:
-    def __init__(self, title: str, nothing: str) -> None:
+    def __init__(self, title: str, nothing: str, say: Callable[[Event], str]) -> None:
         self._shown: tuple[EventRow, ...] | None = None
         self._nothing = nothing
+        self._say = say
         with ui.element("section").classes("card"):
             text("h2", title)
             self._list = ui.element("ul").classes("events")
@@ -225,14 +236,14 @@ class _EventList:
             if not found:
                 text("li", self._nothing, "quiet")
             for row in found:
-                _event_line(row)
+                _event_line(row, self._say(row.event))
 
 
-def _event_line(row: EventRow) -> TextElement | None:
+def _event_line(row: EventRow, said: str) -> None:
+    severity = row.event.severity
     with ui.element("li"):
         text("time", wording.local_time(row.at_ms))
         with ui.element("div").classes("text"):
-            if row.event.severity in (Severity.WARNING, Severity.ERROR):
-                text("span", f"{row.event.severity.value} ", f"severity-{row.event.severity.value}")
-            text("span", event_text(row.event))
-    return None
+            if severity in (Severity.WARNING, Severity.ERROR):
+                text("span", f"{severity.value} ", f"severity-{severity.value}")
+            text("span", said)
