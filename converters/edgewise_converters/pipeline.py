@@ -17,6 +17,7 @@ from edgewise_converters.passes import canonicalize
 from edgewise_converters.precisions import STEP_DOWN, TRIAL_CASES, StaticChoice, float_twin, static_int8
 from edgewise_converters.preprocessing import PreprocessRequest, parse_preprocess
 from edgewise_converters.progress import Progress, Silent
+from edgewise_converters.proof import golden_cases
 from edgewise_converters.readers import Source, read_onnx
 from edgewise_converters.samples import InputSpec, Samples, load_samples, noise
 from edgewise_converters.targets import Target, load_target
@@ -27,7 +28,6 @@ from edgewise_converters.verify import (
     Case,
     Layouts,
     check_operators,
-    golden_cases,
     measure,
     noise_floor,
     open_runtime,
@@ -35,9 +35,6 @@ from edgewise_converters.verify import (
     reference_cases,
 )  # fmt: skip
 
-_GOLDEN_SHARE = 0.06
-"""Golden cases may take this part of the network's size; there is always at least one, and at most three."""
-_MOST_GOLDEN = 3
 _FLOOR_WANTED_BELOW_DB = 100.0
 
 
@@ -110,7 +107,7 @@ class _Conversion:
             if passes(precision, worst, floor):
                 break
             precision = self._step_down(precision, worst)
-        card, size = self._write(network, draft, precision, cases, lowered, agreement, held_out)
+        card, size = self._write(network, draft, precision, cases, lowered, agreement, held_out, images)
         return Result(
             self.out, size, self.request.source.stat().st_size, self.target.name, precision, agreement, floor,
             held_out.described, tuple(self.notices), len(samples.skipped), card,
@@ -301,13 +298,18 @@ class _Conversion:
         lowered: LoweredGraph,
         agreement: dict[str, Agreement],
         held_out: Samples,
+        images: Mapping[str, tuple[ImagePreprocess, str]],
     ) -> tuple[ModelCard, int]:
         self.progress.stage("Writing")
         worst = min(agreement.values(), key=lambda a: a.worst_db)
         backend = open_runtime(network, self.target.runtimes[0])
-        size = sum(array.nbytes for array in cases[0].feed.values()) // (4 if precision == "int8" else 1)
-        count = max(1, min(_MOST_GOLDEN, int(len(network) * _GOLDEN_SHARE) // max(size, 1)))
-        golden = golden_cases(backend, cases, _layouts(lowered), count)
+        golden = golden_cases(
+            backend,
+            [case.feed for case in cases],
+            _layouts(lowered),
+            image_layouts={name: layout for name, (_, layout) in images.items()},
+            network_bytes=len(network),
+        )
         backend.close()
         card = replace(
             draft,

@@ -9,7 +9,6 @@ import numpy as np
 
 from edgewise.backends import Backend, available, open_backend
 from edgewise.errors import BackendUnavailable, EdgewiseError
-from edgewise.golden import GoldenCase
 from edgewise.tensors import Array
 from edgewise_converters.agreement import Agreement, Meter
 from edgewise_converters.errors import RuntimeMissing, VerificationFailed
@@ -106,21 +105,6 @@ def measure(
         meter.add(case.expected, actual)
         tick()
     return meter.result()
-
-
-def golden_cases(backend: Backend, cases: list[Case], layouts: Layouts, count: int) -> list[GoldenCase]:
-    """Inputs and answers of the written file itself, as its runtime takes and gives them."""
-    golden = []
-    for case in cases[:count]:
-        inputs = to_stored(backend, case.feed, layouts)
-        outputs = backend.run(inputs)
-        golden.append(
-            GoldenCase(
-                {spec.name: array for spec, array in zip(backend.inputs(), inputs, strict=True)},
-                {spec.name: array for spec, array in zip(backend.outputs(), outputs, strict=True)},
-            )
-        )
-    return golden
 
 
 def noise_floor(path: Path, cases: list[Case]) -> Agreement:
