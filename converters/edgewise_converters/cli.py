@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from edgewise_converters.pipeline import Result
+    from edgewise_converters.request import Result
 
 _TARGET = "The device: rpi3, rpi4, rpi5, rpi-zero2w, arm64 or armv7."
 _PRECISION = (
@@ -40,7 +40,8 @@ def convert_app(
 ) -> None:
     """Convert a trained model for a device, and prove that it still gives the same answers."""
     from edgewise_converters.drawing import Drawn, table
-    from edgewise_converters.pipeline import Request, convert
+    from edgewise_converters.pipeline import convert
+    from edgewise_converters.request import Request
 
     request = Request(
         source=model,

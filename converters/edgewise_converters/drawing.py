@@ -14,7 +14,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from edgewise_converters.pipeline import Result
+from edgewise_converters.request import Result
 
 
 class Drawn:

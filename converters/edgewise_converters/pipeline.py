@@ -1,8 +1,7 @@
 """The order of the work: read, rewrite, lower, quantize, verify, write."""
 
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from edgewise import tflite_metadata
@@ -10,7 +9,7 @@ from edgewise.model_card import ImagePreprocess, ModelCard
 from edgewise.model_file import write_model
 from edgewise_converters import cards
 from edgewise_converters.agreement import Agreement
-from edgewise_converters.errors import ConversionError, InvalidSamples, SourceError, VerificationFailed
+from edgewise_converters.errors import ConversionError, InvalidSamples, VerificationFailed
 from edgewise_converters.lower import LoweredGraph, lower_graph
 from edgewise_converters.onnx_session import Reference
 from edgewise_converters.passes import canonicalize
@@ -19,7 +18,8 @@ from edgewise_converters.preprocessing import PreprocessRequest, parse_preproces
 from edgewise_converters.progress import Progress, Silent
 from edgewise_converters.proof import golden_cases
 from edgewise_converters.readers import Source, read_onnx
-from edgewise_converters.samples import InputSpec, Samples, load_samples, noise
+from edgewise_converters.request import Request, Result, output_path, read_labels
+from edgewise_converters.samples import InputSpec, Samples, holds_images, image_layout, load_samples, noise
 from edgewise_converters.targets import Target, load_target
 from edgewise_converters.tflite.graph import Graph
 from edgewise_converters.tflite.writer import serialize
@@ -38,41 +38,6 @@ from edgewise_converters.verify import (
 _FLOOR_WANTED_BELOW_DB = 100.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What to convert, and how."""
-
-    source: Path
-    target: str
-    precision: str = "auto"
-    samples: Path | None = None
-    preprocess: str | None = None
-    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    labels: Path | None = None
-    out: Path | None = None
-    calibration: str = "auto"
-    task: str | None = None
-    command: str = ""
-
-
-@dataclass(frozen=True)
-class Result:
-    """What was written, and how well it answers."""
-
-    path: Path
-    size_bytes: int
-    source_bytes: int
-    target: str
-    precision: str
-    agreement: dict[str, Agreement]
-    """By runtime."""
-    floor: Agreement | None
-    measured_on: str
-    notices: tuple[str, ...]
-    skipped_samples: int
-    card: ModelCard
-
-
 def convert(request: Request, progress: Progress | None = None) -> Result:
     """Convert one model. Raises ConversionError; nothing is written then, and the source is never touched."""
     return _Conversion(request, progress or Silent()).run()
@@ -83,8 +48,8 @@ class _Conversion:
         self.request, self.progress = request, progress
         self.notices: list[str] = []
         self.target: Target = load_target(request.target)
-        self.out = _output_path(request)
-        self.labels = _read_labels(request.labels)
+        self.out = output_path(request)
+        self.labels = read_labels(request.labels)
         self.choice: StaticChoice | None = None
 
     def run(self) -> Result:
@@ -132,8 +97,8 @@ class _Conversion:
     def _images(self, source: Source, lowered: LoweredGraph) -> dict[str, tuple[ImagePreprocess, str]]:
         """Preprocessing and layout in the original of each input that takes pictures, if any is known."""
         asked = self.request.preprocess
-        candidates = [(i, layout) for i in source.inputs if (layout := _image_layout(i.shape))]
-        wants = asked is not None or _holds_images(self.request.samples)
+        candidates = [(i, layout) for i in source.inputs if (layout := image_layout(i.shape))]
+        wants = asked is not None or holds_images(self.request.samples)
         if not wants or len(source.inputs) != 1 or not candidates:
             if asked is not None:
                 found = ", ".join(f"'{i.name}' {i.shape}" for i in source.inputs)
@@ -352,50 +317,3 @@ def _self_test(path: Path, runtime: str) -> None:
 
 def _layouts(lowered: LoweredGraph) -> Layouts:
     return Layouts(lowered.input_layouts, lowered.output_layouts)
-
-
-def _image_layout(shape: tuple[int, ...]) -> str:
-    """nchw or nhwc for the shape of one picture, "" for anything else."""
-    if len(shape) != 4 or shape[0] != 1:
-        return ""
-    return "nchw" if shape[1] in (1, 3) else "nhwc" if shape[3] in (1, 3) else ""
-
-
-def _holds_images(samples: Path | None) -> bool:
-    from edgewise_converters.samples import IMAGE_SUFFIXES
-
-    if samples is None or not samples.exists():
-        return False
-    files = samples.rglob("*") if samples.is_dir() else [samples]
-    return any(file.suffix.lower() in IMAGE_SUFFIXES for file in files)
-
-
-def _output_path(request: Request) -> Path:
-    path = request.out or Path(f"{request.source.stem}-{request.target}.tflite")
-    if path.is_dir():
-        raise ConversionError(f"--out {path}: this is a folder, expected a file name ending in .tflite")
-    if path.suffix != ".tflite":
-        raise ConversionError(f"--out {path}: the name ends in '{path.suffix}', expected .tflite")
-    if path.exists() and request.source.exists() and path.samefile(request.source):
-        raise ConversionError(f"--out {path}: this is the model to convert, which is never overwritten")
-    folder = path.parent
-    if not folder.is_dir():
-        raise ConversionError(f"--out {path}: the folder {folder} does not exist")
-    if not os.access(folder, os.W_OK):
-        raise ConversionError(f"--out {path}: the folder {folder} cannot be written to")
-    return path
-
-
-def _read_labels(path: Path | None) -> tuple[str, ...]:
-    if path is None:
-        return ()
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"--labels {path}: cannot be read as text, one label a line: {error}") from error
-    labels = tuple(line.strip() for line in lines)
-    while labels and not labels[-1]:
-        labels = labels[:-1]
-    if not labels:
-        raise SourceError(f"--labels {path}: the file is empty, expected one label a line")
-    return labels

@@ -214,3 +214,18 @@ def _array_sources(
         return {name: np.ascontiguousarray(stack[index], dtypes[name]) for name, stack in stacks.items()}
 
     return [lambda i=i: take(i) for i in range(counts.pop())]  # type: ignore[misc]
+
+
+def image_layout(shape: tuple[int, ...]) -> str:
+    """nchw or nhwc for the shape of one picture, "" for anything else."""
+    if len(shape) != 4 or shape[0] != 1:
+        return ""
+    return "nchw" if shape[1] in (1, 3) else "nhwc" if shape[3] in (1, 3) else ""
+
+
+def holds_images(samples: Path | None) -> bool:
+    """Whether there is any picture among the samples."""
+    if samples is None or not samples.exists():
+        return False
+    files = samples.rglob("*") if samples.is_dir() else [samples]
+    return any(file.suffix.lower() in IMAGE_SUFFIXES for file in files)

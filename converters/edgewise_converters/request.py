@@ -1,0 +1,80 @@
+"""What is asked of a conversion, what comes of it, and the checks that need no model."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgewise.model_card import ModelCard
+from edgewise_converters.agreement import Agreement
+from edgewise_converters.errors import ConversionError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What to convert, and how."""
+
+    source: Path
+    target: str
+    precision: str = "auto"
+    samples: Path | None = None
+    preprocess: str | None = None
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    labels: Path | None = None
+    out: Path | None = None
+    calibration: str = "auto"
+    task: str | None = None
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was written, and how well it answers."""
+
+    path: Path
+    size_bytes: int
+    source_bytes: int
+    target: str
+    precision: str
+    agreement: dict[str, Agreement]
+    """By runtime."""
+    floor: Agreement | None
+    measured_on: str
+    notices: tuple[str, ...]
+    skipped_samples: int
+    card: ModelCard
+
+
+def output_path(request: Request) -> Path:
+    """Where the file will be. Raises ConversionError early for a place that cannot be written to."""
+    path = request.out or Path(f"{request.source.stem}-{request.target}.tflite")
+    if path.is_dir():
+        raise ConversionError(f"--out {path}: this is a folder, expected a file name ending in .tflite")
+    if path.suffix != ".tflite":
+        raise ConversionError(f"--out {path}: the name ends in '{path.suffix}', expected .tflite")
+    if path.exists() and request.source.exists() and path.samefile(request.source):
+        raise ConversionError(f"--out {path}: this is the model to convert, which is never overwritten")
+    folder = path.parent
+    if not folder.is_dir():
+        raise ConversionError(f"--out {path}: the folder {folder} does not exist")
+    if not os.access(folder, os.W_OK):
+        raise ConversionError(f"--out {path}: the folder {folder} cannot be written to")
+    return path
+
+
+def read_labels(path: Path | None) -> tuple[str, ...]:
+    """One label a line; none without a file."""
+    if path is None:
+        return ()
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConversionError(
+            f"--labels {path}: cannot be read as text, one label a line: {error}"
+        ) from error
+    labels = tuple(line.strip() for line in lines)
+    while labels and not labels[-1]:
+        labels = labels[:-1]
+    if not labels:
+        raise ConversionError(f"--labels {path}: the file is empty, expected one label a line")
+    return labels
