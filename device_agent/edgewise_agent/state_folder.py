@@ -1,5 +1,6 @@
 """The folder that holds what outlives the process, held by one agent at a time."""
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -42,8 +43,9 @@ class StateFolder:
                 f"device.state_dir {self.path}: another agent (process {holder or 'unknown'}) uses it;"
                 " stop that one, or give this one a folder of its own"
             ) from error
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        with contextlib.suppress(OSError):  # on a full disk the lock holds without the number in it
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
         return self
 
     def __exit__(

@@ -399,6 +399,39 @@ def test_a_full_disk_is_lived_through_with_bounded_memory_and_every_loss_counted
     assert "Traceback" not in done.stderr
 
 
+RESTARTED_CHILD = """
+import resource, sys
+from pathlib import Path
+from edgewise_agent.outbox import Outbox
+from edgewise_agent.state_folder import StateFolder
+body = lambda seq: str(seq).encode().ljust(400, b".")
+path = Path(sys.argv[1])
+with StateFolder(path) as state:
+    outbox = Outbox(state.outbox, max_bytes=2**20)
+    outbox.append("telemetry", body, durable=True)
+    outbox.close()
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+with StateFolder(path) as state:
+    outbox = Outbox(state.outbox, max_bytes=2**20)
+    outbox.append("telemetry", body, durable=True)
+    assert outbox.state().disk_refuses
+    assert [seq for batch in outbox.lease() + outbox.lease() for seq in batch.sequences] == [1, 2]
+    outbox.close()
+print("went on")
+"""
+
+
+def test_a_restart_on_a_full_disk_sends_what_is_on_it_and_what_is_new(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", RESTARTED_CHILD, os.fspath(tmp_path / "state")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout == "went on\n", done.stderr
+
+
 def test_a_folder_that_cannot_be_written_is_an_error_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(OutboxError, match="unable to open database file"):
         opened(tmp_path / "missing" / "outbox.db")
