@@ -23,6 +23,7 @@ from edgewise_messages import Command, CommandName, Response, Severity
 FAILURE_EVENT_EVERY_S = 60.0
 """A folder full of broken images makes one event per this time; all of them are counted."""
 NOTHING_TO_READ_WAIT_S = 5.0
+AFTER_TROUBLE_WAIT_S = 1.0
 
 log = logging.getLogger("edgewise.agent.loop")
 
@@ -83,11 +84,19 @@ class Agent:
         while not self._stop_reason:
             if self._now_s() >= self._next_report_s:
                 self._schedule_report()
-                self._report()
+                self._guarded(self._report)
             if self._now_s() >= self._next_input_s:
-                self._look()
+                self._guarded(self._look)
             self._wait()
-        self._report()
+        self._guarded(self._report)
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        """Whatever goes wrong in one step, the device goes on."""
+        try:
+            step()
+        except Exception as error:
+            log.error("unexpected error: %r", error, exc_info=log.isEnabledFor(logging.DEBUG))
+            self._next_input_s = max(self._next_input_s, self._now_s() + AFTER_TROUBLE_WAIT_S)
 
     def _look(self) -> None:
         """One input, or the reason why there is none."""
