@@ -22,12 +22,25 @@ _BROKEN = (
 """What zipfile raises for damaged, encrypted, or exotic archives."""
 
 
-def pack(files: Mapping[str, bytes], *, after: bytes = b"", compress: bool = False) -> bytes:
-    """A zip with these files, behind ``after``; its offsets count from the start of ``after``."""
-    stream = io.BytesIO()
-    stream.write(after)
+class _Behind(io.BytesIO):
+    """A stream that believes ``offset`` bytes to stand before it."""
+
+    def __init__(self, offset: int) -> None:
+        super().__init__()
+        self._offset = offset
+
+    def tell(self) -> int:
+        return super().tell() + self._offset
+
+    def seek(self, position: int, whence: int = io.SEEK_SET) -> int:
+        return super().seek(position - (self._offset if whence == io.SEEK_SET else 0), whence) + self._offset
+
+
+def pack(files: Mapping[str, bytes], *, behind: int = 0, compress: bool = False) -> bytes:
+    """A zip with these files, to stand ``behind`` that many bytes, from whose start its offsets count."""
+    stream = _Behind(behind)
     method = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
-    with zipfile.ZipFile(stream, "a" if after else "w", method) as archive:
+    with zipfile.ZipFile(stream, "w", method) as archive:
         for name, content in files.items():
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.compress_type = method

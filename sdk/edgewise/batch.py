@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edgewise.errors import EdgewiseError, InvalidInput
+from edgewise.errors import CardError, EdgewiseError, InvalidInput
 from edgewise.model import Model
 from edgewise.tasks.classification import Classification
 from edgewise.tensors import Array
@@ -52,7 +52,10 @@ class Result:
 
 
 def run_inputs(model: Model, sources: Sequence[Path], *, top: int = 5) -> Iterator[Result]:
-    """One result for each input, in order; a folder means the pictures in and below it."""
+    """One result for each input, in order; a folder means the pictures in and below it.
+
+    What is wrong with one input is its result. Raises CardError when the model cannot predict at all.
+    """
     for source in sources:
         if not source.is_dir():
             yield _run_one(model, source, top)
@@ -75,6 +78,8 @@ def _run_one(model: Model, source: Path, top: int) -> Result:
             real = {spec.name: spec.dequantized(outputs[spec.name]) for spec in model.outputs}
             return Result(source, outputs=real)
         return Result(source, classification=model.predict(source, top=top))
+    except CardError:
+        raise
     except EdgewiseError as error:
         message = str(error)
         return Result(source, error=message if str(source) in message else f"{source}: {message}")

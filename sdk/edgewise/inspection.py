@@ -8,7 +8,7 @@ from typing import Any
 from edgewise.backends import open_backend, try_backends
 from edgewise.model_card import ImagePreprocess, ModelCard, TensorCard
 from edgewise.model_file import TFLITE, ModelFile, read_model
-from edgewise.self_test import SelfTest
+from edgewise.self_test import SelfTest, counted
 from edgewise.signature import with_card
 from edgewise.tensors import Quantization, TensorSpec
 
@@ -106,7 +106,7 @@ def _spec(card: TensorCard) -> TensorSpec:
 def _tensor_rows(what: str, spec: TensorSpec, card: TensorCard | None) -> list[tuple[str, str]]:
     shape = " x ".join("?" if size < 0 else str(size) for size in spec.shape) or "scalar"
     facts = [spec.name, f"{spec.dtype} {shape}", spec.layout, _quantization_text(spec.quantization)]
-    facts.append(card.activation if card else "")
+    facts.append(f"holds {card.activation}" if card and card.activation else "")
     rows = [(what, ", ".join(fact for fact in facts if fact))]
     if card and card.image:
         rows.append(("", _image_text(card.image)))
@@ -159,11 +159,13 @@ def _card_rows(card: ModelCard) -> list[tuple[str, str]]:
     ]
     for quality in card.quality:
         on = f" on {quality.measured_on}" if quality.measured_on else ""
-        samples = f" ({quality.samples} samples)" if quality.samples else ""
+        samples = f", {counted(quality.samples, 'sample')}" if quality.samples else ""
         value = f"{quality.value:g} {quality.unit}".strip()
         rows.append(("quality", f"{quality.metric} {value}{on}{samples}"))
     if card.golden:
-        rows.append(("golden", f"{card.golden.cases} cases, at least {card.golden.tolerance_db:g} dB"))
+        rows.append(
+            ("golden", f"{counted(card.golden.cases, 'case')}, at least {card.golden.tolerance_db:g} dB")
+        )
     return [(label, text) for label, text in rows if text]
 
 

@@ -91,11 +91,11 @@ def write_model(
     if head[4:8] != b"TFL3" and not onnx_properties.looks_like_onnx(head):
         raise ModelFileError(f"{path}: the network begins with {head!r}, expected TensorFlow Lite or ONNX")
     proof = _encode_golden(golden, card)
-    content = (
-        _with_archive(network, card, proof) if head[4:8] == b"TFL3" else _with_props(network, card, proof)
+    pieces = (
+        _with_archive(network, card, proof) if head[4:8] == b"TFL3" else [_with_props(network, card, proof)]
     )
     try:
-        atomic_file.write_bytes(path, [content])
+        atomic_file.write_bytes(path, pieces)
     except OSError as error:
         raise _cannot("write", path, error) from error
 
@@ -105,13 +105,15 @@ def _encode_golden(cases: Sequence[GoldenCase], card: ModelCard) -> bytes:
     return proof if cases else b""
 
 
-def _with_archive(network: bytes, card: ModelCard, proof: bytes) -> bytes:
+def _with_archive(network: bytes, card: ModelCard, proof: bytes) -> list[bytes | memoryview]:
+    """The flatbuffer as it is and the zip behind it; the weights are not copied."""
     files = {CARD_FILE: card.to_json().encode()}
     if card.labels:
         files[LABELS_FILE] = "".join(f"{label}\n" for label in card.labels).encode()
     if proof:
         files[GOLDEN_FILE] = proof
-    return archive.pack(files, after=network[: archive.start_of_archive(network)])
+    size = archive.start_of_archive(network)
+    return [memoryview(network)[:size], archive.pack(files, behind=size)]
 
 
 def _with_props(network: bytes, card: ModelCard, proof: bytes) -> bytes:

@@ -47,9 +47,14 @@ class SelfTest:
         verdict = "passed" if self.passed else "FAILED"
         cases = len({result.case for result in self.results})
         return (
-            f"{verdict}: {cases} golden cases in {self.backend}, "
+            f"{verdict}: {counted(cases, 'golden case')} in {self.backend}, "
             f"worst {describe_db(self.worst_db)}, needed {self.tolerance_db:.0f} dB"
         )
+
+
+def counted(count: int, noun: str) -> str:
+    """How many of them, in words."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def describe_db(db: float) -> str:

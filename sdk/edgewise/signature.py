@@ -13,12 +13,13 @@ from edgewise.tensors import Array, TensorSpec
 def with_card(
     specs: tuple[TensorSpec, ...], cards: tuple[TensorCard, ...], what: str
 ) -> tuple[TensorSpec, ...]:
-    """The runtime's tensors with the card's layouts; without a card, with those that the shapes suggest.
+    """The runtime's tensors with the card's layouts; without a card, inputs get those their shapes suggest.
 
     Raises ModelFileError when the card speaks of other tensors than the model has.
     """
     if not cards:
-        return tuple(replace(spec, layout=_layout_of(spec.shape)) for spec in specs)
+        is_input = what == "input"
+        return tuple(replace(spec, layout=_layout_of(spec.shape)) if is_input else spec for spec in specs)
     by_name = {card.name: card for card in cards}
     if by_name.keys() != {spec.name for spec in specs}:
         raise ModelFileError(

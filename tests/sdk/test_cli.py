@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgewise import tiny_model
 from edgewise.model_file import read_model
 from edgewise.testing import tiny_card, tiny_golden, write_tiny_model
 
@@ -134,6 +135,15 @@ def test_bad_models_are_one_line_each(tmp_path: Path, tiny: Path) -> None:
             assert (done.returncode, done.stdout) == (1, ""), name
             (line,) = done.stderr.splitlines()
             assert line.startswith(f"error: {path}: "), line
+
+
+def test_a_model_that_cannot_predict_says_so_once(tmp_path: Path, pictures: Path) -> None:
+    path = tmp_path / "foreign.tflite"
+    path.write_bytes(tiny_model.tflite_model((4, 4), 3))
+    done = edgewise("run", path, pictures)
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {path}: the file does not say how a picture becomes its input")
 
 
 def test_a_wrong_backend_is_one_line(tiny: Path) -> None:

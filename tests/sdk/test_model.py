@@ -143,7 +143,7 @@ def test_standard_metadata_is_enough_to_predict(tmp_path: Path, tiny: Path) -> N
     subgraph = writer.table(10, {2: writer.tables([given]), 3: writer.tables([result])})
     metadata = writer.finish(writer.table(8, {3: writer.tables([subgraph])}), b"M001")
     content = tiny_model.tflite_model((4, 4), 3, dtype="uint8", metadata=metadata)
-    path.write_bytes(archive.pack({"l.txt": b"r\ng\nb\n"}, after=content))
+    path.write_bytes(content + archive.pack({"l.txt": b"r\ng\nb\n"}, behind=len(content)))
     with edgewise.load(path) as model:
         assert model.card is None
         assert model.predict(Image.new("RGB", (9, 9), "lime")).top.label == "g"

@@ -96,7 +96,7 @@ def test_a_foreign_tflite_file_gives_its_labels(tmp_path: Path, tiny: Path) -> N
     subgraph = writer.table(10, {3: writer.tables([tensor])})
     encoded = writer.finish(writer.table(8, {3: writer.tables([subgraph])}), b"M001")
     network = tiny_model.tflite_model((2, 2), 3, metadata=encoded)
-    path.write_bytes(pack({"my_labels.txt": b"a\r\nb\r\nc"}, after=network))
+    path.write_bytes(network + pack({"my_labels.txt": b"a\r\nb\r\nc"}, behind=len(network)))
     model = read_model(path)
     assert (model.card, model.labels) == (None, ("a", "b", "c"))
 
@@ -209,18 +209,11 @@ def test_golden_cases_must_be_what_the_card_says(tmp_path: Path) -> None:
 
 def test_a_golden_file_that_is_gone_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.tflite"
-    card = tiny_card()
-    path.write_bytes(
-        pack({"edgewise.json": card.to_json().encode()}, after=tiny_model.tflite_model((8, 8), 3))
-    )
+    network, card = tiny_model.tflite_model((8, 8), 3), {"edgewise.json": tiny_card().to_json().encode()}
+    path.write_bytes(network + pack(card, behind=len(network)))
     with pytest.raises(ModelFileError, match="card speaks of golden cases and the file has none"):
         read_model(path).golden()
-    path.write_bytes(
-        pack(
-            {"edgewise.json": card.to_json().encode(), GOLDEN_FILE: b"not a zip"},
-            after=tiny_model.tflite_model((8, 8), 3),
-        )
-    )
+    path.write_bytes(network + pack({**card, GOLDEN_FILE: b"not a zip"}, behind=len(network)))
     with pytest.raises(ModelFileError, match=r"case000_input0\.npy' is missing"):
         read_model(path).golden()
 

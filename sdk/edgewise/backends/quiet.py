@@ -7,13 +7,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-_LOCK = threading.Lock()
+_LOCK = threading.RLock()
 _CHATTER = (b"INFO: ", b"INFO:\t")
 
 
 @contextmanager
-def without_chatter() -> Iterator[None]:
+def without_chatter(*, drop_all: bool = False) -> Iterator[None]:
     """Hold back what is written to file descriptor 2, and let through what is more than information.
+
+    With ``drop_all`` nothing is let through: for a trial whose failure is told in another way.
 
     The runtimes write to the descriptor from C++ and offer no setting for it. For a few milliseconds other
     threads' lines are held back too; they follow at the end.
@@ -33,7 +35,8 @@ def without_chatter() -> Iterator[None]:
             os.dup2(saved, 2)
             os.close(saved)
             held.seek(0)
-            _let_through(held.read())
+            if not drop_all:
+                _let_through(held.read())
 
 
 def _flush() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from edgewise import tiny_model
 from edgewise.backends.base import Backend, first_line
 from edgewise.backends.quiet import without_chatter
-from edgewise.errors import BackendUnavailable, EdgewiseError
+from edgewise.errors import BackendUnavailable
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def open_backend(
                 return runtime.open(source, threads)
             except BackendUnavailable as error:
                 reason = str(error)
-        reasons.append(reason if runtime.name in reason else f"{runtime.name}: {reason}")
+        reasons.append(reason if reason.startswith(runtime.name) else f"{runtime.name}: {reason}")
     where = source if isinstance(source, Path) else "model"
     raise BackendUnavailable(f"{where}: {'; '.join(reasons)}")
 
@@ -90,7 +90,7 @@ def _candidates(form: str, name: str | None) -> list[_Runtime]:
 def _probe(runtime: _Runtime) -> str:
     """Why this runtime does not work here, or ""."""
     try:
-        with without_chatter():
+        with without_chatter(drop_all=True):
             import_module(runtime.module)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("edgewise"):
@@ -99,8 +99,11 @@ def _probe(runtime: _Runtime) -> str:
     except Exception as error:  # a broken installation may raise anything
         return f"installed, and its import fails: {first_line(error)}"
     try:
-        return _run_tiny_model(runtime)
-    except (EdgewiseError, Exception) as error:
+        with without_chatter(drop_all=True):
+            return _run_tiny_model(runtime)
+    except Exception as error:  # as above
+        if runtime.name == "tflite-runtime" and int(np.__version__.split(".")[0]) >= 2:
+            return f"installed, and fails with NumPy {np.__version__}: it needs numpy<2"
         return f"installed, and cannot run a tiny model: {first_line(error)}"
 
 
