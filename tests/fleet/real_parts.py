@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -54,6 +55,7 @@ class Mosquitto:
     def start(self) -> None:
         program = find_mosquitto()
         assert program, "the tests need mosquitto; scripts/test installs it"
+        self.folder.mkdir(exist_ok=True)
         config = self.folder / "mosquitto.conf"
         config.write_text(
             f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence true\n"
@@ -121,3 +123,33 @@ class Server:
         if self.process.stdout:
             self.process.stdout.close()
         return code
+
+
+@dataclass
+class Servers:
+    """Servers started in one folder, to be ended together."""
+
+    folder: Path
+    started: list[Server] = field(default_factory=list)
+
+    def start(self, *arguments: str) -> Server:
+        log = self.folder / f"serve-{len(self.started)}.log"
+        with log.open("w") as stderr:
+            process = subprocess.Popen(
+                [EDGEWISE, "fleet", "serve", "--port", "0", "--mqtt-port", "0", *arguments],
+                cwd=self.folder,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+            )
+        assert process.stdout
+        said = process.stdout.readline() + process.stdout.readline()
+        found = re.fullmatch(r"Fleet page: +(http://\S+)\nDevices report to (mqtt://\S+)\n", said)
+        assert found, f"said {said!r}; log: {log.read_text()}"
+        self.started.append(Server(process, found[1], found[2], log))
+        wait_until(self.started[-1].answers, "the page answers")
+        return self.started[-1]
+
+    def end(self) -> None:
+        for server in self.started:
+            server.end()

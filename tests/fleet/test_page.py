@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleet.real_parts import Mosquitto, Server, wait_until
+from fleet.real_parts import Mosquitto, Server, Servers, wait_until
 from fleet.simulated import SimulatedDevice, now_ms, plausible
 
 from edgewise_messages import Channel, Severity
@@ -18,22 +18,33 @@ TIMEOUT_MS = 60_000
 HISTORY = 120
 
 
-@pytest.fixture
-def server(serve: Callable[..., Server], mosquitto: Mosquitto) -> Server:
-    return serve("--broker", mosquitto.url)
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
+    """One broker for all pages; each test has devices in a group of its own."""
+    started = Mosquitto(tmp_path_factory.mktemp("page") / "broker")
+    started.start()
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="module")
+def server(broker: Mosquitto, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    servers = Servers(tmp_path_factory.mktemp("pages"))
+    yield servers.start("--broker", broker.url)
+    servers.end()
 
 
 @pytest.fixture
-def open_page(chromium: Any, server: Server) -> Iterator[Callable[..., Any]]:
+def open_page(chromium: Any) -> Iterator[Callable[..., Any]]:
     """Open a page; at the end of the test none may have said an error or asked anyone else for anything."""
     complaints: list[str] = []
     contexts: list[Any] = []
 
     def note_request(request: Any) -> None:
-        if not request.url.startswith((server.url, server.url.replace("http", "ws"), "data:", "blob:")):
+        if not re.match(r"(http|ws)://127\.0\.0\.1:|data:|blob:", request.url):
             complaints.append(f"asked {request.url}")
 
-    def open_one(path: str, **options: Any) -> Any:
+    def open_one(server: Server, path: str, **options: Any) -> Any:
         contexts.append(chromium.new_context(**options))
         page = contexts[-1].new_page()
         page.set_default_timeout(TIMEOUT_MS)
@@ -66,9 +77,9 @@ def report_history(camera: SimulatedDevice) -> None:
 
 
 def test_the_row_of_a_device_appears_and_updates_by_itself(
-    open_page: Callable[..., Any], device: MakeDevice, mosquitto: Mosquitto
+    open_page: Callable[..., Any], device: MakeDevice, mosquitto: Mosquitto, serve: Callable[..., Server]
 ) -> None:
-    page = open_page("/")
+    page = open_page(serve("--broker", mosquitto.url), "/")
     page.get_by_text("No device has reported yet").wait_for()
     assert f'url = "{mosquitto.url}"' in page.locator(".frame").inner_text()
 
@@ -88,12 +99,14 @@ def test_the_row_of_a_device_appears_and_updates_by_itself(
 
 
 def test_sorting_and_searching_survive_updates(
-    open_page: Callable[..., Any], device: MakeDevice, mosquitto: Mosquitto
+    open_page: Callable[..., Any], device: MakeDevice, broker: Mosquitto, server: Server
 ) -> None:
-    cameras = [device(name, port=mosquitto.port) for name in ("a-slow", "b-fast", "c-middle")]
+    cameras = [device(name, port=broker.port, group="sorted") for name in ("a-slow", "b-fast", "c-middle")]
     for camera, latency in zip(cameras, (90.0, 10.0, 50.0), strict=True):
         camera.publish(camera.telemetry({"model.latency_p95_ms": latency}))
-    page = open_page("/")
+    page = open_page(server, "/")
+    search = page.get_by_label("Find a device")
+    search.fill("sorted")
 
     def order() -> list[str]:
         return [str(name) for name in page.locator(".device-link").all_inner_texts()]
@@ -105,17 +118,17 @@ def test_sorting_and_searching_survive_updates(
     cameras[0].publish(cameras[0].telemetry({"model.latency_p95_ms": 30.0}))
     wait_until(lambda: order() == ["b-fast", "a-slow", "c-middle"], "the update is sorted in")
     assert page.evaluate("document.activeElement.innerText") == "b-fast"
-    page.get_by_label("Find a device").fill("middle")
+    search.fill("middle")
     wait_until(lambda: order() == ["c-middle"], "the search finds one")
     cameras[2].publish(cameras[2].telemetry({"model.latency_p95_ms": 77.0}))
-    wait_until(lambda: "77.0" in row_text(page, "lab/c-middle"), "the update is shown")
+    wait_until(lambda: "77.0" in row_text(page, "sorted/c-middle"), "the update is shown")
     assert order() == ["c-middle"]
 
 
 def test_the_device_page_shows_facts_plots_predictions_and_events(
-    open_page: Callable[..., Any], device: MakeDevice, mosquitto: Mosquitto, tmp_path: Path
+    open_page: Callable[..., Any], device: MakeDevice, broker: Mosquitto, server: Server, tmp_path: Path
 ) -> None:
-    camera = device("cam-entrance", port=mosquitto.port, group="shop")
+    camera = device("cam-entrance", port=broker.port, group="shop")
     camera.introduce()
     report_history(camera)
     prediction = camera.event("prediction", data={"input": "cat.jpg", "label": "tabby cat", "score": 0.91})
@@ -123,7 +136,7 @@ def test_the_device_page_shows_facts_plots_predictions_and_events(
     incident = camera.event("broken-input", severity=Severity.WARNING, message=f"{markup} is no image")
     camera.publish(prediction, incident, channel=Channel.EVENT)
 
-    page = open_page("/")
+    page = open_page(server, "/")
     page.locator('[data-device="shop/cam-entrance"]').click()
     page.wait_for_url("**/device/shop/cam-entrance")
     assert page.title() == "cam-entrance · Edgewise fleet"
@@ -163,33 +176,35 @@ def test_the_device_page_shows_facts_plots_predictions_and_events(
     page.get_by_role("img", name=re.compile("Latency in ms over the last 24 h")).wait_for()
 
 
-def test_an_unknown_device_is_said_to_be_unknown(open_page: Callable[..., Any]) -> None:
+def test_an_unknown_device_is_said_to_be_unknown(open_page: Callable[..., Any], server: Server) -> None:
     for path in ("/device/lab/nobody", "/device/lab/no%20body"):
-        page = open_page(path)
+        page = open_page(server, path)
         page.get_by_text("has not reported").wait_for()
     page.get_by_role("link", name="All devices").click()
-    page.get_by_text("No device has reported yet").wait_for()
+    page.get_by_label("The fleet at a glance").wait_for()
 
 
-def test_a_lost_broker_is_told_on_the_page(open_page: Callable[..., Any], mosquitto: Mosquitto) -> None:
-    page = open_page("/")
+def test_a_lost_broker_is_told_on_the_page(
+    open_page: Callable[..., Any], broker: Mosquitto, server: Server
+) -> None:
+    page = open_page(server, "/")
     page.get_by_text("connected", exact=True).wait_for()
-    mosquitto.stop()
+    broker.stop()
     page.get_by_role("alert").get_by_text("connection lost").wait_for()
-    mosquitto.start()
+    broker.start()
     page.get_by_role("alert").wait_for(state="hidden")
 
 
 def test_dark_follows_the_system_and_a_phone_needs_no_sideways_scrolling(
-    open_page: Callable[..., Any], device: MakeDevice, mosquitto: Mosquitto
+    open_page: Callable[..., Any], device: MakeDevice, broker: Mosquitto, server: Server
 ) -> None:
-    camera = device("camera-with-a-rather-long-name-at-the-entrance", port=mosquitto.port)
+    camera = device("camera-with-a-rather-long-name-at-the-entrance", port=broker.port)
     camera.introduce()
     report_history(camera)
     background = "getComputedStyle(document.body).backgroundColor"
     seen = {}
     for scheme in ("light", "dark"):
-        page = open_page("/", viewport={"width": 390, "height": 844}, color_scheme=scheme)
+        page = open_page(server, "/", viewport={"width": 390, "height": 844}, color_scheme=scheme)
         row_text(page, f"lab/{camera.address.device}")
         seen[scheme] = page.evaluate(background)
         assert page.evaluate("document.documentElement.scrollWidth") == 390
