@@ -36,6 +36,7 @@ persistence_location {folder}/
 autosave_interval 60
 max_inflight_messages 1000
 max_queued_messages 0
+max_packet_size 1048576
 log_dest file {folder}/mosquitto.log
 log_type error
 log_type warning

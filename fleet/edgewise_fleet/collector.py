@@ -99,6 +99,14 @@ class Collector:
             self._thread.join()
 
     def _run(self) -> None:
+        try:
+            self._collect()
+        except Exception as error:
+            # Nobody waits for this thread: without this its end would look like silent devices.
+            log.exception("the collector ended")
+            self.trouble = f"collector: ended by {error!r}; restart the server, the broker keeps what arrives"
+
+    def _collect(self) -> None:
         while not (self._stopping.is_set() and self._queue.empty()):
             batch = self._gather()
             if batch and self._keep([read_message(message) for message in batch]) and self._subscriber:

@@ -75,6 +75,7 @@ def _device_metrics(devices: tuple[DeviceSummary, ...]) -> Iterable[Metric]:
         family = CounterMetricFamily if metric.kind is Kind.COUNTER else GaugeMetricFamily
         series = family(f"edgewise_{metric.name.replace('.', '_')}", metric.meaning, labels=LABELS)
         for device in devices:
-            if metric.name in device.metrics:
+            # A flat line from a device that is away would look like a healthy one.
+            if device.condition is Condition.ONLINE and metric.name in device.metrics:
                 series.add_metric((device.group, device.device), device.metrics[metric.name])
         yield series

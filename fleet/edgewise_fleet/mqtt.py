@@ -68,7 +68,7 @@ class Subscriber:
         if url.tls:
             self._client.tls_set()
 
-    def start(self) -> None:
+    def start(self, *, timeout_s: float = CONNECT_TIMEOUT_S) -> None:
         """Connect; raise BrokerRefused if that does not work now. Later losses are mended by themselves."""
         try:
             self._client.connect(self.url.host, self.url.port, keepalive=KEEPALIVE_S)
@@ -78,10 +78,11 @@ class Subscriber:
                 f"broker {self.url}: {reason}; start the broker, or leave out --broker to have one started"
             ) from error
         self._client.loop_start()
-        if not self._answered.wait(CONNECT_TIMEOUT_S) or not self.connected:
-            reason = self.trouble or f"no answer within {CONNECT_TIMEOUT_S:.0f} s; is this an MQTT broker?"
+        answered = self._answered.wait(timeout_s)
+        if not self.connected:
+            silence = f"no answer within {timeout_s:.0f} s; is this an MQTT broker?"
             self.stop()
-            raise BrokerRefused(f"broker {self.url}: {reason}")
+            raise BrokerRefused(f"broker {self.url}: {self.trouble if answered else silence}")
 
     def acknowledge(self, message: Message) -> None:
         """Tell the broker that the message is ours now.

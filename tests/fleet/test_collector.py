@@ -137,3 +137,14 @@ def test_an_unreadable_message_is_acknowledged_or_the_broker_would_send_it_for_e
     collector.receive(message(b"rubbish", packet_id=7))
     wait_until(lambda: acknowledged.packet_ids == [7], "the unreadable message is acknowledged")
     collector.stop()
+
+
+def test_an_end_by_surprise_is_told(failing: FailingStore) -> None:
+    collector = Collector(failing)
+    collector.start(Acknowledged())
+    failing.mended.set()
+    # A payload that is no bytes stands for a mistake of ours.
+    collector.receive(message(None))  # type: ignore[arg-type]
+    wait_until(lambda: collector.trouble, "the collector says that it ended")
+    assert "collector: ended by TypeError" in collector.trouble
+    collector.stop()

@@ -1,5 +1,6 @@
 """The Prometheus endpoint, read by Prometheus's own parser."""
 
+from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from edgewise_fleet.exposition import expose
@@ -20,8 +21,8 @@ FLEET = FleetSummary(
 )
 
 
-def samples() -> dict[str, tuple[dict[str, str], float]]:
-    families = text_string_to_metric_families(expose(lambda: FLEET).decode())
+def samples(fleet: FleetSummary = FLEET) -> dict[str, tuple[dict[str, str], float]]:
+    families = text_string_to_metric_families(expose(lambda: fleet).decode())
     return {one.name: (one.labels, one.value) for family in families for one in family.samples}
 
 
@@ -30,6 +31,13 @@ def test_every_standard_metric_is_a_series_with_group_and_device() -> None:
     for metric in STANDARD:
         name = f"edgewise_{metric.name.replace('.', '_')}" + ("_total" if metric.kind == "counter" else "")
         assert found[name] == ({"group": "lab", "device": "camera"}, 2.5)
+
+
+def test_a_device_that_is_away_has_no_metrics_but_is_known_to_be_down() -> None:
+    away = replace(FLEET, devices=(replace(CAMERA, condition=Condition.OFFLINE),))
+    found = samples(away)
+    assert found["edgewise_device_up"][1] == 0
+    assert "edgewise_model_latency_p50_ms" not in found
 
 
 def test_metrics_that_devices_made_up_make_no_series() -> None:
