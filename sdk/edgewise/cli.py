@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
@@ -36,6 +37,8 @@ def run_app(
     from edgewise.batch import run_inputs
     from edgewise.model import load
 
+    # Pillow warns of pictures that we refuse, in a line of our own.
+    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
     failures = 0
     with load(file, backend=backend, threads=threads) as model:
         for result in run_inputs(model, inputs, top=top):

@@ -121,6 +121,15 @@ def test_bad_inputs_are_one_line_each(
     assert message in line
 
 
+def test_a_picture_too_large_is_one_line(tiny: Path, tmp_path: Path) -> None:
+    path = tmp_path / "large.png"
+    Image.new("1", (10_000, 10_000)).save(path)
+    done = edgewise("run", tiny, path)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {path}: too large: 10000 x 10000 pixels, expected at most ")
+
+
 def test_bad_models_are_one_line_each(tmp_path: Path, tiny: Path) -> None:
     for name, content in (
         ("empty", b""),
