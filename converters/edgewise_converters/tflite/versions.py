@@ -106,6 +106,16 @@ def _slice(operator: Operator) -> int | None:
     return 5 if first is not None and len(first.shape) > 4 else None
 
 
+def _broadcast_to(operator: Operator) -> int:
+    return (
+        3 if operator.inputs[0] is not None and operator.inputs[0].dtype == np.int8 else 2
+    )  # no runtime has 1
+
+
+def _transpose_conv(operator: Operator) -> int | None:
+    return 3 if len(operator.inputs) > 3 else None
+
+
 _SPECIAL = {
     "CONV_2D": _conv_2d,
     "DEPTHWISE_CONV_2D": _depthwise,
@@ -114,6 +124,9 @@ _SPECIAL = {
     "RESIZE_BILINEAR": _resize,
     "RESIZE_NEAREST_NEIGHBOR": _resize,
     "TRANSPOSE": _transpose,
+    "PAD": _pad,
     "PADV2": _pad,
+    "BROADCAST_TO": _broadcast_to,
+    "TRANSPOSE_CONV": _transpose_conv,
     "SLICE": _slice,
 }
