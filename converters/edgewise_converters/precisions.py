@@ -111,4 +111,4 @@ def static_int8(
 
 
 def _in_order(graph: Graph, feed: Feed, layouts: Layouts) -> list[Array]:
-    return [np.ascontiguousarray(feed[t.name].transpose(layouts.inputs[t.name])) for t in graph.inputs]
+    return [np.asarray(feed[t.name].transpose(layouts.inputs[t.name]), order="C") for t in graph.inputs]

@@ -211,7 +211,7 @@ def _array_sources(
     dtypes = {spec.name: spec.dtype for spec in inputs}
 
     def take(index: int) -> Feed:
-        return {name: np.ascontiguousarray(stack[index], dtypes[name]) for name, stack in stacks.items()}
+        return {name: np.asarray(stack[index], dtypes[name], order="C") for name, stack in stacks.items()}
 
     return [lambda i=i: take(i) for i in range(counts.pop())]  # type: ignore[misc]
 

@@ -79,7 +79,7 @@ def to_stored(backend: Backend, feed: Feed, layouts: Layouts) -> list[Array]:
         array = feed[spec.name].transpose(layouts.inputs[spec.name])
         if spec.quantization is not None and spec.dtype != "float32":
             array = spec.quantization.quantize(array, spec.dtype)
-        arrays.append(np.ascontiguousarray(array, dtype=spec.dtype))
+        arrays.append(np.asarray(array, spec.dtype, order="C"))
     return arrays
 
 
