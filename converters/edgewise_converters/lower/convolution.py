@@ -20,9 +20,7 @@ def lower_conv(low: Lowering, node: ir.Node) -> None:
     shape, out_shape = low.shape(data), low.shape(result)
     window = plan_window(node, shape[2:], weights.shape[2:], out_shape[2:])
     group, channels = int_of(node, "group", 1), shape[1]
-    bias = constant_input(node, 2)
-    if input_of(node, 2) is not None and bias is None:
-        raise low.refuse(node, "its bias is computed, expected a constant")
+    bias = _bias(low, node, weights.shape[0])
     depthwise = group == channels and weights.shape[1] == 1 and (group > 1 or weights.shape[0] == 1)
     order = (1, 2, 3, 0) if depthwise else (0, 2, 3, 1)
     name = str(result.name)
@@ -30,7 +28,7 @@ def lower_conv(low: Lowering, node: ir.Node) -> None:
     inputs = [
         source,
         low.floats(weights.transpose(order), f"{name}/weights"),
-        low.floats(np.zeros(weights.shape[0]) if bias is None else bias, f"{name}/bias"),
+        low.floats(bias, f"{name}/bias"),
     ]
     options = {
         "padding": window.padding,
@@ -56,6 +54,13 @@ def _weights(low: Lowering, node: ir.Node) -> Array:
     if weights.ndim != 4:
         raise low.refuse(node, f"its weights have {weights.ndim - 2} spatial axes, expected 2")
     return weights
+
+
+def _bias(low: Lowering, node: ir.Node, channels: int) -> Array:
+    bias = constant_input(node, 2)
+    if input_of(node, 2) is not None and bias is None:
+        raise low.refuse(node, "its bias is computed, expected a constant")
+    return np.zeros(channels, np.float32) if bias is None else bias
 
 
 def pad_window(
@@ -91,12 +96,12 @@ def lower_conv_transpose(low: Lowering, node: ir.Node) -> None:
     if any(pads[a] + out_shape[2 + a] > full[a] for a in (0, 1)):
         raise low.refuse(node, "its output padding reaches past the last window")
     full_shape = (out_shape[0], *full, out_shape[1])
-    bias = constant_input(node, 2)
+    bias = _bias(low, node, out_shape[1])
     inputs = [
         low.ints(full_shape, f"{name}/shape"),
         low.floats(weights.transpose(1, 2, 3, 0), f"{name}/weights"),
         low.read(data, CHANNELS_LAST),
-        low.floats(np.zeros(out_shape[1]) if bias is None else bias, f"{name}/bias"),
+        low.floats(bias, f"{name}/bias"),
     ]
     options = {"padding": 1, "strideH": strides[0], "strideW": strides[1]}
     tensor = low.emit("TRANSPOSE_CONV", inputs, full_shape, name, dtype=np.float32, options=options)

@@ -64,8 +64,6 @@ def lower_variadic(low: Lowering, node: ir.Node) -> None:
         total = low.emit(
             "MUL", [total, low.floats(1 / len(tensors), f"{result.name}/n")], total.shape, str(result.name)
         )
-    if len(tensors) == 1:
-        total = low.reshape(total, total.shape, str(result.name))
     low.bind(result, total, layout)
 
 
@@ -116,7 +114,9 @@ def lower_prelu(low: Lowering, node: ir.Node) -> None:
     rank = len(place.layout)
     alpha = low.read_broadcast(slope, rank, place.layout)
     if alpha.is_constant and alpha.shape[0] == 1 and rank > 1:
-        alpha = Tensor.constant(low.name(f"{result.name}/slope"), alpha.data[0])  # type: ignore[index]
+        # XNNPACK reads one slope per channel: a single one for all must be repeated.
+        slopes = np.broadcast_to(alpha.data[0], (*alpha.shape[1:-1], place.tensor.shape[-1]))  # type: ignore[index]
+        alpha = Tensor.constant(low.name(f"{result.name}/slope"), slopes)
     low.bind(
         result, low.emit("PRELU", [place.tensor, alpha], place.tensor.shape, str(result.name)), place.layout
     )
@@ -134,7 +134,7 @@ def lower_clip(low: Lowering, node: ir.Node) -> None:
     """Clip to the RELU that says it, else MAXIMUM and MINIMUM."""
     low_bound, high_bound = _clip_bounds(low, node)
     kind = _RELUS.get((low_bound, high_bound))
-    if kind:
+    if kind and node.outputs[0].dtype == ir.DataType.FLOAT:
         _map(low, node, kind)
         return
 

@@ -42,12 +42,13 @@ class LoweredGraph:
 def lower_graph(model: ir.Model) -> LoweredGraph:
     """Lower every node. Raises UnsupportedOperator, naming all operators that have no lowering."""
     _refuse_unknown(model)
-    low = Lowering(str(model.graph.name or "model"))
+    low = Lowering(str(model.graph.name or "model"), opset=model.graph.opset_imports.get("", 1))
     inputs = {str(value.name): _lower_input(low, value) for value in model.graph.inputs}
     for node in model.graph:
         LOWERERS[node.op_type](low, node)
     outputs = {str(value.name): _lower_output(low, value) for value in model.graph.outputs}
     tidy(low.graph)
+    _make_names_unique(low.graph)
     return LoweredGraph(low.graph, inputs, outputs)
 
 
@@ -108,3 +109,17 @@ def _lower_output(low: Lowering, value: ir.Value) -> Layout:
     tensor.name = str(value.name)
     low.graph.outputs.append(tensor)
     return layout
+
+
+def _make_names_unique(graph: Graph) -> None:
+    """Inputs and outputs keep their ONNX names; what else bears one of these gets another."""
+    ends = [*graph.inputs, *graph.outputs]
+    taken = {tensor.name for tensor in graph.tensors()}
+    reserved = {tensor.name for tensor in ends}
+    for tensor in graph.tensors():
+        if tensor.name in reserved and not any(tensor is end for end in ends):
+            count = 2
+            while f"{tensor.name}_{count}" in taken:
+                count += 1
+            tensor.name = f"{tensor.name}_{count}"
+            taken.add(tensor.name)

@@ -41,8 +41,10 @@ class Stored:
 class Lowering:
     """Reads ONNX values in the layout asked for, and emits TFLite operators."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, opset: int) -> None:
         self.graph = Graph(name)
+        self.opset = opset
+        """Version of ONNX's operators in the model: some changed their meaning (Softmax, Resize)."""
         self._places: dict[int, list[Stored]] = {}
         self._names: set[str] = set()
 
@@ -55,7 +57,10 @@ class Lowering:
             return places[0]
         array = self.constant(value)
         if array is None:
-            raise KeyError(f"value '{value.name}' is read before it is computed")
+            node = value.producer()
+            if node is None:
+                raise KeyError(f"value '{value.name}' is read before it is computed")
+            raise self.refuse(node, f"its output '{value.name}' is used, expected only the first")
         return self.bind(value, Tensor.constant(self.name(str(value.name)), _narrowed(array)))
 
     def constant(self, value: ir.Value | None) -> Array | None:

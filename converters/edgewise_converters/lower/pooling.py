@@ -17,7 +17,7 @@ LOWEST = float(np.finfo(np.float32).min)
 @lowers("MaxPool")
 def lower_max_pool(low: Lowering, node: ir.Node) -> None:
     """MaxPool to MAX_POOL_2D; padding other than SAME is filled with the lowest number."""
-    if len(node.outputs) > 1 and node.outputs[1].uses():
+    if len(node.outputs) > 1 and (node.outputs[1].uses() or node.outputs[1].is_graph_output()):
         raise low.refuse(node, "its indices are used, expected only the maxima")
     window = _window(low, node)
     if window.dilations != (1, 1):

@@ -51,7 +51,7 @@ def lower_softmax(low: Lowering, node: ir.Node) -> None:
     data, result = node.inputs[0], node.outputs[0]
     assert data is not None
     shape, name = low.shape(data), str(result.name)
-    flattens = (node.version or _AXIS_SOFTMAX_OPSET) < _AXIS_SOFTMAX_OPSET
+    flattens = low.opset < _AXIS_SOFTMAX_OPSET
     axis = normal_axes([int_of(node, "axis", 1 if flattens else -1)], len(shape))[0]
     softmax = node.op_type == "Softmax"
     kind = "SOFTMAX" if softmax else "LOG_SOFTMAX"
