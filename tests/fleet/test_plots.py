@@ -1,6 +1,8 @@
 """What a plot shows, without a browser."""
 
-from edgewise_fleet.web.plots import METRICS, PLOTS, chart_options, describe, fill
+import pytest
+
+from edgewise_fleet.web.plots import METRICS, PLOTS, axis_start, chart_options, describe, fill
 from edgewise_messages.metrics import BY_NAME
 
 LATENCY = PLOTS[0]
@@ -26,6 +28,22 @@ def test_the_same_points_are_drawn_again_only_for_another_span() -> None:
     fill(options, LATENCY, series, since_ms=0, until_ms=100)
     assert not fill(options, LATENCY, series, since_ms=5, until_ms=105)
     assert fill(options, LATENCY, series, since_ms=0, until_ms=900)
+
+
+@pytest.mark.parametrize(
+    ("known_since_ms", "first_point_ms", "start_ms"),
+    [
+        (0, 9_000_000, 9_100_000),  # older than the window: the window's start
+        (9_500_000, 9_500_000, 9_500_000),  # younger: where it began
+        (9_900_000, 9_400_000, 9_400_000),  # it sent records from before it was first heard
+        (9_999_000, 9_999_000, 9_940_000),  # never less than a minute
+    ],
+)
+def test_the_axis_begins_with_the_window_or_the_device(
+    known_since_ms: int, first_point_ms: int, start_ms: int
+) -> None:
+    series = {P50: ((first_point_ms, 1.0),), P95: ()}
+    assert axis_start(series, 900, known_since_ms=known_since_ms, now_ms=10_000_000) == start_ms
 
 
 def test_a_plot_is_told_in_words() -> None:

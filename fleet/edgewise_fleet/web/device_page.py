@@ -13,7 +13,7 @@ from edgewise_fleet.store.base import Points
 from edgewise_fleet.summary import Condition, DeviceSummary
 from edgewise_fleet.view import FleetView
 from edgewise_fleet.web.look import framed, text
-from edgewise_fleet.web.plots import METRICS, PLOTS, Plot, chart_options, describe, fill
+from edgewise_fleet.web.plots import METRICS, PLOTS, Plot, axis_start, chart_options, describe, fill
 from edgewise_messages import DeviceAddress, Event, InvalidTopic, Severity
 
 REFRESH_S = 2.0
@@ -183,7 +183,12 @@ class _DevicePage:
         self._facts.show(facts(reading.row))
 
     def _show_plots(self, reading: _Reading) -> None:
-        since_ms = reading.now_ms - WINDOWS[self.window] * 1000
+        since_ms = axis_start(
+            reading.series,
+            WINDOWS[self.window],
+            known_since_ms=reading.row.first_seen_ms,
+            now_ms=reading.now_ms,
+        )
         for plot, chart in self._charts:
             spoken = describe(plot, reading.series, self.window)
             if fill(chart.options, plot, reading.series, since_ms=since_ms, until_ms=reading.now_ms):

@@ -8,6 +8,7 @@ from edgewise_fleet.store.base import Points
 
 INK = "#767d87"
 """Readable on the light and on the dark card: 4.1 to 1 or better on both."""
+SHORTEST_SPAN_MS = 60_000
 LINE = "rgba(128,136,146,0.25)"
 COLOURS = ("#12908e", "#d9822b", "#7a6ff0")
 
@@ -81,6 +82,12 @@ def chart_options(plot: Plot) -> dict[str, Any]:
             for curve in plot.curves
         ],
     }
+
+
+def axis_start(series: Mapping[str, Points], window_s: float, *, known_since_ms: int, now_ms: int) -> int:
+    """Where the time axis begins: with the window, or with a device that is younger than the window."""
+    begun_ms = min([known_since_ms, *(points[0][0] for points in series.values() if points)])
+    return max(now_ms - int(window_s * 1000), min(begun_ms, now_ms - SHORTEST_SPAN_MS))
 
 
 def fill(
