@@ -131,6 +131,9 @@ def load_settings(path: Path) -> Settings:
     """
     try:
         data = path.read_bytes()
+    except FileNotFoundError as error:
+        hint = f"no such file; `edgewise agent init --out {path}` writes one to fill in"
+        raise InvalidSettings(str(path), (Problem(WHOLE_FILE, hint),)) from error
     except OSError as error:
         raise InvalidSettings(str(path), (Problem(WHOLE_FILE, _reason(error)),)) from error
     settings, problems = parse_settings(data, base=path.absolute().parent)

@@ -149,7 +149,7 @@ def test_what_is_not_toml_or_no_section_is_told(text: str) -> None:
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(InvalidSettings, match=r"agent\.toml: No such file or directory") as caught:
+    with pytest.raises(InvalidSettings, match=r"agent\.toml: no such file; `edgewise agent init") as caught:
         load_settings(tmp_path / "agent.toml")
     assert caught.value.exit_code == AgentError.exit_code == 1
     assert "\n" not in str(caught.value)
