@@ -1,5 +1,6 @@
 """The model card of a conversion."""
 
+from dataclasses import dataclass
 from importlib import metadata
 
 from edgewise.model_card import (
@@ -20,6 +21,14 @@ from edgewise_converters.tflite.graph import Graph, Tensor
 GOLDEN_TOLERANCE_DB = {"fp32": 80.0, "fp16": 60.0, "dynamic": 30.0, "int8": 40.0}
 """int8 is bit-identical across boards but for layers kept float; dynamic-range int8 differs by up to 0.8 %."""
 _TOOLS = ("edgewise", "onnx-ir", "onnxruntime", "ai-edge-litert")
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """What the card says of a model's inputs and outputs."""
+
+    inputs: tuple[TensorCard, ...]
+    outputs: tuple[TensorCard, ...]
 
 
 def tensor_card(

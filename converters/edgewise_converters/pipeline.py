@@ -1,41 +1,52 @@
 """The order of the work: read, rewrite, lower, quantize, verify, write."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgewise import tflite_metadata
-from edgewise.model_card import ImagePreprocess, ModelCard
+from edgewise.model_card import ModelCard
 from edgewise.model_file import write_model
 from edgewise_converters import cards
 from edgewise_converters.agreement import Agreement
-from edgewise_converters.errors import ConversionError, InvalidSamples, VerificationFailed
+from edgewise_converters.errors import ConversionError, VerificationFailed
 from edgewise_converters.lower import LoweredGraph, lower_graph
 from edgewise_converters.onnx_session import Reference
 from edgewise_converters.passes import canonicalize
-from edgewise_converters.precisions import STEP_DOWN, TRIAL_CASES, StaticChoice, float_twin, static_int8
-from edgewise_converters.preprocessing import PreprocessRequest, parse_preprocess
+from edgewise_converters.plan import Plan, make_plan, tensor_cards
+from edgewise_converters.precisions import STEP_DOWN, TRIAL_CASES, float_twin, static_int8
 from edgewise_converters.progress import Progress, Silent
 from edgewise_converters.proof import golden_cases
 from edgewise_converters.readers import Source, read_onnx
 from edgewise_converters.request import Request, Result, output_path, read_labels
-from edgewise_converters.samples import InputSpec, Samples, holds_images, image_layout, load_samples, noise
 from edgewise_converters.targets import Target, load_target
 from edgewise_converters.tflite.graph import Graph
 from edgewise_converters.tflite.writer import serialize
 from edgewise_converters.verify import (
     MIN_CASES,
     Case,
-    Layouts,
     check_operators,
     measure,
     noise_floor,
     open_runtime,
     passes,
     reference_cases,
-)  # fmt: skip
+)
 
 _FLOOR_WANTED_BELOW_DB = 100.0
+
+
+@dataclass(frozen=True)
+class _Built:
+    """A network good enough to be written."""
+
+    network: bytes
+    card: ModelCard
+    agreement: dict[str, Agreement]
+    floor: Agreement | None
+
+    @property
+    def worst(self) -> Agreement:
+        return min(self.agreement.values(), key=lambda agreement: agreement.worst_db)
 
 
 def convert(request: Request, progress: Progress | None = None) -> Result:
@@ -50,33 +61,19 @@ class _Conversion:
         self.target: Target = load_target(request.target)
         self.out = output_path(request)
         self.labels = read_labels(request.labels)
-        self.choice: StaticChoice | None = None
 
     def run(self) -> Result:
         """Everything, in order."""
         source, lowered = self._lower()
-        images = self._images(source, lowered)
-        samples = self._samples(source, images)
-        calibration, held_out = samples.split()
-        classifies = self._task(lowered, images) == cards.IMAGE_CLASSIFICATION
-        precision = self._first_precision(samples)
-        cases, trials = self._ask_original(calibration, held_out, wants_trials=precision == "int8")
-        while True:
-            graph = self._at_precision(precision, lowered, calibration, images, trials, classifies)
-            draft = self._draft(source, lowered, graph, precision, images)
-            metadata = {tflite_metadata.BUFFER_NAME: tflite_metadata.encode(draft)}
-            network = serialize(graph, description=f"Edgewise, {precision}", metadata=metadata)
-            del graph
-            agreement, floor = self._verify(network, precision, cases, _layouts(lowered), classifies)
-            worst = min(agreement.values(), key=lambda a: a.worst_db)
-            if passes(precision, worst, floor):
-                break
-            precision = self._step_down(precision, worst)
-        card, size = self._write(network, draft, precision, cases, lowered, agreement, held_out, images)
-        return Result(
-            self.out, size, self.request.source.stat().st_size, self.target.name, precision, agreement, floor,
-            held_out.described, tuple(self.notices), len(samples.skipped), card,
-        )  # fmt: skip
+        plan = make_plan(self.request, self.target, self.labels, source, lowered, self._notice)
+        cases, trials = self._ask_original(plan)
+        built = self._build(plan, [lowered], cases, trials)
+        return self._write(plan, built, cases)
+
+    def _notice(self, text: str) -> None:
+        if text not in self.notices:
+            self.notices.append(text)
+            self.progress.notice(text)
 
     def _lower(self) -> tuple[Source, LoweredGraph]:
         """Read, rewrite, lower; the ONNX weights are gone after it, which halves what a conversion needs."""
@@ -88,116 +85,78 @@ class _Conversion:
         canonicalize(model)
         return source, lower_graph(model)
 
-    def _notice(self, text: str) -> None:
-        self.notices.append(text)
-        self.progress.notice(text)
-
-    # -- what goes in ---------------------------------------------------------------------------------------
-
-    def _images(self, source: Source, lowered: LoweredGraph) -> dict[str, tuple[ImagePreprocess, str]]:
-        """Preprocessing and layout in the original of each input that takes pictures, if any is known."""
-        asked = self.request.preprocess
-        candidates = [(i, layout) for i in source.inputs if (layout := image_layout(i.shape))]
-        wants = asked is not None or holds_images(self.request.samples)
-        if not wants or len(source.inputs) != 1 or not candidates:
-            if asked is not None:
-                found = ", ".join(f"'{i.name}' {i.shape}" for i in source.inputs)
-                raise InvalidSamples(
-                    f"--preprocess: the model takes {found}, expected one image of 1 or 3 channels"
-                )
-            return {}
-        request = parse_preprocess(asked or "imagenet")
-        if asked is None:
-            self._notice(
-                "no --preprocess given: ImageNet's mean and deviation are assumed; check that the model's are these"
-            )
-        for text in request.notices:
-            self._notice(text)
-        return {i.name: (self._image(request, i.shape, layout, lowered), layout) for i, layout in candidates}
-
-    def _image(
-        self, request: PreprocessRequest, shape: tuple[int, ...], layout: str, lowered: LoweredGraph
-    ) -> ImagePreprocess:
-        height, width, channels = shape[1:] if layout == "nhwc" else (shape[2], shape[3], shape[1])
-        task = cards.task_of(
-            lowered.graph, takes_images=True, labels=len(self.labels), asked=self.request.task
-        )
-        return request.for_input((width, height), channels, classifies=task == cards.IMAGE_CLASSIFICATION)
-
-    def _task(self, lowered: LoweredGraph, images: Mapping[str, object]) -> str:
-        task = cards.task_of(
-            lowered.graph, takes_images=bool(images), labels=len(self.labels), asked=self.request.task
-        )
-        if self.labels and lowered.graph.outputs[0].shape[-1] != len(self.labels):
-            scores = lowered.graph.outputs[0].shape[-1]
-            raise ConversionError(
-                f"--labels: got {len(self.labels)} labels, the model's output has {scores} scores"
-            )
-        return task
-
-    def _samples(self, source: Source, images: Mapping[str, tuple[ImagePreprocess, str]]) -> Samples:
-        specs = [InputSpec(i.name, i.shape, i.dtype, *images.get(i.name, (None, ""))) for i in source.inputs]
-        return load_samples(self.request.samples, specs) if self.request.samples else noise(specs)
-
-    def _ask_original(
-        self, calibration: Samples, held_out: Samples, *, wants_trials: bool
-    ) -> tuple[list[Case], list[Case]]:
+    def _ask_original(self, plan: Plan) -> tuple[list[Case], list[Case]]:
         """The original's answers to what is verified on, and to some of what is calibrated on."""
-        some = replace(calibration, sources=calibration.sources[:TRIAL_CASES] if wants_trials else [])
-        self.progress.stage("Asking the original", len(held_out) + len(some))
+        wanted = TRIAL_CASES if plan.precision == "int8" else 0
+        some = replace(plan.calibration, sources=plan.calibration.sources[:wanted])
+        self.progress.stage("Asking the original", len(plan.held_out) + len(some))
         reference = Reference(self.request.source)
-        cases = reference_cases(reference, held_out.feeds(), tick=self.progress.tick)
+        cases = reference_cases(reference, plan.held_out.feeds(), tick=self.progress.tick)
         trials = reference_cases(reference, some.feeds(), tick=self.progress.tick)
         # Fewer samples than cases: ask them again, so that state left between calls would show.
         cases = [cases[i % len(cases)] for i in range(max(len(cases), MIN_CASES))]
         return cases, trials
 
-    def _first_precision(self, samples: Samples) -> str:
-        asked = self.request.precision
-        if asked == "int8" and samples.is_noise:
-            raise InvalidSamples(
-                "--precision int8 needs --samples: a folder of typical images (or .npy, .npz) to measure ranges on; "
-                "without samples use --precision dynamic"
-            )
-        if asked != "auto":
-            return asked
-        precision = self.target.precision_without_samples if samples.is_noise else self.target.precision
-        if samples.is_noise and self.target.precision == "int8":
-            self._notice(
-                f"no --samples given: {precision} instead of int8, whose ranges are measured on samples"
-            )
-        return precision
-
-    # -- what comes out -------------------------------------------------------------------------------------
+    def _build(
+        self, plan: Plan, lowered: list[LoweredGraph], cases: list[Case], trials: list[Case]
+    ) -> _Built:
+        """The first precision that is good enough. ``lowered`` is taken out of its list, to be freed in time."""
+        precision = plan.precision
+        while True:
+            graph = (lowered.pop() if lowered else self._lower()[1]).graph
+            graph, ranges = self._at_precision(plan, precision, graph, trials)
+            card = self._card(plan, precision, graph, ranges)
+            metadata = {tflite_metadata.BUFFER_NAME: tflite_metadata.encode(card)}
+            network = serialize(graph, description=f"Edgewise, {precision}", metadata=metadata)
+            del graph
+            agreement, floor = self._verify(plan, network, precision, cases)
+            built = _Built(network, card, agreement, floor)
+            if passes(precision, built.worst, floor):
+                return built
+            precision = self._step_down(precision, built.worst)
 
     def _at_precision(
-        self,
-        precision: str,
-        lowered: LoweredGraph,
-        samples: Samples,
-        images: Mapping[str, tuple[ImagePreprocess, str]],
-        trials: list[Case],
-        classifies: bool,
-    ) -> Graph:
+        self, plan: Plan, precision: str, graph: Graph, trials: list[Case]
+    ) -> tuple[Graph, dict[str, tuple[float, float]]]:
+        """The graph at a precision, and the ranges that were measured for it."""
         if precision != "int8":
-            self.choice = None
-            return float_twin(lowered.graph, precision, self.target)
-        self.choice = static_int8(
-            lowered.graph,
+            return float_twin(graph, precision, self.target), {}
+        choice = static_int8(
+            graph,
             self.target,
-            samples,
-            layouts=_layouts(lowered),
-            images={name: image for name, (image, _) in images.items()},
+            plan.calibration,
+            layouts=plan.layouts,
+            images=plan.images,
             trials=trials,
             method=self.request.calibration,
-            classifies=classifies,
+            classifies=plan.classifies,
             stage=self.progress.stage,
             tick=self.progress.tick,
         )
-        return self.choice.graph
+        return choice.graph, choice.ranges
+
+    def _card(
+        self, plan: Plan, precision: str, graph: Graph, ranges: dict[str, tuple[float, float]]
+    ) -> ModelCard:
+        activation = cards.activation_of(graph, graph.outputs[0])
+        tensors = tensor_cards(plan, graph.inputs, graph.outputs, activation)
+        return ModelCard(
+            name=self.request.source.stem,
+            task=plan.task,
+            inputs=tensors.inputs,
+            outputs=tensors.outputs,
+            labels=plan.labels,
+            target=self.target.name,
+            precision=precision,
+            runtimes=self.target.runtimes,
+            source=cards.source_of(plan.source),
+            tools=cards.tool_versions(),
+            command=self.request.command,
+            calibration=ranges,
+        )
 
     def _verify(
-        self, network: bytes, precision: str, cases: list[Case], layouts: Layouts, classifies: bool
+        self, plan: Plan, network: bytes, precision: str, cases: list[Case]
     ) -> tuple[dict[str, Agreement], Agreement | None]:
         check_operators(network)
         agreement = {}
@@ -205,7 +164,7 @@ class _Conversion:
             self.progress.stage(f"Verifying {precision} in {runtime}", len(cases))
             backend = open_runtime(network, runtime)
             agreement[runtime] = measure(
-                backend, cases, layouts, classifies=classifies, tick=self.progress.tick
+                backend, cases, plan.layouts, classifies=plan.classifies, tick=self.progress.tick
             )
             backend.close()
         low = precision == "fp32" and min(a.worst_db for a in agreement.values()) < _FLOOR_WANTED_BELOW_DB
@@ -223,68 +182,25 @@ class _Conversion:
         self._notice(f"{said}: not good enough, trying {following}")
         return following
 
-    def _draft(
-        self,
-        source: Source,
-        lowered: LoweredGraph,
-        graph: Graph,
-        precision: str,
-        images: Mapping[str, tuple[ImagePreprocess, str]],
-    ) -> ModelCard:
-        task = self._task(lowered, images)
-        inputs = []
-        for tensor in graph.inputs:
-            image, layout = images.get(tensor.name, (None, ""))
-            inputs.append(
-                cards.tensor_card(
-                    tensor, lowered.input_layouts[tensor.name], image=image, image_layout=layout
-                )
-            )
-        outputs = [
-            cards.tensor_card(
-                tensor,
-                lowered.output_layouts[tensor.name],
-                activation=cards.activation_of(graph, tensor) if task == cards.IMAGE_CLASSIFICATION else "",
-            )
-            for tensor in graph.outputs
-        ]
-        return ModelCard(
-            name=self.request.source.stem, task=task, inputs=tuple(inputs), outputs=tuple(outputs), labels=self.labels,
-            target=self.target.name, precision=precision, runtimes=self.target.runtimes, source=cards.source_of(source),
-            tools=cards.tool_versions(), command=self.request.command,
-        )  # fmt: skip
-
-    def _write(
-        self,
-        network: bytes,
-        draft: ModelCard,
-        precision: str,
-        cases: list[Case],
-        lowered: LoweredGraph,
-        agreement: dict[str, Agreement],
-        held_out: Samples,
-        images: Mapping[str, tuple[ImagePreprocess, str]],
-    ) -> tuple[ModelCard, int]:
+    def _write(self, plan: Plan, built: _Built, cases: list[Case]) -> Result:
         self.progress.stage("Writing")
-        worst = min(agreement.values(), key=lambda a: a.worst_db)
-        backend = open_runtime(network, self.target.runtimes[0])
+        backend = open_runtime(built.network, self.target.runtimes[0])
         golden = golden_cases(
             backend,
             [case.feed for case in cases],
-            _layouts(lowered),
-            image_layouts={name: layout for name, (_, layout) in images.items()},
-            network_bytes=len(network),
+            plan.layouts,
+            image_layouts=plan.image_layouts,
+            network_bytes=len(built.network),
         )
         backend.close()
         card = replace(
-            draft,
-            golden=cards.Golden(len(golden), cards.GOLDEN_TOLERANCE_DB[precision]),
-            quality=cards.quality_of(worst, held_out.described),
-            calibration=self._calibration(),
+            built.card,
+            golden=cards.Golden(len(golden), cards.GOLDEN_TOLERANCE_DB[built.card.precision]),
+            quality=cards.quality_of(built.worst, plan.held_out.described),
         )
         partial = self.out.with_name(f".{self.out.name}.partial")
         try:
-            write_model(partial, network, card=card, golden=golden)
+            write_model(partial, built.network, card=card, golden=golden)
             _self_test(partial, self.target.runtimes[0])
             size = partial.stat().st_size
             partial.replace(self.out)
@@ -292,17 +208,19 @@ class _Conversion:
             raise ConversionError(f"{self.out}: cannot be written: {error.strerror}") from error
         finally:
             partial.unlink(missing_ok=True)
-        return card, size
-
-    def _calibration(self) -> dict[str, tuple[float, float]]:
-        if self.choice is None:
-            return {}
-        seen = self.choice.calibration.by_tensor
-        return {
-            tensor.name: (seen[id(tensor)].minimum, seen[id(tensor)].maximum)
-            for tensor in self.choice.graph.inputs + self.choice.graph.outputs
-            if id(tensor) in seen
-        }
+        return Result(
+            path=self.out,
+            size_bytes=size,
+            source_bytes=self.request.source.stat().st_size,
+            target=self.target.name,
+            precision=card.precision,
+            agreement=built.agreement,
+            floor=built.floor,
+            measured_on=plan.held_out.described,
+            notices=tuple(self.notices),
+            skipped_samples=len(plan.held_out.skipped),
+            card=card,
+        )
 
 
 def _self_test(path: Path, runtime: str) -> None:
@@ -313,7 +231,3 @@ def _self_test(path: Path, runtime: str) -> None:
         outcome = model.self_test()
     if not outcome.passed:
         raise VerificationFailed(f"the written file does not repeat its own golden cases: {outcome}")
-
-
-def _layouts(lowered: LoweredGraph) -> Layouts:
-    return Layouts(lowered.input_layouts, lowered.output_layouts)

@@ -9,7 +9,6 @@ from edgewise.model_card import ImagePreprocess
 from edgewise.tensors import Array, Quantization
 from edgewise_converters.agreement import Agreement
 from edgewise_converters.quantize import (
-    Calibration,
     StaticOptions,
     calibrate,
     quantize_dynamic,
@@ -40,7 +39,8 @@ class StaticChoice:
     """The best static int8 graph, and what was tried."""
 
     graph: Graph
-    calibration: Calibration
+    ranges: dict[str, tuple[float, float]]
+    """Smallest and largest value seen of each input and output, by name."""
     options: StaticOptions
     tried: tuple[tuple[StaticOptions, Agreement], ...]
 
@@ -107,7 +107,9 @@ def static_int8(
         if best is None or score > best[0]:
             best = (score, option, candidate)
     assert best is not None
-    return StaticChoice(best[2], calibration, best[1], tuple(tried))
+    ends = dense.inputs + dense.outputs
+    ranges = {t.name: (s.minimum, s.maximum) for t in ends if (s := calibration.by_tensor.get(id(t)))}
+    return StaticChoice(best[2], ranges, best[1], tuple(tried))
 
 
 def _in_order(graph: Graph, feed: Feed, layouts: Layouts) -> list[Array]:

@@ -1,0 +1,147 @@
+"""What a conversion will work with: the pictures its inputs take, its task, its samples, its first precision."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edgewise.model_card import ImagePreprocess
+from edgewise_converters import cards
+from edgewise_converters.errors import ConversionError, InvalidSamples
+from edgewise_converters.lower import LoweredGraph
+from edgewise_converters.preprocessing import PreprocessRequest, parse_preprocess
+from edgewise_converters.readers import Source
+from edgewise_converters.request import Request
+from edgewise_converters.samples import InputSpec, Samples, holds_images, image_layout, load_samples, noise
+from edgewise_converters.targets import Target
+from edgewise_converters.tflite.graph import Tensor
+from edgewise_converters.verify import Layouts
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is known before the first number is rounded; no weights."""
+
+    source: Source
+    layouts: Layouts
+    images: dict[str, ImagePreprocess]
+    """By name of input: how pictures become it."""
+    image_layouts: dict[str, str]
+    """By name of input: nchw or nhwc, as the original takes its pictures."""
+    labels: tuple[str, ...]
+    task: str
+    calibration: Samples
+    held_out: Samples
+    precision: str
+    """What is tried first."""
+
+    @property
+    def classifies(self) -> bool:
+        return self.task == cards.IMAGE_CLASSIFICATION
+
+
+Notice = Callable[[str], None]
+
+
+def make_plan(
+    request: Request,
+    target: Target,
+    labels: tuple[str, ...],
+    source: Source,
+    lowered: LoweredGraph,
+    notice: Notice,
+) -> Plan:
+    """Decide. Raises ConversionError where what was asked does not fit the model."""
+    answer = lowered.graph.outputs[0]
+    if labels and answer.shape[-1] != len(labels):
+        raise ConversionError(
+            f"--labels: got {len(labels)} labels, the model's output '{answer.name}' has {answer.shape[-1]} scores"
+        )
+    pictures = _pictures(request, source, notice)
+    task = cards.task_of(lowered.graph, takes_images=bool(pictures), labels=len(labels), asked=request.task)
+    layouts = {name: layout for name, (layout, _) in pictures.items()}
+    images = {
+        name: asked.for_input(*_size(source, name, layout), classifies=task == cards.IMAGE_CLASSIFICATION)
+        for name, (layout, asked) in pictures.items()
+    }
+    specs = [
+        InputSpec(i.name, i.shape, i.dtype, images.get(i.name), layouts.get(i.name, ""))
+        for i in source.inputs
+    ]
+    samples = load_samples(request.samples, specs) if request.samples else noise(specs)
+    calibration, held_out = samples.split()
+    return Plan(
+        source=source,
+        layouts=Layouts(lowered.input_layouts, lowered.output_layouts),
+        images=images,
+        image_layouts=layouts,
+        labels=labels,
+        task=task,
+        calibration=calibration,
+        held_out=held_out,
+        precision=_first_precision(request, target, samples, notice),
+    )
+
+
+def _pictures(request: Request, source: Source, notice: Notice) -> dict[str, tuple[str, PreprocessRequest]]:
+    """By name of input: the layout of its pictures and what was asked of them, where it takes pictures."""
+    asked = request.preprocess
+    layouts = {i.name: layout for i in source.inputs if (layout := image_layout(i.shape))}
+    if asked is None and not (layouts and holds_images(request.samples)):
+        return {}
+    if len(source.inputs) != 1 or not layouts:
+        found = ", ".join(f"'{i.name}' {i.shape}" for i in source.inputs)
+        raise InvalidSamples(f"--preprocess: the model takes {found}, expected one image of 1 or 3 channels")
+    if asked is None:
+        notice(
+            "no --preprocess given: ImageNet's mean and deviation are assumed; check that the model's are these"
+        )
+    parsed = parse_preprocess(asked or "imagenet")
+    for text in parsed.notices:
+        notice(text)
+    return {name: (layout, parsed) for name, layout in layouts.items()}
+
+
+def _size(source: Source, name: str, layout: str) -> tuple[tuple[int, int], int]:
+    """Width and height, and channels, of the pictures that an input takes."""
+    shape = next(i.shape for i in source.inputs if i.name == name)
+    height, width, channels = shape[1:] if layout == "nhwc" else (shape[2], shape[3], shape[1])
+    return (width, height), channels
+
+
+def _first_precision(request: Request, target: Target, samples: Samples, notice: Notice) -> str:
+    asked = request.precision
+    if asked == "int8" and samples.is_noise:
+        raise InvalidSamples(
+            "--precision int8 needs --samples: a folder of typical images (or .npy, .npz) to measure ranges on; "
+            "without samples use --precision dynamic"
+        )
+    if asked != "auto":
+        return asked
+    if not samples.is_noise:
+        return target.precision
+    if target.precision == "int8":
+        notice(
+            f"no --samples given: {target.precision_without_samples} instead of int8, "
+            "whose ranges are measured on samples"
+        )
+    return target.precision_without_samples
+
+
+def tensor_cards(plan: Plan, inputs: list[Tensor], outputs: list[Tensor], activation: str) -> cards.Tensors:
+    """What the card says of every input and output of a graph made by this plan."""
+    return cards.Tensors(
+        tuple(
+            cards.tensor_card(
+                tensor,
+                plan.layouts.inputs[tensor.name],
+                image=plan.images.get(tensor.name),
+                image_layout=plan.image_layouts.get(tensor.name, ""),
+            )
+            for tensor in inputs
+        ),
+        tuple(
+            cards.tensor_card(
+                tensor, plan.layouts.outputs[tensor.name], activation=activation if plan.classifies else ""
+            )
+            for tensor in outputs
+        ),
+    )
