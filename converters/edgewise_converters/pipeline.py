@@ -37,9 +37,8 @@ _FLOOR_WANTED_BELOW_DB = 100.0
 
 @dataclass(frozen=True)
 class _Built:
-    """A network good enough to be written."""
+    """What is known of a network that is good enough to be written."""
 
-    network: bytes
     card: ModelCard
     agreement: dict[str, Agreement]
     floor: Agreement | None
@@ -61,6 +60,8 @@ class _Conversion:
         self.target: Target = load_target(request.target)
         self.out = output_path(request)
         self.labels = read_labels(request.labels)
+        self.network = b""
+        """What was serialized last; an attribute, so that it can be let go before the file is loaded again."""
 
     def run(self) -> Result:
         """Everything, in order."""
@@ -107,10 +108,10 @@ class _Conversion:
             graph, ranges = self._at_precision(plan, precision, graph, trials)
             card = self._card(plan, precision, graph, ranges)
             metadata = {tflite_metadata.BUFFER_NAME: tflite_metadata.encode(card)}
-            network = serialize(graph, description=f"Edgewise, {precision}", metadata=metadata)
+            self.network = serialize(graph, description=f"Edgewise, {precision}", metadata=metadata)
             del graph
-            agreement, floor = self._verify(plan, network, precision, cases)
-            built = _Built(network, card, agreement, floor)
+            agreement, floor = self._verify(plan, precision, cases)
+            built = _Built(card, agreement, floor)
             if passes(precision, built.worst, floor):
                 return built
             precision = self._step_down(precision, built.worst)
@@ -156,13 +157,13 @@ class _Conversion:
         )
 
     def _verify(
-        self, plan: Plan, network: bytes, precision: str, cases: list[Case]
+        self, plan: Plan, precision: str, cases: list[Case]
     ) -> tuple[dict[str, Agreement], Agreement | None]:
-        check_operators(network)
+        check_operators(self.network)
         agreement = {}
         for runtime in self.target.runtimes:
             self.progress.stage(f"Verifying {precision} in {runtime}", len(cases))
-            backend = open_runtime(network, runtime)
+            backend = open_runtime(self.network, runtime)
             agreement[runtime] = measure(
                 backend, cases, plan.layouts, classifies=plan.classifies, tick=self.progress.tick
             )
@@ -184,13 +185,13 @@ class _Conversion:
 
     def _write(self, plan: Plan, built: _Built, cases: list[Case]) -> Result:
         self.progress.stage("Writing")
-        backend = open_runtime(built.network, self.target.runtimes[0])
+        backend = open_runtime(self.network, self.target.runtimes[0])
         golden = golden_cases(
             backend,
             [case.feed for case in cases],
             plan.layouts,
             image_layouts=plan.image_layouts,
-            network_bytes=len(built.network),
+            network_bytes=len(self.network),
         )
         backend.close()
         card = replace(
@@ -200,7 +201,8 @@ class _Conversion:
         )
         partial = self.out.with_name(f".{self.out.name}.partial")
         try:
-            write_model(partial, built.network, card=card, golden=golden)
+            write_model(partial, self.network, card=card, golden=golden)
+            self.network = b""
             _self_test(partial, self.target.runtimes[0])
             size = partial.stat().st_size
             partial.replace(self.out)
