@@ -56,7 +56,7 @@ class Agent:
         self._metrics = ModelMetrics(now_ns=self._began_ns)
         self._inbox: queue.SimpleQueue[tuple[bytes, bool] | None] = queue.SimpleQueue()
         self._stop_reason = ""
-        self._last_failure_event_s = -FAILURE_EVENT_EVERY_S
+        self._told_failure_s: dict[str, float] = {}
         self._next_input_s = self._next_report_s = self._now_s()
         self._schedule_s = self._now_s() + phase_s - report.interval_s / 2
         actions: dict[str, Action] = {
@@ -145,9 +145,9 @@ class Agent:
     def _failed(self, name: str, message: str, *, input_name: str = "") -> None:
         log.warning("%s", message)
         now_s = self._now_s()
-        if now_s - self._last_failure_event_s < FAILURE_EVENT_EVERY_S:
+        if now_s - self._told_failure_s.get(name, -math.inf) < FAILURE_EVENT_EVERY_S:
             return
-        self._last_failure_event_s = now_s
+        self._told_failure_s[name] = now_s
         data: dict[str, Scalar] = {"errors_so_far": self._metrics.errors}
         if input_name:
             data["input"] = input_name

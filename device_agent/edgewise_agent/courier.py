@@ -96,6 +96,9 @@ class Courier:
             try:
                 self._session()
             except BrokerError as error:
+                if self._stopping.is_set():
+                    log.warning("%s", error)
+                    return
                 self._backoff.connection_ended(time.monotonic() - began_s)
                 wait_s = self._backoff.next_wait_s()
                 log.warning("%s; next attempt in %.1f s", error, wait_s)

@@ -79,6 +79,7 @@ def _run(settings: Settings, runner: Runner, outbox: Outbox) -> str:
             recorder.event("agent.stopped", agent.stop_reason, durable=True)
             log.info("stopping: %s", agent.stop_reason or "after an error")
             courier.stop(reason=agent.stop_reason, drain_s=DRAIN_S)
+            log.info("stopped; %d records wait for the next start", outbox.state().records)
     return agent.stop_reason
 
 
