@@ -196,7 +196,9 @@ class _Conversion:
         backend.close()
         card = replace(
             built.card,
-            golden=cards.Golden(len(golden), cards.GOLDEN_TOLERANCE_DB[built.card.precision]),
+            golden=cards.Golden(
+                len(golden), cards.golden_tolerance_db(built.card.precision, self.target.runtimes)
+            ),
             quality=cards.quality_of(built.worst, plan.held_out.described),
         )
         partial = self.out.with_name(f".{self.out.name}.partial")
