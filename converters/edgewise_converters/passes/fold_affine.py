@@ -93,7 +93,8 @@ def _can_take(weighted: ir.Node, data: ir.Value, scale: Array) -> bool:
         plain = all(
             weighted.attributes[k].as_float() == 1.0 for k in ("alpha", "beta") if k in weighted.attributes
         )
-        return plain and (bias is None or constant(bias).size == scale.size)  # type: ignore[union-attr]
+        addend = None if bias is None else constant(bias)
+        return plain and (addend is None or (addend.size == scale.size == addend.shape[-1]))
     return True
 
 
