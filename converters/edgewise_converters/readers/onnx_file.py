@@ -98,7 +98,22 @@ def _parse(path: Path) -> ir.Model:
         ) from error
     if not model.graph.outputs or not (model.graph.num_nodes() or model.graph.initializers):
         raise SourceError(f"{path}: holds no ONNX graph; it is truncated or of another kind")
+    _check_external_data(path, model)
     return model
+
+
+def _check_external_data(path: Path, model: ir.Model) -> None:
+    """Weights may lie in files beside the model: say so before something needs them."""
+    for value in model.graph.initializers.values():
+        tensor = value.const_value
+        if not isinstance(tensor, ir.ExternalTensor):
+            continue
+        beside = Path(tensor.path)
+        needed = (tensor.offset or 0) + tensor.nbytes
+        size = beside.stat().st_size if beside.is_file() else -1
+        if size < needed:
+            found = "is missing" if size < 0 else f"has {size} bytes, expected at least {needed}"
+            raise SourceError(f"{path}: its weights lie in {beside.name} beside it, which {found}")
 
 
 def _check_opset(path: Path, model: ir.Model) -> int:
@@ -174,10 +189,4 @@ def _forget_inner_shapes(model: ir.Model) -> None:
 def _show(shape: Sequence[object] | None) -> str:
     if shape is None:
         return "(unknown)"
-    return (
-        "["
-        + ",".join(
-            str(getattr(dim, "value", dim) if not isinstance(dim, int) else dim) or "?" for dim in shape
-        )
-        + "]"
-    )
+    return "[" + ",".join(str(getattr(dim, "value", dim) or "?") for dim in shape) + "]"
