@@ -1,5 +1,6 @@
 """What `--preprocess` says, as the ImagePreprocess that goes into the card."""
 
+import math
 from dataclasses import dataclass
 
 from edgewise.errors import CardError
@@ -93,8 +94,9 @@ def parse_preprocess(text: str) -> PreprocessRequest:
 
 def _numbers(key: str, text: str) -> tuple[float, ...]:
     try:
-        return tuple(float(number) for number in text.split(","))
+        numbers = tuple(float(number) for number in text.split(","))
     except ValueError:
-        raise InvalidSamples(
-            f"--preprocess {key}: got '{text}', expected numbers separated by commas"
-        ) from None
+        numbers = ()
+    if not numbers or not all(math.isfinite(number) for number in numbers):
+        raise InvalidSamples(f"--preprocess {key}: got '{text}', expected numbers separated by commas")
+    return numbers
