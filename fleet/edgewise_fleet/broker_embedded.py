@@ -4,6 +4,7 @@ It is a child process that ends when its standard input closes, so it also ends,
 is killed: mosquitto then saves what it holds and the next start finds it.
 """
 
+import fcntl
 import getpass
 import logging
 import os
@@ -13,6 +14,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 from edgewise_fleet.broker_url import BrokerUrl
 from edgewise_fleet.errors import BrokerFailed
@@ -62,6 +64,7 @@ class EmbeddedBroker:
         self._stopping = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="broker-watcher", daemon=True)
         self._process: subprocess.Popen[bytes] | None = None
+        self._ownership: BinaryIO | None = None
 
     @property
     def url(self) -> BrokerUrl:
@@ -82,11 +85,8 @@ class EmbeddedBroker:
         remedy = (
             f"if that is a broker, use it with --broker {self.url}, or choose another port with --mqtt-port"
         )
+        self._own_folder()
         self._port = free_port(self._host, self._port, purpose="embedded broker", remedy=remedy)
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise BrokerFailed(f"embedded broker: cannot write {self._folder}: {error.strerror}") from error
         self._process = self._spawn()
         deadline = time.monotonic() + START_TIMEOUT_S
         while not answers(self.url.host, self._port):
@@ -107,6 +107,30 @@ class EmbeddedBroker:
             _end(process)
         if self._watcher.is_alive():
             self._watcher.join()
+        if self._ownership is not None:
+            self._ownership.close()
+
+    def _own_folder(self) -> None:
+        """Take the folder; wait for the broker of a server that was just killed, which is still saving.
+
+        The broker inherits the lock, so that it is free only once that process has ended too.
+        """
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._ownership = (self._folder / "lock").open("ab")
+        except OSError as error:
+            raise BrokerFailed(f"embedded broker: {self._folder}: {error.strerror}") from error
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        while True:
+            try:
+                return fcntl.flock(self._ownership, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    self._ownership.close()
+                    raise BrokerFailed(
+                        f"embedded broker: the broker of an earlier server still uses {self._folder}; end it first"
+                    ) from None
+                time.sleep(0.05)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         with (self._folder / "output.log").open("wb") as output:
@@ -115,6 +139,7 @@ class EmbeddedBroker:
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
+                pass_fds=[self._ownership.fileno()] if self._ownership else [],
                 # Ctrl-C in the terminal is for us alone; we end the broker after the last record is stored.
                 start_new_session=True,
             )

@@ -84,6 +84,17 @@ class SimulatedDevice:
         """Publish the records in one message and wait for the broker's acknowledgement."""
         self.publish_raw(channel, encode_records(list(records)))
 
+    def publish_burst(self, count: int) -> None:
+        """Publish as fast as the broker takes it; return when it has acknowledged the last."""
+        topic = self.address.topic(Channel.TELEMETRY)
+        sent = [
+            self._client.publish(topic, encode_records([self.telemetry(plausible(step))]), qos=1)
+            for step in range(count)
+        ]
+        for one in sent:
+            one.wait_for_publish(60)
+            assert one.is_published()
+
     def publish_raw(self, channel: Channel, payload: bytes, *, retain: bool = False) -> None:
         sent = self._client.publish(self.address.topic(channel), payload, qos=1, retain=retain)
         sent.wait_for_publish(60)
