@@ -74,6 +74,7 @@ class Courier:
         self._batches: deque[Batch] = deque()
         self._under_way: dict[int, _UnderWay] = {}
         self._notices_under_way: set[int] = set()
+        self._is_connected = False
         self._stopping = threading.Event()
         self._reason = ""
         self._stop_by_s = 0.0
@@ -101,7 +102,11 @@ class Courier:
                     return
                 self._backoff.connection_ended(time.monotonic() - began_s)
                 wait_s = self._backoff.next_wait_s()
-                log.warning("%s; next attempt in %.1f s", error, wait_s)
+                # Two texts, so that limiting the many failed attempts does not hide a loss.
+                if self._is_connected:
+                    log.warning("%s; connecting again in %.1f s", error, wait_s)
+                else:
+                    log.warning("%s; next attempt in %.1f s", error, wait_s)
                 self._stopping.wait(wait_s)
             except Exception as error:  # the thread must outlive whatever comes
                 log.error(
@@ -110,6 +115,7 @@ class Courier:
                 self._stopping.wait(self._backoff.next_wait_s())
 
     def _session(self) -> None:
+        self._is_connected = False
         self._batches.clear()
         self._under_way.clear()
         self._notices_under_way.clear()
@@ -118,6 +124,7 @@ class Courier:
         connection = self._connect(will=will, on_acknowledged=self._acknowledged, on_message=self._heard)
         try:
             connection.connect()
+            self._is_connected = True
             log.info("connected")
             self._announce(connection)
             while not self._is_finished():
