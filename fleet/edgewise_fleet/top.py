@@ -1,5 +1,6 @@
 """The fleet in the terminal: the only file that knows rich."""
 
+import http.client
 import time
 import urllib.request
 from collections.abc import Callable
@@ -44,7 +45,7 @@ def read_url(url: str) -> FleetSummary:
     try:
         with urllib.request.urlopen(address, timeout=URL_TIMEOUT_S) as response:
             return msgspec.json.decode(response.read(), type=FleetSummary)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise FleetUnreachable(
             f"fleet server {url}: {getattr(reason, 'strerror', None) or reason};"

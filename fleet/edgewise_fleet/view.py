@@ -5,6 +5,9 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
+from msgspec.structs import replace
+
+from edgewise_fleet.errors import StoreUnusable
 from edgewise_fleet.store import DeviceRow, EventRow, Store
 from edgewise_fleet.store.base import Points
 from edgewise_fleet.summary import DeviceSummary, FleetSummary, summarise, summarise_device
@@ -44,10 +47,10 @@ class FleetView:
         self._read_at = 0.0
 
     def summary(self) -> FleetSummary:
-        """The fleet as of at most a second ago."""
+        """The fleet as of at most a second ago; while the store cannot be read, as it was, and why."""
         with self._lock:
             if self._summary is None or time.monotonic() - self._read_at > FRESH_S:
-                self._summary = self._read()
+                self._summary = self._read_or_keep(self._summary)
                 self._read_at = time.monotonic()
             return self._summary
 
@@ -66,6 +69,14 @@ class FleetView:
     def events(self, address: DeviceAddress, *, predictions: bool, limit: int) -> tuple[EventRow, ...]:
         """The latest predictions, or the latest of all other events; newest first."""
         return self._store.events(address, predictions=predictions, limit=limit)
+
+    def _read_or_keep(self, earlier: FleetSummary | None) -> FleetSummary:
+        try:
+            return self._read()
+        except StoreUnusable as error:
+            if earlier is None:
+                raise
+            return replace(earlier, trouble=(*self._troubles(), str(error)))
 
     def _read(self) -> FleetSummary:
         return summarise(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from nicegui import ui
 
 from edgewise_fleet import wording
+from edgewise_fleet.errors import StoreUnusable
 from edgewise_fleet.store import DeviceRow, EventRow
 from edgewise_fleet.store.base import Points
 from edgewise_fleet.summary import Condition, DeviceSummary
@@ -53,7 +54,10 @@ def add_device_page(view: FleetView) -> None:
         page.show(reading)
 
         async def refresh() -> None:
-            latest = await asyncio.to_thread(_read, view, address, page.window)
+            try:
+                latest = await asyncio.to_thread(_read, view, address, page.window)
+            except StoreUnusable:
+                return  # the overview says why; what is shown stays
             if latest is not None:
                 page.show(latest)
 
