@@ -12,6 +12,8 @@ from edgewise_converters.tflite.writer import serialize
 
 _KEPT_VALUES = 1 << 16
 """Values kept of each tensor over all samples, to choose ranges by; extremes are exact."""
+_FILL = float(np.finfo(np.float32).min) / 2
+"""What lies below was put around the input of a maximum pooling and is no data."""
 
 
 @dataclass
@@ -74,6 +76,9 @@ class _Running:
 
     def add(self, array: Array, kept: int, rng: np.random.Generator) -> None:
         flat = array.reshape(-1)
+        if flat.min(initial=0.0) <= _FILL:
+            array = np.where(array <= _FILL, np.float32(0), array)
+            flat = array.reshape(-1)
         self.minimum = min(self.minimum, float(flat.min()))
         self.maximum = max(self.maximum, float(flat.max()))
         picked = flat if flat.size <= kept else flat[rng.integers(0, flat.size, kept)]

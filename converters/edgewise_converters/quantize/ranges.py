@@ -34,12 +34,12 @@ def least_square_error(statistics: Statistics) -> tuple[float, float]:
     Both ends shrink together over a grid, then each alone (Banner et al. 2019, arXiv:1810.05723, section 3, by
     search instead of an assumed distribution).
     """
-    low, high = min(statistics.minimum, 0.0), max(statistics.maximum, 0.0)
+    widest = low, high = min(statistics.minimum, 0.0), max(statistics.maximum, 0.0)
     values = statistics.values
     if values.size > _SEARCHED_VALUES:
         values = values[:: values.size // _SEARCHED_VALUES]
     if high - low < _SMALLEST_SPAN:
-        return low, high
+        return widest
     best = (_error(values, low, high), low, high)
     factors = np.linspace(0.98, 0.3, 35)
     best = min([best, *((_error(values, low * f, high * f), low * f, high * f) for f in factors)])
@@ -49,7 +49,9 @@ def least_square_error(statistics: Statistics) -> tuple[float, float]:
     _, low, high = best
     for factor in np.linspace(0.95, 0.5, 10):
         best = min(best, (_error(values, low, high * factor), low, high * factor))
-    return best[1], best[2]
+    # The few values that were searched may have missed the rare large ones, which cost most when clipped.
+    every = statistics.values
+    return best[1:] if _error(every, *best[1:]) <= _error(every, *widest) else widest
 
 
 def _error(values: Array, low: float, high: float) -> float:

@@ -4,8 +4,6 @@ Tensors that an operator forces to one scale form a group with one range; a conc
 its group where that costs the input little, and otherwise requantizes it.
 """
 
-import numpy as np
-
 from edgewise.tensors import Quantization
 from edgewise_converters.quantize.calibrate import Calibration
 from edgewise_converters.quantize.ranges import RangeChooser, quantization_of
@@ -14,7 +12,6 @@ from edgewise_converters.tflite.graph import Graph, Operator, Tensor
 
 _WORTH_SHARING = 0.5
 """A concatenation's input with at least this part of its range shares its scale: at most one bit is lost."""
-_LOWEST = float(np.finfo(np.float32).min)
 
 
 class Scales:
@@ -29,7 +26,7 @@ class Scales:
         fixed: dict[int, Quantization],
     ) -> None:
         self._parent: dict[int, int] = {}
-        self._ranges = {key: _chosen(choose, s) for key, s in calibration.by_tensor.items()}
+        self._ranges = {key: choose(s) for key, s in calibration.by_tensor.items()}
         self._fixed = dict(fixed)
         self._graph = graph
         for operator in graph.operators:
@@ -78,8 +75,3 @@ class Scales:
                 low, high = min(low, own_low), max(high, own_high)
                 self._parent[root] = output
         self._ranges[output] = (low, high)
-
-
-def _chosen(choose: RangeChooser, statistics: object) -> tuple[float, float]:
-    low, high = choose(statistics)  # type: ignore[arg-type]
-    return (0.0 if low <= _LOWEST / 2 else low), high
