@@ -193,6 +193,8 @@ def _array_sources(
                 f"samples: {file.name} has arrays {', '.join(arrays)}, expected one named '{spec.name}'"
             )
         array = arrays[spec.name]
+        if array.dtype.kind not in "biuf":
+            raise InvalidSamples(f"samples: {file.name}, '{spec.name}': got {array.dtype}, expected numbers")
         if array.shape == spec.shape:
             stacks[spec.name] = array[np.newaxis]
         elif array.shape[1:] == spec.shape:
@@ -211,6 +213,9 @@ def _array_sources(
     dtypes = {spec.name: spec.dtype for spec in inputs}
 
     def take(index: int) -> Feed:
+        for name, stack in stacks.items():
+            if stack.dtype.kind == "f" and not np.isfinite(stack[index]).all():
+                raise InvalidInput(f"{file.name}, '{name}', sample {index}: holds NaN or infinity")
         return {name: np.asarray(stack[index], dtypes[name], order="C") for name, stack in stacks.items()}
 
     return [lambda i=i: take(i) for i in range(counts.pop())]  # type: ignore[misc]
