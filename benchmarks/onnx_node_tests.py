@@ -33,18 +33,17 @@ CONSTANT_INPUTS: dict[str, tuple[int, ...]] = {
     "BatchNormalization": (1, 2, 3, 4), "InstanceNormalization": (1, 2), "LayerNormalization": (1, 2),
     "GroupNormalization": (1, 2), "RMSNormalization": (1,), "Gemm": (2,), "PRelu": (1,), "LSTM": (1, 2, 3, 4, 7),
     "GRU": (1, 2, 3, 4), "RNN": (1, 2, 3, 4), "QuantizeLinear": (1, 2), "DequantizeLinear": (1, 2), "Clip": (1, 2),
-    "DFT": (1, 2), "BlackmanWindow": (0,), "HannWindow": (0,), "HammingWindow": (0,), "MelWeightMatrix": (0, 1, 2, 3, 4),
-    "AffineGrid": (1,), "Col2Im": (1, 2), "MaxUnpool": (2,), "NonMaxSuppression": (2, 3, 4), "STFT": (1, 2, 3),
+    "DFT": (1, 2), "BlackmanWindow": (0,), "HannWindow": (0,), "HammingWindow": (0,),
+    "MelWeightMatrix": (0, 1, 2, 3, 4), "AffineGrid": (1,), "Col2Im": (1, 2), "MaxUnpool": (2,), "NonMaxSuppression": (2, 3, 4), "STFT": (1, 2, 3),
     "QLinearMatMul": (1, 2, 3, 4, 5, 6, 7), "MatMulInteger": (2, 3),
 }  # fmt: skip
 REDUCTIONS = ("ReduceMax", "ReduceMin", "ReduceMean", "ReduceSum", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceLogSum",
               "ReduceLogSumExp", "ReduceSumSquare")  # fmt: skip
 CONSTANT_INPUTS |= dict.fromkeys(REDUCTIONS, (1,))
 TFLITE_TYPES = {
-    onnx.TensorProto.FLOAT, onnx.TensorProto.INT8, onnx.TensorProto.UINT8, onnx.TensorProto.INT16, onnx.TensorProto.INT32,
-    onnx.TensorProto.INT64, onnx.TensorProto.BOOL,
+    onnx.TensorProto.FLOAT, onnx.TensorProto.INT8, onnx.TensorProto.UINT8, onnx.TensorProto.INT16,
+    onnx.TensorProto.INT32, onnx.TensorProto.INT64, onnx.TensorProto.BOOL,
 }  # fmt: skip
-NEAR_DB = 60.0
 PATIENCE_S = 60.0
 
 

@@ -58,6 +58,8 @@ def test_help_is_printed_by_the_real_command(words: str) -> None:
 
 
 def test_wrong_usage_ends_with_2_and_says_so() -> None:
-    done = subprocess.run([EDGEWISE, "convert", "--no-such-option"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [EDGEWISE, "convert", "--no-such-option"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2
     assert "Traceback" not in done.stderr

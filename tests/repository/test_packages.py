@@ -14,7 +14,9 @@ SETTINGS = configparser.ConfigParser()
 SETTINGS.read(ROOT / "setup.cfg")
 ROOTS = {
     name.strip(): ROOT / path.strip()
-    for name, path in (line.split("=") for line in SETTINGS["options"]["package_dir"].split("\n") if line.strip())
+    for name, path in (
+        line.split("=") for line in SETTINGS["options"]["package_dir"].split("\n") if line.strip()
+    )
 }
 
 
