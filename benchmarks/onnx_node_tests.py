@@ -34,7 +34,8 @@ CONSTANT_INPUTS: dict[str, tuple[int, ...]] = {
     "GroupNormalization": (1, 2), "RMSNormalization": (1,), "Gemm": (2,), "PRelu": (1,), "LSTM": (1, 2, 3, 4, 7),
     "GRU": (1, 2, 3, 4), "RNN": (1, 2, 3, 4), "QuantizeLinear": (1, 2), "DequantizeLinear": (1, 2), "Clip": (1, 2),
     "DFT": (1, 2), "BlackmanWindow": (0,), "HannWindow": (0,), "HammingWindow": (0,),
-    "MelWeightMatrix": (0, 1, 2, 3, 4), "AffineGrid": (1,), "Col2Im": (1, 2), "MaxUnpool": (2,), "NonMaxSuppression": (2, 3, 4), "STFT": (1, 2, 3),
+    "MelWeightMatrix": (0, 1, 2, 3, 4), "AffineGrid": (1,),
+    "Col2Im": (1, 2), "MaxUnpool": (2,), "NonMaxSuppression": (2, 3, 4), "STFT": (1, 2, 3),
     "QLinearMatMul": (1, 2, 3, 4, 5, 6, 7), "MatMulInteger": (2, 3),
 }  # fmt: skip
 REDUCTIONS = ("ReduceMax", "ReduceMin", "ReduceMean", "ReduceSum", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceLogSum",

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from edgewise.testing import write_tiny_model
 from PIL import Image
+
+from edgewise.testing import write_tiny_model
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
