@@ -5,8 +5,9 @@ from edgewise_converters.tflite.schema import Activation
 
 _FUSED = {"RELU": Activation.RELU, "RELU6": Activation.RELU6, "RELU_N1_TO_1": Activation.RELU_N1_TO_1}
 _FUSING = frozenset({
-    "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "SUB", "MUL", "DIV", "AVERAGE_POOL_2D", "MAX_POOL_2D",
+    "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "SUB", "MUL", "DIV",
 })  # fmt: skip
+"""Not the poolings: in int8 they keep their input's scale, of which a RELU6 behind them may need a part only."""
 
 
 def tidy(graph: Graph) -> None:

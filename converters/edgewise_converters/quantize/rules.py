@@ -32,7 +32,8 @@ def runs_in_int8(operator: Operator, graph: Graph) -> bool:
     Gates of squeeze-and-excite blocks, sigmoids that are answers, softmax and normalisations lose most in int8
     and cost nothing in float.
     """
-    if not operator.outputs[0].is_float or not data_input(operator).is_float:
+    data = data_input(operator)
+    if not operator.outputs[0].is_float or not data.is_float or data.is_constant:
         return False
     kind = operator.kind
     if kind in WEIGHTED:

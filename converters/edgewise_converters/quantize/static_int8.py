@@ -76,7 +76,7 @@ class _StaticQuantizer:
                 self._integer(operator)
             else:
                 self._float(operator)
-        self.result.outputs = [self._as_float(tensor, tensor.name) for tensor in self.source.outputs]
+        self.result.outputs = [self._as_float(tensor) for tensor in self.source.outputs]
         self.result.remove_unused()
         return self.result
 
@@ -87,12 +87,14 @@ class _StaticQuantizer:
         self.result.operators.append(Operator(kind, [source], [output]))
         return output
 
-    def _as_float(self, tensor: Tensor, name: str | None = None) -> Tensor:
+    def _as_float(self, tensor: Tensor) -> Tensor:
         known = self.floats.get(id(tensor))
         if known is not None or tensor.is_constant or not tensor.is_float:
             return known or tensor
         integer = self.integers[id(tensor)]
-        output = Tensor(name or f"{tensor.name}/float", tensor.shape, np.dtype(np.float32))
+        leaves = any(tensor is end for end in self.source.outputs)
+        name = tensor.name if leaves else f"{tensor.name}/float"
+        output = Tensor(name, tensor.shape, np.dtype(np.float32))
         self.floats[id(tensor)] = self._emit("DEQUANTIZE", integer, output)
         return output
 
@@ -137,7 +139,7 @@ class _StaticQuantizer:
         assert tensor.data is not None
         if operator.kind in SAME_SCALE or operator.kind == CONCATENATION:
             quantization = self.scales.of(operator.output)
-            steps = np.rint(np.clip(tensor.data / quantization.scale, -1e6, 1e6)) + quantization.zero_point
+            steps = np.rint(tensor.data.astype(np.float64) / quantization.scale) + quantization.zero_point
             return Tensor.constant(
                 f"{tensor.name}/int8", np.clip(steps, QMIN, QMAX).astype(np.int8), quantization
             )
