@@ -2,8 +2,8 @@
 """Converts EfficientNet-Lite0 with Edgewise and with its peers: what it costs, and how good the int8 file is.
 
 Usage: convert.py [--only NAME ...] [--runs N] [--json]. Each tool runs in a child process of its own, the peers
-in environments of their own (~/.cache/edgewise/venvs, 3.6 GB in all, made the first time). A peer that cannot be
-had is named with the reason and left out. docs/benchmarks.md says what is counted and how to read it.
+in environments of their own (~/.cache/edgewise/venvs, 3.6 GB, made the first time). A peer that cannot be had is
+named with the reason and left out. docs/benchmarks.md says what is counted and how to read it.
 """
 
 import argparse

@@ -6,9 +6,11 @@ are therefore started by a small process of their own: this file, run as a scrip
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +18,10 @@ from pathlib import Path
 
 MAXRSS_UNIT_BYTES = 1024
 """getrusage(2): Linux counts ru_maxrss in kilobytes."""
+
+
+MOST_OF_A_COMPLAINT = 120
+"""Characters."""
 
 
 class CommandFailed(RuntimeError):
@@ -29,6 +35,8 @@ class Cost:
     cpu_s: float
     peak_mb: float
     elapsed_s: float
+    complaint: str = ""
+    """What a command said that wrote the wanted file and then ended with another status than 0."""
 
     def then(self, other: "Cost") -> "Cost":
         """The cost of both commands, one after the other."""
@@ -43,13 +51,20 @@ def measure(
     variables: Mapping[str, str] | None = None,
     runs: int = 1,
     before_each: Callable[[], None] = lambda: None,
+    wanted: Path | None = None,
 ) -> Cost:
-    """The cheapest of some runs. Raises CommandFailed when one ends with another status than 0."""
+    """The cheapest of some runs.
+
+    Raises CommandFailed when one ends with another status than 0 and has not written the file `wanted`.
+    """
     words = [str(word) for word in command]
     costs = []
     for _ in range(runs):
         before_each()
-        costs.append(_run_once(words, folder, {**os.environ, **(variables or {})}))
+        cost = _run_once(words, folder, {**os.environ, **(variables or {})})
+        if cost.complaint and not (wanted and wanted.exists()):
+            raise CommandFailed(f"{Path(words[0]).name} failed: {cost.complaint}")
+        costs.append(cost)
     return min(costs, key=lambda cost: cost.cpu_s)
 
 
@@ -60,16 +75,18 @@ def _run_once(words: Sequence[str], folder: Path, environment: Mapping[str, str]
             launcher = [sys.executable, "-I", "-S", __file__, str(report), *words]
             subprocess.run(launcher, cwd=folder, env=environment, stdout=output, stderr=output, check=False)
         if not report.exists():
-            raise CommandFailed(f"{words[0]}: could not be started: {_end_of(log)}")
+            raise CommandFailed(f"{words[0]}: could not be started: {_complaint(log)}")
         result = json.loads(report.read_text())
-        if result.pop("status") != 0:
-            raise CommandFailed(f"{Path(words[0]).name} failed: {_end_of(log)}")
-        return Cost(**result)
+        failed = result.pop("status") != 0
+        return Cost(**result, complaint=_complaint(log) if failed else "")
 
 
-def _end_of(log: Path) -> str:
+def _complaint(log: Path) -> str:
+    """The first error in what a program printed (the last one of a chain says least), else its last line."""
     lines = log.read_text(errors="replace").replace("\r", "\n").strip().splitlines()
-    return lines[-1].strip()[:300] if lines else "it printed nothing"
+    errors = [line for line in lines if re.match(r"[\w.]*Error: ", line)]
+    said = (errors or lines[-1:] or ["it printed nothing"])[0].strip()
+    return textwrap.shorten(said, MOST_OF_A_COMPLAINT, placeholder=" ...")
 
 
 def _launch(report: str, words: Sequence[str]) -> None:

@@ -10,7 +10,8 @@ Their calibration data comes as ready tensors, so decoding and resizing photos i
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -83,28 +84,21 @@ class Onnx2tf:
         work.mkdir(parents=True)
         images = self._write_images(work, data)
         options = ["-n", *(_int8_options(images, data) if int8 else [])]
+        run = partial(self._run, command, onnx_file, work, int8=int8, runs=runs)
         try:
-            return self._run(command, onnx_file, work, options, int8=int8, runs=runs, note="")
+            return run(options)
         except CommandFailed as error:
             if not int8:
                 raise
-            note = f"per-tensor, because per-channel ends with: {error}"
-            return self._run(
-                command, onnx_file, work, [*options, "-qt", "per-tensor"], int8=True, runs=runs, note=note
-            )
+            made = run([*options, "-qt", "per-tensor"])
+            note = f"per-tensor, because per-channel wrote no file: {error}"
+            return replace(made, note=f"{note}; per-tensor, {made.note}" if made.note else note)
 
     def _run(
-        self,
-        command: Path,
-        onnx_file: Path,
-        work: Path,
-        options: Sequence[str],
-        *,
-        int8: bool,
-        runs: int,
-        note: str,
+        self, command: Path, onnx_file: Path, work: Path, options: Sequence[str], *, int8: bool, runs: int
     ) -> Converted:
         model, out = work / "model.onnx", work / "out"
+        file = out / ("model_full_integer_quant.tflite" if int8 else "model_float32.tflite")
 
         def lay_out() -> None:
             shutil.rmtree(out, ignore_errors=True)
@@ -113,10 +107,10 @@ class Onnx2tf:
         # The command looks for an `onnxsim` on PATH: it must be the one of its own environment.
         variables = {"PATH": f"{command.parent}:/usr/bin:/bin"}
         words: list[str | Path] = [command, "-i", model, "-o", out, *options]
-        cost = measure(words, folder=work, variables=variables, runs=runs, before_each=lay_out)
-        file = out / ("model_full_integer_quant.tflite" if int8 else "model_float32.tflite")
+        cost = measure(words, folder=work, variables=variables, runs=runs, before_each=lay_out, wanted=file)
         if not file.exists():
             raise CommandFailed(f"{self.name}: exit status 0, but it wrote no {file.name}")
+        note = f"it wrote the file and then failed: {cost.complaint}" if cost.complaint else ""
         return Converted(file, cost, note)
 
     def _write_images(self, work: Path, data: Calibration) -> Path:

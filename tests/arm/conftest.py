@@ -1,4 +1,4 @@
-"""Emulated Raspberry Pis and the int8 model that runs on them."""
+"""Emulated Raspberry Pis and the int8 models that run on them."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from arm.board_parts import CAT, WORKER, Answers, Work
+from arm.board_parts import CAT, RUNTIME_OF_BOARD, TARGET_OF_BOARD, WORKER, Answers, Work
 
 import edgewise
 from arm_userland import BOARDS, Userland, userland, why_not
@@ -35,29 +35,41 @@ def work(
     cat_photo: Path,
     coffee_photo: Path,
 ) -> Work:
-    """EfficientNet-Lite0 in int8, converted here, with photos and noise as int8 inputs."""
+    """EfficientNet-Lite0 in int8 for 32 and 64 bit, converted here, with photos and noise as int8 inputs."""
     folder = tmp_path_factory.mktemp("arm")
-    model = folder / "lite0-int8.tflite"
-    command = [Path(sys.executable).with_name("edgewise"), "convert", efficientnet_lite0, "--target", "rpi4"]
-    command += ["--precision", "int8", "--samples", grocery_calibration, "--preprocess", "mean=127;std=128"]
-    command += ["--labels", imagenet_labels, "--out", model]
-    subprocess.run([str(word) for word in command], check=True, capture_output=True)
+    made = Work(folder, folder / "inputs.npy")
+    common = ["--precision", "int8", "--preprocess", "mean=127;std=128", "--calibration", "minmax"]
+    common += ["--samples", str(grocery_calibration), "--labels", str(imagenet_labels)]
+    edgewise_command = str(Path(sys.executable).with_name("edgewise"))
+    for name in ("pi2", "pi4"):
+        words = [
+            edgewise_command,
+            "convert",
+            str(efficientnet_lite0),
+            "--target",
+            TARGET_OF_BOARD[name],
+            *common,
+        ]
+        done = subprocess.run(
+            [*words, "--out", str(made.model(name))], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
     shutil.copyfile(cat_photo, folder / CAT)
-    with edgewise.load(model) as opened:
+    with edgewise.load(made.model("pi4")) as opened:
         reader = opened.image_reader()
         photos = [reader.read(photo)[0] for photo in (cat_photo, coffee_photo)]
     noise = np.random.default_rng(0).integers(-128, 128, (NOISE_INPUTS, *photos[0].shape), np.int8)
-    np.save(folder / "inputs.npy", np.stack([*photos, *noise]))
-    return Work(folder, model, folder / "inputs.npy")
+    np.save(made.inputs, np.stack([*photos, *noise]))
+    return made
 
 
 @pytest.fixture(scope="session")
 def answers_here(work: Work) -> Callable[[str], Answers]:
-    """What this machine answers, in the runtime of that name."""
+    """What this machine answers with the model of a board, in the runtime of that board."""
 
-    def answer(backend: str) -> Answers:
-        out = work.folder / f"here-{backend}.npy"
-        words = [sys.executable, WORKER, work.model, work.inputs, out, backend]
+    def answer(name: str) -> Answers:
+        out = work.folder / f"here-{name}.npy"
+        words = [sys.executable, WORKER, work.model(name), work.inputs, out, RUNTIME_OF_BOARD[name]]
         done = subprocess.run([str(word) for word in words], check=True, capture_output=True, text=True)
         return Answers(np.load(out), json.loads(done.stdout))
 
@@ -72,7 +84,7 @@ def answers_on(board: Callable[[str], Userland], work: Work) -> Callable[[str], 
     def answer(name: str) -> Answers:
         if name not in asked:
             out = work.folder / f"{name}.npy"
-            words = ["python3", WORKER, work.model, work.inputs, out]
+            words = ["python3", WORKER, work.model(name), work.inputs, out]
             done = board(name).run(*words, binds=[work.folder, WORKER.parent])
             assert done.returncode == 0, done.stderr
             asked[name] = Answers(np.load(out), json.loads(done.stdout))
