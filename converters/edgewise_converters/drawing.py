@@ -12,8 +12,8 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
-from rich.table import Table
 
+from edgewise_converters.agreement import Agreement
 from edgewise_converters.request import Result
 
 
@@ -55,31 +55,36 @@ class Drawn:
 
 def table(result: Result) -> None:
     """What was written, on standard output."""
-    rows = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    rows.add_row("file", str(result.path))
     ratio = result.size_bytes / max(result.source_bytes, 1)
-    rows.add_row(
-        "size",
-        f"{_megabytes(result.size_bytes)} ({ratio:.2f} x the original's {_megabytes(result.source_bytes)})",
-    )
-    rows.add_row("precision", f"{result.precision} for {result.target}")
-    for runtime, agreement in result.agreement.items():
-        worst = agreement.worst
-        said = f"{worst.snr_db:.1f} dB, cosine {worst.cosine:.6f}"
-        if len(agreement.outputs) > 1:
-            said += f" (worst of {len(agreement.outputs)} outputs, '{worst.name}')"
-        if agreement.top1 is not None:
-            said += f", the same first answer in {agreement.top1:.1%}"
-        rows.add_row("agreement", f"{said}; {agreement.cases} inputs in {runtime}")
+    size = f"{_megabytes(result.size_bytes)} ({ratio:.2f} x the original's {_megabytes(result.source_bytes)})"
+    rows = [
+        ("file", str(result.path)),
+        ("size", size),
+        ("precision", f"{result.precision} for {result.target}"),
+    ]
+    rows += [
+        ("agreement", _agreement_line(runtime, agreement)) for runtime, agreement in result.agreement.items()
+    ]
     if result.floor is not None:
         floor = result.floor.worst
-        rows.add_row(
-            "", f"float32 rounding alone amounts to {floor.snr_db:.1f} dB on this model ('{floor.name}')"
-        )
-    rows.add_row("measured on", result.measured_on)
+        said = f"float32 rounding alone amounts to {floor.snr_db:.1f} dB on this model ('{floor.name}')"
+        rows.append(("", said))
+    rows.append(("measured on", result.measured_on))
     if result.skipped_samples:
-        rows.add_row("skipped", f"{result.skipped_samples} samples that could not be read")
-    Console(soft_wrap=True, highlight=False).print(rows, markup=False)
+        rows.append(("skipped", f"{result.skipped_samples} samples that could not be read"))
+    console = Console(highlight=False)
+    for title, text in rows:
+        console.print(f"{title:<13}{text}", markup=False, soft_wrap=True)
+
+
+def _agreement_line(runtime: str, agreement: Agreement) -> str:
+    worst = agreement.worst
+    said = f"{worst.snr_db:.1f} dB, cosine {worst.cosine:.6f}"
+    if len(agreement.outputs) > 1:
+        said += f" (worst of {len(agreement.outputs)} outputs, '{worst.name}')"
+    if agreement.top1 is not None:
+        said += f", the same first answer in {agreement.top1:.1%}"
+    return f"{said}; {agreement.cases} inputs in {runtime}"
 
 
 def _megabytes(size: int) -> str:
