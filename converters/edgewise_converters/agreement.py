@@ -60,16 +60,17 @@ class Meter:
     sums: dict[str, _Sums] = field(default_factory=dict)
 
     def add(self, expected: Mapping[str, Array], actual: Mapping[str, Array]) -> None:
-        """One case: outputs by name, in the same layout."""
+        """One case: outputs by name, in the same layout. What is no number in either counts as wrong."""
         for name, want in expected.items():
             got = np.asarray(actual[name], np.float64)
             want = np.asarray(want, np.float64)
             sums = self.sums.setdefault(name, _Sums())
             # Infinities that agree are no noise; what one side alone has is all noise.
-            difference = np.where(want == got, 0.0, want - got)
+            difference = np.subtract(want, got, where=want != got, out=np.zeros_like(want))
             sums.signal += float(np.sum(np.square(want, where=np.isfinite(want), out=np.zeros_like(want))))
             sums.noise += float(np.sum(np.square(difference)))
-            sums.product += float(np.sum(np.where(np.isfinite(want * got), want * got, 0.0)))
+            both = np.isfinite(want) & np.isfinite(got)
+            sums.product += float(np.sum(np.multiply(want, got, where=both, out=np.zeros_like(want))))
             sums.other += float(np.sum(np.square(got, where=np.isfinite(got), out=np.zeros_like(got))))
             sums.max_error = max(sums.max_error, float(np.abs(difference).max(initial=0.0)))
         self.cases += 1
