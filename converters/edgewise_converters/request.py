@@ -50,10 +50,10 @@ def output_path(request: Request) -> Path:
     path = request.out or Path(f"{request.source.stem}-{request.target}.tflite")
     if path.is_dir():
         raise ConversionError(f"--out {path}: this is a folder, expected a file name ending in .tflite")
-    if path.suffix != ".tflite":
-        raise ConversionError(f"--out {path}: the name ends in '{path.suffix}', expected .tflite")
     if path.exists() and request.source.exists() and path.samefile(request.source):
         raise ConversionError(f"--out {path}: this is the model to convert, which is never overwritten")
+    if path.suffix != ".tflite":
+        raise ConversionError(f"--out {path}: the name ends in '{path.suffix}', expected .tflite")
     folder = path.parent
     if not folder.is_dir():
         raise ConversionError(f"--out {path}: the folder {folder} does not exist")
