@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgewise import tflite_metadata
+from edgewise.errors import ModelFileError
 from edgewise.model_card import ModelCard
 from edgewise.model_file import write_model
 from edgewise_converters import cards
@@ -210,8 +211,11 @@ class _Conversion:
             _self_test(partial, self.target.runtimes[0])
             size = partial.stat().st_size
             partial.replace(self.out)
-        except OSError as error:
-            raise ConversionError(f"{self.out}: cannot be written: {error.strerror}") from error
+        except (OSError, ModelFileError) as error:
+            reason = error if isinstance(error, OSError) else error.__cause__
+            if not isinstance(reason, OSError):
+                raise
+            raise ConversionError(f"--out {self.out}: cannot be written: {reason.strerror}") from error
         finally:
             partial.unlink(missing_ok=True)
         return Result(
