@@ -31,10 +31,8 @@ PROJECT_FILES = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 INSIDE_PACKAGES = Path("/opt/edgewise/packages")
 INSIDE_PROJECT = Path("/opt/edgewise/project")
 
-PIP_INSTALL = (
-    *(sys.executable, "-m", "pip", "--disable-pip-version-check"),
-    *("install", "--quiet", "--no-compile"),
-)
+PIP_OPTIONS = ("--disable-pip-version-check", "install", "--quiet", "--no-compile")
+PIP_INSTALL = (sys.executable, "-m", "pip", *PIP_OPTIONS)
 
 KEEP_PROJECT_S = 3600
 
@@ -177,16 +175,7 @@ def _packages(board: Board) -> Path:
 
 
 def _install_packages(board: Board, words: Sequence[str], folder: Path) -> None:
-    common = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--disable-pip-version-check",
-        "install",
-        "--quiet",
-        "--no-compile",
-    ]
-    common += ["--only-binary=:all:", "--python-version", board.python, "--target", str(folder)]
+    common = [*PIP_INSTALL, "--only-binary=:all:", "--python-version", board.python, "--target", str(folder)]
     for platform in board.platforms:
         common += ["--platform", platform]
     runtimes = [word for word in words if board.system_packages and word.startswith("tflite-runtime")]
@@ -233,16 +222,10 @@ def _install_project(files: Sequence[Path], folder: Path) -> None:
         target = copy / path.relative_to(REPOSITORY)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--disable-pip-version-check",
-        "install",
-        "--quiet",
-        "--no-compile",
-    ]
-    _run([*command, "--no-deps", "--target", str(folder), str(copy)], "installing the project for the boards")
+    _run(
+        [*PIP_INSTALL, "--no-deps", "--target", str(folder), str(copy)],
+        "installing the project for the boards",
+    )
 
 
 def _run(command: Sequence[str | Path], doing: str, variables: Mapping[str, str] | None = None) -> None:

@@ -224,6 +224,12 @@ def main() -> int:
     except (SourceError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except ModuleNotFoundError as error:
+        print(
+            f"error: Python's {error.name} is missing: run `make env`, then .venv/bin/python.",
+            file=sys.stderr,
+        )
+        return 1
     except KeyboardInterrupt:
         return 130
     print(arguments.out or made)

