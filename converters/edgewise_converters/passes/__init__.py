@@ -11,6 +11,9 @@ from edgewise_converters.passes import (
     fuse_hard_swish,
     fuse_pad,
     infer_shapes,
+    inline_branches,
+    spell_out_cast_like,
+    unroll_loops,
 )
 
 Rewrite = Callable[[ir.Model], bool]
@@ -22,19 +25,37 @@ _MAX_ROUNDS = 20
 FUSIONS: tuple[Rewrite, ...] = (fold_affine.apply, fuse_hard_swish.apply, fuse_pad.apply)
 
 
+STRUCTURE: tuple[Rewrite, ...] = (
+    clean.apply,
+    fold_constants.apply,
+    spell_out_cast_like.apply,
+    inline_branches.apply,
+    unroll_loops.apply,
+)
+"""What one of these leaves behind may be work for another."""
+
+
 def canonicalize(model: ir.Model) -> None:
     """Constants become initializers, shapes static, functions inline; dead code and identities go; patterns fuse.
 
     Every rewrite keeps what the model computes. Raises SourceError where a shape stays open.
     """
     clean.inline(model)
-    for _ in range(_MAX_ROUNDS):
-        infer_shapes.apply(model)
-        changed = clean.apply(model) | fold_constants.apply(model)
-        if not changed:
-            break
+    _settle(model)
+    while inline_branches.choose(model):
+        _settle(model)
+    unroll_loops.check(model)
+    inline_branches.check(model)
     for rewrite in FUSIONS:
         while rewrite(model):
             pass
     clean.apply(model)
     infer_shapes.check(model)
+
+
+def _settle(model: ir.Model) -> None:
+    for _ in range(_MAX_ROUNDS):
+        infer_shapes.apply(model)
+        changed = [rewrite(model) for rewrite in STRUCTURE]
+        if not any(changed):
+            break

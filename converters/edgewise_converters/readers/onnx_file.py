@@ -12,7 +12,7 @@ import onnx_ir as ir
 from edgewise_converters.errors import SourceError
 
 _READ_BLOCK = 1 << 20
-_MIN_OPSET, _MAX_OPSET = 7, 25
+_MIN_OPSET, _MAX_OPSET = 7, 28
 
 
 @dataclass(frozen=True)
