@@ -5,10 +5,26 @@
 """
 
 # The families register themselves when they are imported.
-from edgewise_converters.lower import convolution, elementwise, matmul, pooling, reduction, shaping
+from edgewise_converters.lower import (
+    convolution,
+    elementwise,
+    matmul,
+    normalisation,
+    pooling,
+    reduction,
+    shaping,
+)
 from edgewise_converters.lower.graph import LoweredGraph, lower_graph
 from edgewise_converters.lower.lowering import LOWERERS
 
-FAMILIES = (convolution, elementwise, matmul, pooling, reduction, shaping)
+FAMILIES = (
+    convolution,
+    elementwise,
+    matmul,
+    normalisation,
+    pooling,
+    reduction,
+    shaping,
+)
 
 __all__ = ["FAMILIES", "LOWERERS", "LoweredGraph", "lower_graph"]

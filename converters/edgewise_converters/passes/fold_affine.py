@@ -63,7 +63,10 @@ def _affine(node: ir.Node) -> tuple[ir.Value, Array, Array] | None:
 def _batch_norm(node: ir.Node) -> tuple[ir.Value, Array, Array] | None:
     arrays = [constant(value) for value in node.inputs[1:5]]
     data = node.inputs[0]
-    if data is None or any(array is None for array in arrays) or any(o.uses() for o in node.outputs[1:]):
+    learns = "training_mode" in node.attributes and node.attributes["training_mode"].as_int()
+    if data is None or learns or any(array is None for array in arrays):
+        return None
+    if any(output.uses() or output.is_graph_output() for output in node.outputs[1:]):
         return None
     gamma, beta, mean, variance = (np.asarray(array, np.float64) for array in arrays)
     epsilon = node.attributes["epsilon"].as_float() if "epsilon" in node.attributes else _DEFAULT_EPSILON

@@ -30,6 +30,8 @@ _OPTIONS_NAME = {
     "MINIMUM": "MaximumMinimumOptions",
     "BATCH_MATMUL": "BatchMatMulOptions",
     "PADV2": "PadV2Options",
+    "CONV_3D": "Conv3DOptions",
+    "CONV_3D_TRANSPOSE": "Conv3DOptions",
 }
 # Operators that have no options table in the schema.
 _WITHOUT_OPTIONS = frozenset({
