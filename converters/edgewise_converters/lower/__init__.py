@@ -6,25 +6,41 @@
 
 # The families register themselves when they are imported.
 from edgewise_converters.lower import (
+    activations,
+    attention,
+    comparison,
     convolution,
     elementwise,
+    gathering,
     matmul,
     normalisation,
+    padding,
     pooling,
     reduction,
+    reshaping,
+    scattering,
     shaping,
+    slicing,
 )
 from edgewise_converters.lower.graph import LoweredGraph, lower_graph
 from edgewise_converters.lower.lowering import LOWERERS
 
 FAMILIES = (
+    activations,
+    attention,
+    comparison,
     convolution,
     elementwise,
+    gathering,
     matmul,
     normalisation,
+    padding,
     pooling,
     reduction,
+    reshaping,
+    scattering,
     shaping,
+    slicing,
 )
 
 __all__ = ["FAMILIES", "LOWERERS", "LoweredGraph", "lower_graph"]

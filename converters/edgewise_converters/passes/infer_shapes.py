@@ -24,6 +24,8 @@ def check(model: ir.Model) -> None:
         return
     for node in model.graph:
         for output in node.outputs:
+            if not output.uses() and not output.is_graph_output():
+                continue
             if output.shape is None or not all(isinstance(dim, int) for dim in output.shape):
                 raise SourceError(
                     f"node '{node.name}' ({node.op_type}): the shape of its output '{output.name}' depends on the data "
