@@ -6,8 +6,8 @@ import numpy as np
 import onnx_ir as ir
 
 from edgewise.tensors import Array
+from edgewise_converters.lower.algebra import Algebra
 from edgewise_converters.lower.attributes import constant_input, float_of, input_of, int_of
-from edgewise_converters.lower.formula import Formula
 from edgewise_converters.lower.lowering import Lowering, lowers
 from edgewise_converters.tflite.graph import Tensor
 
@@ -36,7 +36,7 @@ class _Heads:
 def lower_attention(low: Lowering, node: ir.Node) -> None:
     """softmax(cap(Q K^T * scale) + masks) V, with grouped heads, a cache and every mask that ONNX knows."""
     result = node.outputs[0]
-    f = Formula(low, str(result.name))
+    f = Algebra(low, str(result.name))
     heads = _heads(low, f, node)
     scale = float_of(node, "scale", 1 / float(np.sqrt(heads.query.shape[-1])))
     raw = _scores(f, heads, scale)
@@ -55,7 +55,7 @@ def lower_attention(low: Lowering, node: ir.Node) -> None:
             low.bind(output, tensor)
 
 
-def _heads(low: Lowering, f: Formula, node: ir.Node) -> _Heads:
+def _heads(low: Lowering, f: Algebra, node: ir.Node) -> _Heads:
     tensors = []
     for index, count in enumerate(("q_num_heads", "kv_num_heads", "kv_num_heads")):
         value = node.inputs[index]
@@ -76,7 +76,7 @@ def _heads(low: Lowering, f: Formula, node: ir.Node) -> _Heads:
     return _Heads(tensors[0], tensors[1], tensors[2], past)
 
 
-def _scores(f: Formula, heads: _Heads, scale: float) -> Tensor:
+def _scores(f: Algebra, heads: _Heads, scale: float) -> Tensor:
     """Q K^T * scale; the query heads that share a key head stand below each other."""
     query = f.mul(heads.query, scale)
     batch, many, length, size = query.shape
@@ -85,14 +85,14 @@ def _scores(f: Formula, heads: _Heads, scale: float) -> Tensor:
     return f.reshape(f.product(grouped, heads.key, transpose_right=True), heads.scores_shape)
 
 
-def _weighted(f: Formula, probabilities: Tensor, value: Tensor) -> Tensor:
+def _weighted(f: Algebra, probabilities: Tensor, value: Tensor) -> Tensor:
     batch, many, length, keys = probabilities.shape
     few = value.shape[1]
     grouped = f.reshape(probabilities, (batch, few, many // few * length, keys))
     return f.reshape(f.product(grouped, value), (batch, many, length, value.shape[-1]))
 
 
-def _softmax(f: Formula, scores: Tensor, bias: Tensor | None) -> Tensor:
+def _softmax(f: Algebra, scores: Tensor, bias: Tensor | None) -> Tensor:
     """Softmax, where a row in which everything is masked is all zero instead of not a number."""
     if bias is None:
         return f.apply("SOFTMAX", scores, beta=1.0)
@@ -104,10 +104,10 @@ def _softmax(f: Formula, scores: Tensor, bias: Tensor | None) -> Tensor:
         seen = f.constant(np.isfinite(bias.data.max(axis=-1, keepdims=True)), np.float32)
         return f.mul(probabilities, seen)
     most = f.reduce("REDUCE_MAX", bias, [len(bias.shape) - 1])
-    return f.choose(f.apply("GREATER", most, _LOWEST), probabilities, 0.0)
+    return f.where(f.apply("GREATER", most, _LOWEST), probabilities, 0.0)
 
 
-def _bias(low: Lowering, f: Formula, node: ir.Node, heads: _Heads) -> Tensor | None:
+def _bias(low: Lowering, f: Algebra, node: ir.Node, heads: _Heads) -> Tensor | None:
     """What is added to the scores: zero or minus infinity, or the mask's own numbers. None for nothing."""
     total = _constant_bias(node, heads)
     mask = input_of(node, 3)
@@ -169,7 +169,7 @@ class _Limit:
         return np.asarray(self.sign * ahead <= self.most)
 
 
-def _cache_bias(f: Formula, node: ir.Node, heads: _Heads, length: Tensor) -> Tensor:
+def _cache_bias(f: Algebra, node: ir.Node, heads: _Heads, length: Tensor) -> Tensor:
     """Of keys behind the ``length`` [batch, 1, 1, 1] of what is valid, which the last query is level with."""
     _, _, queries, keys = heads.scores_shape
     positions = f.constant(np.arange(keys).reshape(1, 1, 1, -1), np.int32)
@@ -181,7 +181,7 @@ def _cache_bias(f: Formula, node: ir.Node, heads: _Heads, length: Tensor) -> Ten
         else:  # length - ahead <= most
             allowed = f.apply("GREATER_EQUAL", f.constant(ahead + limit.most, np.int32), length)
         seen = f.apply("LOGICAL_AND", seen, allowed)
-    return f.choose(seen, f.constant(0.0), f.constant(-np.inf))
+    return f.where(seen, f.constant(0.0), f.constant(-np.inf))
 
 
 def _as_bias(mask: Array, keys: int) -> Array:
@@ -193,12 +193,12 @@ def _as_bias(mask: Array, keys: int) -> Array:
     return np.pad(mask, [(0, 0)] * 3 + [(0, missing)], constant_values=-np.inf) if missing else mask
 
 
-def _mask_bias(low: Lowering, f: Formula, mask: ir.Value, keys: int) -> Tensor:
+def _mask_bias(low: Lowering, f: Algebra, mask: ir.Value, keys: int) -> Tensor:
     """The same of a computed mask."""
     tensor = low.read(mask)
     tensor = f.reshape(tensor, (1,) * (4 - len(tensor.shape)) + tensor.shape)
     if tensor.dtype == np.bool_:
-        tensor = f.choose(tensor, f.constant(0.0), f.constant(-np.inf))
+        tensor = f.where(tensor, f.constant(0.0), f.constant(-np.inf))
     return f.pad(tensor, [(0, 0)] * 3 + [(0, keys - tensor.shape[-1])], fill=-np.inf)
 
 
@@ -207,7 +207,7 @@ def lower_rotary_embedding(low: Lowering, node: ir.Node) -> None:
     """Pairs of features turned by the angles of their positions, as [batch, length, heads, size]."""
     data, result = node.inputs[0], node.outputs[0]
     assert data is not None
-    f = Formula(low, str(result.name))
+    f = Algebra(low, str(result.name))
     tensor = low.read(data)
     if len(tensor.shape) == 4:
         tensor = f.transpose(tensor, [0, 2, 1, 3])
@@ -228,7 +228,7 @@ def lower_rotary_embedding(low: Lowering, node: ir.Node) -> None:
         low.bind(result, f.reshape(answer, low.shape(result)))
 
 
-def _angles(low: Lowering, f: Formula, node: ir.Node, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+def _angles(low: Lowering, f: Algebra, node: ir.Node, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """Cosines and sines [batch, length, 1, turned / 2]."""
     positions = input_of(node, 3)
     answers = []
@@ -242,7 +242,7 @@ def _angles(low: Lowering, f: Formula, node: ir.Node, shape: tuple[int, ...]) ->
     return answers[0], answers[1]
 
 
-def _turn(f: Formula, tensor: Tensor, cosine: Tensor, sine: Tensor, interleaved: bool) -> Tensor:
+def _turn(f: Algebra, tensor: Tensor, cosine: Tensor, sine: Tensor, interleaved: bool) -> Tensor:
     size = tensor.shape[3]
     if interleaved:
         first, second = f.part(tensor, 3, 0, size, 2), f.part(tensor, 3, 1, size, 2)

@@ -6,6 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgewise.tensors import Array
+from edgewise_converters.lower.algebra import Algebra
 from edgewise_converters.lower.attributes import (
     float_of,
     input_of,
@@ -13,7 +14,6 @@ from edgewise_converters.lower.attributes import (
     ints_of,
     normal_axes,
 )  # fmt: skip
-from edgewise_converters.lower.formula import Formula
 from edgewise_converters.lower.layout import Layout, channels_last, stored_shape
 from edgewise_converters.lower.lowering import Lowering, lowers
 from edgewise_converters.tflite.graph import Tensor
@@ -25,7 +25,7 @@ _MVN_EPSILON = 1e-9
 
 
 def standardize(
-    f: Formula, data: Tensor, axes: Sequence[int], epsilon: float
+    f: Algebra, data: Tensor, axes: Sequence[int], epsilon: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(data - mean) / sqrt(variance + epsilon) over stored ``axes``; also the mean and 1 / sqrt(...)."""
     mean = f.reduce("MEAN", data, axes)
@@ -35,7 +35,7 @@ def standardize(
 
 
 def _scale_and_shift(
-    low: Lowering, f: Formula, data: Tensor, node: ir.Node, layout: Layout, axis: int | None
+    low: Lowering, f: Algebra, data: Tensor, node: ir.Node, layout: Layout, axis: int | None
 ) -> Tensor:
     """data * input 1 + input 2, which broadcast as ONNX says, or lie along ``axis``."""
     for index, kind in ((1, "MUL"), (2, "ADD")):
@@ -66,7 +66,7 @@ def lower_layer_normalization(low: Lowering, node: ir.Node) -> None:
     data, result = node.inputs[0], node.outputs[0]
     assert data is not None
     place, rank = low.stored(data), len(low.shape(data))
-    f = Formula(low, str(result.name))
+    f = Algebra(low, str(result.name))
     first = normal_axes([int_of(node, "axis", -1)], rank)[0]
     axes = [place.layout.index(axis) for axis in range(first, rank)]
     tensor, mean, inverse = standardize(f, place.tensor, axes, float_of(node, "epsilon", 1e-5))
@@ -82,7 +82,7 @@ def lower_rms_normalization(low: Lowering, node: ir.Node) -> None:
     data, result = node.inputs[0], node.outputs[0]
     assert data is not None
     place, rank = low.stored(data), len(low.shape(data))
-    f = Formula(low, str(result.name))
+    f = Algebra(low, str(result.name))
     first = normal_axes([int_of(node, "axis", -1)], rank)[0]
     axes = [place.layout.index(axis) for axis in range(first, rank)]
     square = f.reduce("MEAN", f.mul(place.tensor, place.tensor), axes)
@@ -97,7 +97,7 @@ def lower_instance_normalization(low: Lowering, node: ir.Node) -> None:
     data, result = node.inputs[0], node.outputs[0]
     assert data is not None
     place = low.stored(data)
-    f = Formula(low, str(result.name))
+    f = Algebra(low, str(result.name))
     axes = [j for j, axis in enumerate(place.layout) if axis > 1]
     tensor = standardize(f, place.tensor, axes, float_of(node, "epsilon", 1e-5))[0]
     low.bind(result, _scale_and_shift(low, f, tensor, node, place.layout, 1), place.layout)
@@ -110,7 +110,7 @@ def lower_group_normalization(low: Lowering, node: ir.Node) -> None:
     assert data is not None
     shape = low.shape(data)
     layout = channels_last(len(shape))
-    f = Formula(low, str(result.name))
+    f = Algebra(low, str(result.name))
     source = low.read(data, layout)
     groups = int_of(node, "num_groups", 1)
     each, space = shape[1] // groups, int(np.prod(shape[2:]))
@@ -134,7 +134,7 @@ def lower_mean_variance_normalization(low: Lowering, node: ir.Node) -> None:
     data, result = node.inputs[0], node.outputs[0]
     assert data is not None
     place = low.stored(data)
-    f = Formula(low, str(result.name))
+    f = Algebra(low, str(result.name))
     axes = normal_axes(ints_of(node, "axes", [0, 2, 3]), len(place.layout))
     where = [place.layout.index(axis) for axis in axes]
     mean = f.reduce("MEAN", place.tensor, where)
@@ -153,7 +153,7 @@ def lower_batch_normalization(low: Lowering, node: ir.Node) -> None:
     data, result = node.inputs[0], node.outputs[0]
     assert data is not None
     place = low.stored(data)
-    f = Formula(low, str(result.name))
+    f = Algebra(low, str(result.name))
     gamma, beta, mean, variance = (low.read(value) for value in node.inputs[1:5] if value is not None)
     scale = f.mul(gamma, f.apply("RSQRT", f.add(variance, float_of(node, "epsilon", 1e-5))))
     shift = f.sub(beta, f.mul(mean, scale))
@@ -169,7 +169,7 @@ def lower_lp_normalization(low: Lowering, node: ir.Node) -> None:
     data, result = node.inputs[0], node.outputs[0]
     assert data is not None
     place = low.stored(data)
-    f = Formula(low, str(result.name))
+    f = Algebra(low, str(result.name))
     axis = place.layout.index(normal_axes([int_of(node, "axis", -1)], len(place.layout))[0])
     if int_of(node, "p", 2) == 1:
         norm = f.reduce("SUM", f.apply("ABS", place.tensor), [axis])
@@ -189,7 +189,7 @@ def lower_lrn(low: Lowering, node: ir.Node) -> None:
     alpha, beta = float_of(node, "alpha", 1e-4), float_of(node, "beta", 0.75)
     bias = float_of(node, "bias", 1.0)
     source = low.read(data, layout)
-    f = Formula(low, str(result.name))
+    f = Algebra(low, str(result.name))
     if len(shape) == 4 and size % 2:
         options = {"radius": size // 2, "bias": bias, "alpha": alpha / size, "beta": beta}
         low.bind(result, f.apply("LOCAL_RESPONSE_NORMALIZATION", source, **options), layout)
