@@ -1,7 +1,7 @@
 """The float graph at each precision; for static int8, the best of several ways by measured output."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from edgewise.model_card import ImagePreprocess
 from edgewise.tensors import Array, Quantization
 from edgewise_converters.agreement import Agreement
 from edgewise_converters.quantize import (
+    Rounding,
     StaticOptions,
     calibrate,
     quantize_dynamic,
@@ -27,7 +28,7 @@ PRECISIONS = ("auto", "fp32", "fp16", "dynamic", "int8")
 STEP_DOWN = {"int8": "dynamic", "dynamic": "fp16", "fp16": "fp32"}
 """What `auto` tries next when a precision is not good enough."""
 CALIBRATIONS = ("auto", *CHOOSERS)
-TRIAL_CASES = 16
+TRIAL_CASES = 24
 _OLD_RUNTIME = "tflite-runtime"
 _NO_INT8_THERE = frozenset({"TRANSPOSE_CONV"})
 """Kernels that tflite-runtime 2.14 lacks."""
@@ -89,27 +90,33 @@ def static_int8(
     calibration = calibrate(dense, inputs, count=len(samples), tick=tick, threads=1)
     kept_float = _NO_INT8_THERE if _OLD_RUNTIME in target.runtimes else frozenset()
     entries = {name: byte_quantization(image) for name, image in images.items()}
-    options = [
-        StaticOptions(ranges, correct, kept_float)
-        for ranges in (CHOOSERS if method == "auto" else (method,))
-        for correct in (False, True)
-    ]
-    stage("Choosing ranges", len(options) * len(trials))
-    tried = []
-    best: tuple[float, StaticOptions, Graph] | None = None
-    for option in options:
-        candidate = quantize_static(dense, calibration, option, inputs=entries)
-        backend = open_runtime(serialize(candidate, description="trial", metadata={}), target.runtimes[0])
+    rounding = Rounding(calibration)
+    tried: list[tuple[StaticOptions, Agreement]] = []
+
+    def build(options: StaticOptions) -> Graph:
+        return quantize_static(dense, calibration, options, inputs=entries, rounding=rounding)
+
+    def score(options: StaticOptions) -> float:
+        network = serialize(build(options), description="trial", metadata={})
+        backend = open_runtime(network, target.runtimes[0])
         agreement = measure(backend, trials, layouts, classifies=classifies, tick=tick)
         backend.close()
-        tried.append((option, agreement))
-        score = float(np.mean([output.snr_db for output in agreement.outputs]))
-        if best is None or score > best[0]:
-            best = (score, option, candidate)
-    assert best is not None
+        tried.append((options, agreement))
+        return float(np.mean([output.snr_db for output in agreement.outputs]))
+
+    first = [
+        StaticOptions(ranges, kept_float=kept_float)
+        for ranges in (CHOOSERS if method == "auto" else (method,))
+    ]
+    stage("Choosing ranges", (len(first) + 2) * len(trials))
+    by_ranges = max((score(options), -i) for i, options in enumerate(first))
+    best = first[-by_ranges[1]]
+    # Cleverer rounding and the correction stay only where they help.
+    others = [replace(best, rounding="nearest"), replace(best, correct_bias=False)]
+    options = max([(by_ranges[0], 0, best), *((score(o), -1 - i, o) for i, o in enumerate(others))])[2]
     ends = dense.inputs + dense.outputs
     ranges = {t.name: (s.minimum, s.maximum) for t in ends if (s := calibration.by_tensor.get(id(t)))}
-    return StaticChoice(best[2], ranges, best[1], tuple(tried))
+    return StaticChoice(build(options), ranges, options, tuple(tried))
 
 
 def _in_order(graph: Graph, feed: Feed, layouts: Layouts) -> list[Array]:

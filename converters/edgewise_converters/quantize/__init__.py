@@ -3,10 +3,12 @@
 from edgewise_converters.quantize.calibrate import Calibration, calibrate
 from edgewise_converters.quantize.dynamic_int8 import quantize_dynamic
 from edgewise_converters.quantize.float16 import store_float16
+from edgewise_converters.quantize.rounding import Rounding
 from edgewise_converters.quantize.static_int8 import StaticOptions, quantize_static
 
 __all__ = [
     "Calibration",
+    "Rounding",
     "StaticOptions",
     "calibrate",
     "quantize_dynamic",

@@ -1,13 +1,14 @@
 """What values flow through a graph: it is run on samples, and every activation is looked at."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from edgewise.backends import litert
 from edgewise.tensors import Array
-from edgewise_converters.tflite.graph import Graph, Tensor
+from edgewise_converters.quantize.moments import Moments, MomentsObserver
+from edgewise_converters.tflite.graph import Graph, Operator, Tensor
 from edgewise_converters.tflite.writer import serialize
 
 _KEPT_VALUES = 1 << 16
@@ -34,6 +35,8 @@ class Calibration:
 
     samples: int
     by_tensor: dict[int, Statistics]
+    moments: dict[int, Moments] = field(default_factory=dict)
+    """By id of operator, for convolutions."""
 
     def of(self, tensor: Tensor) -> Statistics:
         return self.by_tensor[id(tensor)]
@@ -55,17 +58,32 @@ def calibrate(
     rng = np.random.default_rng(0)
     kept = max(64, _KEPT_VALUES // max(count, 1))
     seen: dict[int, _Running] = {id(tensor): _Running() for tensor in observed}
+    readers = _observers(graph, count)
     done = 0
     for inputs in batches:
         outputs = backend.run(inputs, views=True)
         for tensor, array in [*zip(graph.inputs, inputs, strict=True), *zip(inner, outputs, strict=True)]:
             if id(tensor) in seen:
                 seen[id(tensor)].add(array, kept, rng)
+            for _, observer in readers.get(id(tensor), ()):
+                observer.add(array, rng)
         del outputs, array  # views must be gone before the next run
         done += 1
         tick()
     backend.close()
-    return Calibration(done, {key: running.result(done) for key, running in seen.items()})
+    moments = {id(operator): observer.result() for pairs in readers.values() for operator, observer in pairs}
+    return Calibration(done, {key: running.result(done) for key, running in seen.items()}, moments)
+
+
+def _observers(graph: Graph, count: int) -> dict[int, list[tuple[Operator, MomentsObserver]]]:
+    """By id of tensor, the convolutions that read it with what looks at their patches."""
+    readers: dict[int, list[tuple[Operator, MomentsObserver]]] = {}
+    for operator in graph.operators:
+        if MomentsObserver.can_observe(operator):
+            readers.setdefault(id(operator.inputs[0]), []).append(
+                (operator, MomentsObserver(operator, count))
+            )
+    return readers
 
 
 class _Running:

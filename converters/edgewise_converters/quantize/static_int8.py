@@ -7,11 +7,11 @@ import numpy as np
 from edgewise.tensors import Array, Quantization
 from edgewise_converters.quantize.calibrate import Calibration
 from edgewise_converters.quantize.ranges import CHOOSERS, QMAX, QMIN
+from edgewise_converters.quantize.rounding import Rounding
 from edgewise_converters.quantize.rules import CONCATENATION, SAME_SCALE, WEIGHTED, data_input, runs_in_int8
 from edgewise_converters.quantize.scales import Scales
 from edgewise_converters.quantize.weights import (
     channel_axis,
-    mean_shift,
     quantize_bias,
     quantize_weights,
     smallest_scales,
@@ -25,12 +25,15 @@ class StaticOptions:
 
     ranges: str = "mse"
     """A key of `ranges.CHOOSERS`."""
+    rounding: str = "gptq"
+    """One of `rounding.METHODS`, for the weights."""
     correct_bias: bool = True
     kept_float: frozenset[str] = frozenset()
     """Kinds of operators that the target's runtimes cannot run in int8."""
 
     def __str__(self) -> str:
-        return f"{self.ranges} ranges, {'with' if self.correct_bias else 'without'} bias correction"
+        correction = "with" if self.correct_bias else "without"
+        return f"{self.ranges} ranges, {self.rounding} rounding, {correction} bias correction"
 
 
 def quantize_static(
@@ -39,20 +42,29 @@ def quantize_static(
     options: StaticOptions,
     *,
     inputs: dict[str, Quantization] | None = None,
+    rounding: Rounding | None = None,
 ) -> Graph:
     """The int8 twin of a float graph; ``graph`` is left as it is.
 
     ``inputs`` names graph inputs that become int8 themselves, with the quantization they must have (so that a
-    camera's bytes are the input). All others, and all outputs, stay float32.
+    camera's bytes are the input). All others, and all outputs, stay float32. A ``rounding`` given again keeps the
+    weights that an earlier call rounded.
     """
-    return _StaticQuantizer(graph, calibration, options, inputs or {}).run()
+    return _StaticQuantizer(
+        graph, calibration, options, inputs or {}, rounding or Rounding(calibration)
+    ).run()
 
 
 class _StaticQuantizer:
     def __init__(
-        self, graph: Graph, calibration: Calibration, options: StaticOptions, inputs: dict[str, Quantization]
+        self,
+        graph: Graph,
+        calibration: Calibration,
+        options: StaticOptions,
+        inputs: dict[str, Quantization],
+        rounding: Rounding,
     ) -> None:
-        self.source, self.calibration, self.options = graph, calibration, options
+        self.source, self.options, self.rounding = graph, options, rounding
         self.in_int8 = frozenset(
             id(o) for o in graph.operators if runs_in_int8(o, graph) and o.kind not in options.kept_float
         )
@@ -160,17 +172,14 @@ class _StaticQuantizer:
         scale = data.quantization.scale
         axis = None if operator.kind == "FULLY_CONNECTED" else channel_axis(operator.kind)
         floor = smallest_scales(bias, scale)
-        integers, quantization = quantize_weights(
-            weights, axis, floor=floor if axis is not None else floor.max()
-        )
+        rounded = self.rounding.of(operator, weights, axis, floor=floor, method=self.options.rounding)
         if self.options.correct_bias:
-            mean = self.calibration.of(source).channel_mean
-            bias = bias - mean_shift(operator.kind, weights, quantization.dequantize(integers), mean)
-        bias_integers, bias_quantization = quantize_bias(bias, scale, quantization)
+            bias = bias - rounded.shift
+        bias_integers, bias_quantization = quantize_bias(bias, scale, rounded.quantization)
         name = operator.output.name
         return [
             data,
-            Tensor.constant(f"{name}/weights/int8", integers, quantization),
+            Tensor.constant(f"{name}/weights/int8", rounded.integers, rounded.quantization),
             Tensor.constant(f"{name}/bias/int32", bias_integers, bias_quantization),
         ]
 

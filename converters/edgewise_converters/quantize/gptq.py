@@ -1,0 +1,48 @@
+"""Rounding that lets each weight make up for the rounding of those before it."""
+
+import numpy as np
+
+from edgewise.tensors import Array
+
+_DAMPING = 0.01
+"""Added to the covariance's diagonal, as a part of its mean (Frantar et al. 2022, section 3.3)."""
+_BLOCK = 64
+
+
+def round_jointly(weights: Array, scales: Array, covariance: Array, largest: int) -> Array:
+    """Integers for ``weights`` [B, O, K] on the grids ``scales`` [B, O] that keep the outputs near.
+
+    Each of the K weights of an output is rounded in turn, the most important first, and the ones that follow move
+    to cancel its error under the inputs' ``covariance`` [B, K, K] (Frantar et al. 2022, "GPTQ", arXiv:2210.17323,
+    algorithm 1). The covariance, not the second moment: what is left of the mean goes into the bias. Returns int8
+    [B, O, K] within plus and minus ``largest``.
+    """
+    size = weights.shape[2]
+    order = np.argsort(-np.diagonal(covariance, axis1=1, axis2=2), axis=1, kind="stable")
+    weights = np.take_along_axis(np.asarray(weights, np.float64), order[:, None, :], axis=2)
+    factor = _inverse_factor(covariance, order)
+    integers = np.zeros(weights.shape)
+    for start in range(0, size, _BLOCK):
+        end = min(start + _BLOCK, size)
+        errors = np.zeros((*weights.shape[:2], end - start))
+        for k in range(start, end):
+            steps = np.clip(np.rint(weights[:, :, k] / scales), -largest, largest)
+            integers[:, :, k] = steps
+            error = (weights[:, :, k] - steps * scales) / factor[:, k, k][:, None]
+            weights[:, :, k + 1 : end] -= error[:, :, None] * factor[:, None, k, k + 1 : end]
+            errors[:, :, k - start] = error
+        weights[:, :, end:] -= errors @ factor[:, start:end, end:]
+    result = np.zeros(weights.shape)
+    np.put_along_axis(result, np.broadcast_to(order[:, None, :], weights.shape), integers, axis=2)
+    return result.astype(np.int8)
+
+
+def _inverse_factor(covariance: Array, order: Array) -> Array:
+    """Upper triangular U with U^T U the inverse of the damped covariance, its axes in ``order``."""
+    ordered = np.take_along_axis(np.asarray(covariance, np.float64), order[:, :, None], axis=1)
+    ordered = np.take_along_axis(ordered, order[:, None, :], axis=2)
+    diagonal = np.diagonal(ordered, axis1=1, axis2=2).mean(axis=1)
+    damping = _DAMPING * diagonal + np.finfo(np.float32).tiny
+    damped = ordered + damping[:, None, None] * np.eye(ordered.shape[1])
+    lower = np.linalg.cholesky(np.linalg.inv(damped))
+    return np.asarray(lower.transpose(0, 2, 1))

@@ -1,0 +1,120 @@
+"""Mean and covariance of what a convolution multiplies with its weights: what rounding them must spare."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgewise.tensors import Array
+from edgewise_converters.tflite.graph import Operator
+from edgewise_converters.tflite.schema import Padding
+
+_ROWS_PER_UNKNOWN = 8
+"""Patches gathered for each weight of an output channel, over all samples; fewer make the covariance noisy."""
+_FEWEST_ROWS, _MOST_ROWS = 8, 256
+"""Patches gathered from one sample."""
+_ROWS_AT_ONCE, _DEPTHWISE_ROWS_AT_ONCE = 512, 64
+"""Patches that wait to be multiplied together: many make it fast, and a depthwise one is large."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Of the patches under a kernel, K = height x width x inputs weights long (height x width for depthwise)."""
+
+    mean: Array
+    """float64 [1, K]; for depthwise [channels, K]."""
+    covariance: Array
+    """float32 [1, K, K]; for depthwise [channels, K, K]."""
+
+
+class MomentsObserver:
+    """Adds up patches of one CONV_2D or DEPTHWISE_CONV_2D with constant weights and one group."""
+
+    def __init__(self, operator: Operator, samples: int) -> None:
+        weights = operator.inputs[1]
+        assert weights is not None
+        self._operator = operator
+        self._depthwise = operator.kind == "DEPTHWISE_CONV_2D"
+        self._kernel = weights.shape[1:3]
+        unknowns = int(np.prod(self._kernel)) * (1 if self._depthwise else weights.shape[3])
+        wanted = _ROWS_PER_UNKNOWN * unknowns // max(samples, 1)
+        self._rows = int(np.clip(wanted, _FEWEST_ROWS, _MOST_ROWS))
+        self._at_once = _DEPTHWISE_ROWS_AT_ONCE if self._depthwise else max(unknowns, _ROWS_AT_ONCE)
+        self._waiting: list[Array] = []
+        self._count = 0
+        self._sum: Array | float = 0.0
+        self._products: Array | None = None
+
+    @staticmethod
+    def can_observe(operator: Operator) -> bool:
+        """Whether this is such an operator."""
+        if operator.kind not in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+            return False
+        data, weights = operator.inputs[0], operator.inputs[1]
+        if data is None or weights is None or not weights.is_constant or not weights.is_float:
+            return False
+        return operator.kind == "DEPTHWISE_CONV_2D" or weights.shape[3] == data.shape[3]
+
+    def add(self, data: Array, rng: np.random.Generator) -> None:
+        """Look at one input of the operator, [batch, height, width, channels]."""
+        for image in data:
+            patches = self._patches(image, rng)
+            self._waiting.append(np.array(patches))
+            if len(self._waiting) * self._rows >= self._at_once:
+                self._sum_up()
+
+    def _sum_up(self) -> None:
+        """Take in what waits: products of many rows at once cost little more than those of a few."""
+        if not self._waiting:
+            return
+        patches = np.concatenate(self._waiting)
+        self._waiting = []
+        if self._depthwise:
+            rows = np.ascontiguousarray(patches.transpose(2, 0, 1))  # [channels, rows, K]
+        else:
+            rows = patches.reshape(1, len(patches), -1)
+        self._count += rows.shape[1]
+        self._sum = self._sum + rows.sum(axis=1, dtype=np.float64)
+        products = np.matmul(rows.transpose(0, 2, 1), rows)
+        self._products = (
+            products if self._products is None else np.add(self._products, products, out=products)
+        )
+
+    def result(self) -> Moments:
+        """The moments over everything added."""
+        self._sum_up()
+        count = max(self._count, 1)
+        mean = np.asarray(self._sum) / count
+        covariance = np.asarray(self._products)  # in place: for a wide layer this is tens of megabytes
+        covariance /= count
+        covariance -= (mean[:, :, None] * mean[:, None, :]).astype(covariance.dtype)
+        return Moments(mean, covariance)
+
+    def _patches(self, image: Array, rng: np.random.Generator) -> Array:
+        """Some of the patches that the kernel meets, zero where it reaches past the border: [rows, positions, C]."""
+        options = self._operator.options
+        strides = int(options["strideH"]), int(options["strideW"])  # type: ignore[arg-type]
+        dilations = int(options.get("dilationHFactor", 1)), int(options.get("dilationWFactor", 1))  # type: ignore[arg-type]
+        height, width = self._operator.output.shape[1:3]
+        total = height * width
+        chosen = np.arange(total) if total <= self._rows else rng.choice(total, self._rows, replace=False)
+        places = np.divmod(chosen, width)
+        if self._kernel == (1, 1):
+            return np.asarray(image[places[0] * strides[0], places[1] * strides[1]][:, None, :])
+        reach = [
+            self._reach(axis, places[axis], image.shape[axis], strides[axis], dilations[axis])
+            for axis in (0, 1)
+        ]
+        (rows, row_inside), (columns, column_inside) = reach
+        patches = image[rows[:, :, None], columns[:, None, :]]
+        inside = row_inside[:, :, None] & column_inside[:, None, :]
+        patches = np.where(inside[..., None], patches, np.float32(0))
+        return np.asarray(patches.reshape(len(chosen), -1, image.shape[2]))
+
+    def _reach(self, axis: int, places: Array, size: int, stride: int, dilation: int) -> tuple[Array, Array]:
+        """Which indices along an axis a window reads at each place, and which of them lie inside the image."""
+        before = 0
+        if self._operator.options["padding"] == Padding.SAME:
+            output = self._operator.output.shape[1 + axis]
+            before = max((output - 1) * stride + (self._kernel[axis] - 1) * dilation + 1 - size, 0) // 2
+        indices = (places * stride - before)[:, None] + np.arange(self._kernel[axis]) * dilation
+        return np.clip(indices, 0, size - 1), (indices >= 0) & (indices < size)

@@ -1,0 +1,81 @@
+"""Integer weights of each layer, made once and shared by all the ways of quantizing that are tried."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgewise.tensors import Array, Quantization
+from edgewise_converters.quantize.calibrate import Calibration
+from edgewise_converters.quantize.gptq import round_jointly
+from edgewise_converters.quantize.moments import Moments
+from edgewise_converters.quantize.rules import data_input
+from edgewise_converters.quantize.weights import WEIGHT_MAX, mean_shift, quantize_weights
+from edgewise_converters.tflite.graph import Operator
+
+METHODS = ("nearest", "gptq")
+
+
+@dataclass(frozen=True)
+class RoundedWeights:
+    """Integers, their scales, and what they add to each output on average (to be taken from the bias)."""
+
+    integers: Array
+    quantization: Quantization
+    shift: Array
+
+
+class Rounding:
+    """Rounds the weights of operators of one calibrated graph."""
+
+    def __init__(self, calibration: Calibration) -> None:
+        self._calibration = calibration
+        self._known: dict[tuple[int, str], RoundedWeights] = {}
+
+    def of(
+        self, operator: Operator, weights: Array, axis: int | None, *, floor: Array, method: str
+    ) -> RoundedWeights:
+        """The integer weights of an operator; ``floor`` bounds the scales from below (see `smallest_scales`)."""
+        key = (id(operator), method)
+        known = self._known.get(key)
+        if known is not None and np.all(np.asarray(known.quantization.scales) >= floor * (1 - 1e-6)):
+            return known
+        rounded = self._round(operator, weights, axis, floor, method)
+        self._known.setdefault(key, rounded)
+        return rounded
+
+    def _round(
+        self, operator: Operator, weights: Array, axis: int | None, floor: Array, method: str
+    ) -> RoundedWeights:
+        integers, quantization = quantize_weights(
+            weights, axis, floor=floor if axis is not None else floor.max()
+        )
+        moments = self._calibration.moments.get(id(operator))
+        if moments is not None and axis is not None and method == "gptq":
+            integers = _rounded_jointly(operator, weights, quantization, moments)
+        real = quantization.dequantize(integers)
+        if moments is None:
+            mean = self._calibration.of(data_input(operator)).channel_mean
+            return RoundedWeights(integers, quantization, mean_shift(operator.kind, weights, real, mean))
+        error = _by_output(operator, np.asarray(real, np.float64) - weights, moments)
+        shift = np.einsum("bok,bk->bo", error, moments.mean).reshape(-1)
+        return RoundedWeights(integers, quantization, shift)
+
+
+def _by_output(operator: Operator, weights: Array, moments: Moments) -> Array:
+    """Weights as [B, outputs of each, K], B and K as in the moments."""
+    if operator.kind == "DEPTHWISE_CONV_2D":
+        groups = moments.mean.shape[0]
+        per_channel = weights.reshape(-1, groups, weights.shape[3] // groups)  # [K, channels, multiplier]
+        return np.asarray(per_channel.transpose(1, 2, 0))
+    return weights.reshape(1, weights.shape[0], -1)
+
+
+def _rounded_jointly(
+    operator: Operator, weights: Array, quantization: Quantization, moments: Moments
+) -> Array:
+    stacked = _by_output(operator, weights, moments)
+    scales = np.asarray(quantization.scales, np.float64).reshape(stacked.shape[:2])
+    integers = round_jointly(stacked, scales, moments.covariance, WEIGHT_MAX)
+    if operator.kind == "DEPTHWISE_CONV_2D":
+        return np.ascontiguousarray(integers.transpose(2, 0, 1)).reshape(weights.shape)
+    return integers.reshape(weights.shape)
