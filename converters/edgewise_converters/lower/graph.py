@@ -101,14 +101,19 @@ def _lower_output(low: Lowering, value: ir.Value) -> Layout:
     tensor = low.read(value, layout)
     taken = {id(t) for t in (*low.graph.inputs, *low.graph.outputs)}
     if tensor.is_constant or id(tensor) in taken:
-        # A reshape to the same shape is a copy: an output needs a tensor of its own.
-        shape = low.ints(tensor.shape, f"{value.name}/shape")
-        tensor = low.emit(
-            "RESHAPE", [tensor, shape], tensor.shape, f"{value.name}", options={"newShape": tensor.shape}
-        )
+        tensor = _copy(low, tensor, str(value.name))
     tensor.name = str(value.name)
     low.graph.outputs.append(tensor)
     return layout
+
+
+def _copy(low: Lowering, tensor: Tensor, name: str) -> Tensor:
+    """An output needs a tensor of its own: a reshape to the same shape is a copy."""
+    if 0 in tensor.shape:
+        why = f"its shape is {tensor.shape}, which holds nothing; remove it from the model's outputs"
+        raise UnsupportedOperator("Output", name, why)
+    shape = low.ints(tensor.shape, f"{name}/shape")
+    return low.emit("RESHAPE", [tensor, shape], tensor.shape, name, options={"newShape": tensor.shape})
 
 
 def _make_names_unique(graph: Graph) -> None:

@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from edgewise.tensors import Array
 from edgewise_converters import onnx_session
+from edgewise_converters.passes.graph_edit import add_constant
 
 _KEPT = frozenset({
     "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "RandomNormal", "RandomUniform", "RandomNormalLike",
@@ -22,12 +23,12 @@ _MAX_ELEMENTS = 1 << 24
 def apply(model: ir.Model) -> bool:
     """Fold once; returns whether anything was folded."""
     graph = model.graph
-    shapes = _fold_shapes(graph)
+    shapes = _fold_shapes(graph) | _fold_empty(graph)
     nodes = _foldable(graph)
     if not nodes:
         return shapes
     wanted = [value for node in nodes for value in node.outputs if _leaves(value, nodes)]
-    for value, array in zip(wanted, _compute(model, nodes, wanted), strict=True):
+    for value, array in zip(wanted, _compute(model, nodes, wanted) if wanted else [], strict=True):
         _make_constant(graph, value, array)
     for node in reversed(nodes):
         graph.remove(node, safe=True)
@@ -37,11 +38,7 @@ def apply(model: ir.Model) -> bool:
 def _fold_shapes(graph: ir.Graph) -> bool:
     changed = False
     for node in list(graph):
-        if (
-            node.op_type not in ("Shape", "Size")
-            or node.inputs[0] is None
-            or node.outputs[0].is_graph_output()
-        ):
+        if node.op_type not in ("Shape", "Size") or node.inputs[0] is None:
             continue
         shape = node.inputs[0].shape
         if shape is None or not all(isinstance(dim, int) for dim in shape):
@@ -56,11 +53,35 @@ def _fold_shapes(graph: ir.Graph) -> bool:
     return changed
 
 
+def _fold_empty(graph: ir.Graph) -> bool:
+    """What has no elements is known without computing it."""
+    changed = False
+    for node in list(graph):
+        inputs, outputs = [value for value in node.inputs if value is not None], list(node.outputs)
+        if any(o.dtype is None or o.dtype == ir.DataType.STRING or o.is_graph_output() for o in outputs):
+            continue
+        shapes = [output.shape for output in outputs]
+        empty = all(shape is not None and _is_empty(shape) for shape in shapes)
+        # A reshape of something to nothing is wrong, not empty.
+        if not empty or (node.op_type == "Reshape" and not _is_empty(inputs[0].shape)):
+            continue
+        for output, shape in zip(outputs, shapes, strict=True):
+            assert shape is not None and output.dtype is not None
+            _make_constant(graph, output, np.empty([int(str(dim)) for dim in shape], output.dtype.numpy()))
+        graph.remove(node, safe=True)
+        changed = True
+    return changed
+
+
+def _is_empty(shape: ir.Shape | None) -> bool:
+    return shape is not None and all(isinstance(dim, int) for dim in shape) and 0 in list(shape)
+
+
 def _foldable(graph: ir.Graph) -> list[ir.Node]:
     known: set[int] = set()
     nodes = []
     for node in graph:
-        if node.op_type in _KEPT or any(output.is_graph_output() for output in node.outputs):
+        if node.op_type in _KEPT or node.op_type == "Identity":
             continue
         if any(
             attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
@@ -85,7 +106,7 @@ def _elements(value: ir.Value) -> int:
 
 def _leaves(value: ir.Value, nodes: list[ir.Node]) -> bool:
     folded = {id(node) for node in nodes}
-    return any(id(user) not in folded for user, _ in value.uses())
+    return value.is_graph_output() or any(id(user) not in folded for user, _ in value.uses())
 
 
 def _compute(model: ir.Model, nodes: list[ir.Node], wanted: list[ir.Value]) -> list[Array]:
@@ -111,11 +132,18 @@ def _compute(model: ir.Model, nodes: list[ir.Node], wanted: list[ir.Value]) -> l
 
 
 def _make_constant(graph: ir.Graph, value: ir.Value, array: Array) -> None:
-    constant = ir.Value(
-        name=f"{value.name}/folded",
-        shape=ir.Shape(array.shape),
-        type=ir.TensorType(ir.DataType.from_numpy(array.dtype)),
-        const_value=ir.tensor(array, name=f"{value.name}/folded"),
+    constant = add_constant(graph, f"{value.name}/folded", array)
+    if not value.is_graph_output():
+        value.replace_all_uses_with(constant)
+        return
+    node = value.producer()
+    assert node is not None
+    keeper = ir.Node("", "Identity", [constant], num_outputs=1, name=f"{node.name}/folded")
+    graph.insert_before(node, keeper)
+    kept = keeper.outputs[0]
+    kept.shape, kept.type, kept.name = (
+        ir.Shape(array.shape),
+        ir.TensorType(ir.DataType.from_numpy(array.dtype)),
+        value.name,
     )
-    graph.register_initializer(constant)
-    value.replace_all_uses_with(constant)
+    value.replace_all_uses_with(kept, replace_graph_outputs=True)
