@@ -29,7 +29,7 @@ class Moments:
 class MomentsObserver:
     """Adds up patches of one CONV_2D or DEPTHWISE_CONV_2D with constant weights and one group."""
 
-    def __init__(self, operator: Operator, samples: int) -> None:
+    def __init__(self, operator: Operator, samples: int, *, fewest_rows: int = _FEWEST_ROWS) -> None:
         weights = operator.inputs[1]
         assert weights is not None
         self._operator = operator
@@ -37,7 +37,7 @@ class MomentsObserver:
         self._kernel = weights.shape[1:3]
         unknowns = int(np.prod(self._kernel)) * (1 if self._depthwise else weights.shape[3])
         wanted = _ROWS_PER_UNKNOWN * unknowns // max(samples, 1)
-        self._rows = int(np.clip(wanted, _FEWEST_ROWS, _MOST_ROWS))
+        self._rows = int(np.clip(wanted, fewest_rows, _MOST_ROWS))
         self._at_once = _DEPTHWISE_ROWS_AT_ONCE if self._depthwise else max(unknowns, _ROWS_AT_ONCE)
         self._waiting: list[Array] = []
         self._count = 0

@@ -1,0 +1,113 @@
+"""Joint rounding and the moments it needs."""
+
+import numpy as np
+import pytest
+
+from edgewise_converters.quantize.gptq import round_jointly
+from edgewise_converters.quantize.moments import MomentsObserver
+from edgewise_converters.tflite.graph import Operator, Tensor
+from edgewise_converters.tflite.schema import Padding
+
+
+def correlated(rng: np.random.Generator, rows: int, size: int) -> np.ndarray:
+    """Inputs with shared directions, as activations have them."""
+    return rng.standard_normal((rows, 4)) @ rng.standard_normal((4, size)) + 0.3 * rng.standard_normal(
+        (rows, size)
+    )
+
+
+def test_joint_rounding_keeps_outputs_nearer_than_rounding_each_weight_alone() -> None:
+    rng = np.random.default_rng(1)
+    inputs = correlated(rng, 2000, 100)
+    weights = rng.standard_normal((1, 8, 100))
+    scales = np.abs(weights).max(axis=2) / 7  # 4 bits, so that rounding matters
+    joint = round_jointly(weights, scales, np.cov(inputs.T, bias=True)[None], 7)
+    alone = np.clip(np.rint(weights / scales[..., None]), -7, 7)
+
+    def error(integers: np.ndarray) -> float:
+        difference = (integers * scales[..., None] - weights)[0] @ inputs.T
+        return float(np.var(difference, axis=1).sum())
+
+    assert error(joint) < 0.3 * error(alone)
+    assert np.abs(joint).max() <= 7
+
+
+def test_joint_rounding_of_a_batch_is_that_of_each_alone() -> None:
+    rng = np.random.default_rng(2)
+    weights, scales = rng.standard_normal((5, 2, 9)), np.full((5, 2), 0.2)
+    covariance = np.stack([np.cov(correlated(rng, 200, 9).T) for _ in range(5)])
+    together = round_jointly(weights, scales, covariance, 127)
+    for i in range(5):
+        one = round_jointly(weights[i : i + 1], scales[i : i + 1], covariance[i : i + 1], 127)
+        assert np.array_equal(together[i], one[0])
+
+
+def test_inputs_that_never_vary_do_not_break_it() -> None:
+    weights = np.full((1, 3, 4), 0.26)
+    rounded = round_jointly(weights, np.full((1, 3), 0.1), np.zeros((1, 4, 4)), 127)
+    assert np.array_equal(rounded, np.full((1, 3, 4), 3))
+
+
+def convolution(kind: str, kernel: tuple[int, int], *, stride: int, dilation: int, padding: int) -> Operator:
+    data = Tensor("x", (1, 9, 8, 3), np.dtype(np.float32))
+    shape = (1, *kernel, 3) if kind.startswith("DEPTH") else (5, *kernel, 3)
+    weights = Tensor.constant("w", np.ones(shape, np.float32))
+    reach = [(k - 1) * dilation + 1 for k in kernel]
+    sizes = data.shape[1:3]
+    same = padding == Padding.SAME
+    out = [-(-s // stride) if same else (s - r) // stride + 1 for s, r in zip(sizes, reach, strict=True)]
+    output = Tensor("y", (1, *out, shape[0] if shape[0] > 1 else 3), np.dtype(np.float32))
+    options = {
+        "strideH": stride,
+        "strideW": stride,
+        "dilationHFactor": dilation,
+        "dilationWFactor": dilation,
+        "padding": padding,
+    }
+    return Operator(kind, [data, weights], [output], options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["CONV_2D", "DEPTHWISE_CONV_2D"])
+@pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (2, 3)])
+@pytest.mark.parametrize(("stride", "dilation"), [(1, 1), (2, 1), (1, 2)])
+@pytest.mark.parametrize("padding", [Padding.SAME, Padding.VALID])
+def test_moments_are_those_of_the_patches_the_kernel_meets(
+    kind: str, kernel: tuple[int, int], stride: int, dilation: int, padding: int
+) -> None:
+    operator = convolution(kind, kernel, stride=stride, dilation=dilation, padding=padding)
+    observer = MomentsObserver(operator, samples=1, fewest_rows=100)
+    image = np.random.default_rng(3).standard_normal((1, 9, 8, 3)).astype(np.float32)
+    observer.add(image, np.random.default_rng(0))
+    moments = observer.result()
+    rows = every_patch(image[0], operator, kernel, stride, dilation)
+    if kind == "CONV_2D":
+        rows = rows.reshape(1, len(rows), -1)
+    else:
+        rows = rows.transpose(2, 0, 1)
+    np.testing.assert_allclose(moments.mean, rows.mean(axis=1), atol=1e-5)
+    for got, patch in zip(moments.covariance, rows, strict=True):
+        np.testing.assert_allclose(got, np.cov(patch.T, bias=True).reshape(got.shape), atol=1e-4)
+
+
+def every_patch(
+    image: np.ndarray, operator: Operator, kernel: tuple[int, int], stride: int, dilation: int
+) -> np.ndarray:
+    """By plain loops: [rows, positions, channels]."""
+    height, width = operator.output.shape[1:3]
+    before = [0, 0]
+    if operator.options["padding"] == Padding.SAME:
+        before = [
+            max((out - 1) * stride + (k - 1) * dilation + 1 - size, 0) // 2
+            for out, k, size in zip((height, width), kernel, image.shape[:2], strict=True)
+        ]
+    patches = []
+    for y in range(height):
+        for x in range(width):
+            patch = []
+            for i in range(kernel[0]):
+                for j in range(kernel[1]):
+                    row, column = y * stride - before[0] + i * dilation, x * stride - before[1] + j * dilation
+                    inside = 0 <= row < image.shape[0] and 0 <= column < image.shape[1]
+                    patch.append(image[row, column] if inside else np.zeros(3, np.float32))
+            patches.append(patch)
+    return np.array(patches)
