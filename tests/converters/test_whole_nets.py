@@ -104,7 +104,7 @@ def test_structure_is_exact_for_a_32_bit_board_too(nets: NetLibrary, structure: 
 
 
 @pytest.mark.parametrize("target", ["rpi4", "armv7"])
-@pytest.mark.parametrize("structure", ["mobilenetv2_100", "resnet18", "mobilenetv3_small_100"])
+@pytest.mark.parametrize("structure", ["resnet18", "mobilenetv3_small_100"])
 def test_structure_holds_its_gate_at_float16_and_dynamic(
     nets: NetLibrary, structure: str, target: str, tmp_path: Path
 ) -> None:
@@ -115,7 +115,7 @@ def test_structure_holds_its_gate_at_float16_and_dynamic(
         assert result.size_bytes < part * result.source_bytes, precision
 
 
-@pytest.mark.parametrize("structure", ["mobilenetv1_100", "resnet18", "shufflenet_v2_x1_0", "squeezenet1_1"])
+@pytest.mark.parametrize("structure", ["mobilenetv1_100", "shufflenet_v2_x1_0", "squeezenet1_1"])
 def test_structure_runs_in_int8_on_every_board(
     nets: NetLibrary, structure: str, grocery_calibration: Path, tmp_path: Path
 ) -> None:
