@@ -10,6 +10,7 @@ from edgewise_converters.lower import (
     attention,
     comparison,
     convolution,
+    data_dependent,
     elementwise,
     gathering,
     matmul,
@@ -18,9 +19,10 @@ from edgewise_converters.lower import (
     pooling,
     reduction,
     reshaping,
+    resize,
     scattering,
-    shaping,
     slicing,
+    sorting,
 )
 from edgewise_converters.lower.graph import LoweredGraph, lower_graph
 from edgewise_converters.lower.lowering import LOWERERS
@@ -30,6 +32,7 @@ FAMILIES = (
     attention,
     comparison,
     convolution,
+    data_dependent,
     elementwise,
     gathering,
     matmul,
@@ -39,8 +42,9 @@ FAMILIES = (
     reduction,
     reshaping,
     scattering,
-    shaping,
+    resize,
     slicing,
+    sorting,
 )
 
 __all__ = ["FAMILIES", "LOWERERS", "LoweredGraph", "lower_graph"]
