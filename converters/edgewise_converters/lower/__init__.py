@@ -23,6 +23,7 @@ from edgewise_converters.lower import (
     scattering,
     slicing,
     sorting,
+    transcendental,
 )
 from edgewise_converters.lower.graph import LoweredGraph, lower_graph
 from edgewise_converters.lower.lowering import LOWERERS
@@ -45,6 +46,7 @@ FAMILIES = (
     resize,
     slicing,
     sorting,
+    transcendental,
 )
 
 __all__ = ["FAMILIES", "LOWERERS", "LoweredGraph", "lower_graph"]

@@ -1,146 +1,84 @@
-"""Arithmetic on TFLite tensors that reads like the formula it computes, for operators that are several of TFLite's."""
+"""Several operators that together say one of ONNX's, written as one would write the formula."""
 
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from edgewise.tensors import Array
 from edgewise_converters.lower.lowering import Lowering
 from edgewise_converters.tflite.graph import Option, Tensor
 
-Operand: TypeAlias = Tensor | Array | float
-
-_ANSWER_TRUE_OR_FALSE = frozenset({"EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL"})
+_COMPARISONS = frozenset({"EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL"})
+_SAME_SHAPE_OF_ANY_RANK = frozenset({"ADD", "SUB", "MUL", "DIV"})
+_MAX_BROADCAST_RANK = 4
+"""What every broadcasting kernel of both runtimes takes (TFLite, internal/reference: NdArrayDesc<4>, some <5>)."""
 
 
 class Formula:
-    """Emits operators under one name; numbers and arrays become constants of the dtype of what they meet."""
+    """`f("MUL", x, 2.0)` appends an operator; operands broadcast, and numbers become constants of x's type."""
 
     def __init__(self, low: Lowering, name: str) -> None:
-        self.low, self.name = low, name
+        self.low = low
+        self.name = name
 
-    def constant(self, value: Array | float, dtype: np.dtype[np.generic] | type = np.float32) -> Tensor:
-        """A constant tensor."""
+    def __call__(
+        self,
+        kind: str,
+        *terms: Tensor | float,
+        dtype: np.dtype[np.generic] | type | None = None,
+        options: Mapping[str, Option] | None = None,
+    ) -> Tensor:
+        """One operator over all ``terms``; a comparison gives booleans."""
+        like = next(term.dtype for term in reversed(terms) if isinstance(term, Tensor))
+        tensors = [term if isinstance(term, Tensor) else self.constant(term, like) for term in terms]
+        result = np.dtype(np.bool_) if kind in _COMPARISONS else np.dtype(dtype) if dtype else like
+        shape = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
+        name = f"{self.name}/{kind.lower()}"
+        same = all(tensor.shape in (shape, ()) for tensor in tensors)
+        if len(shape) <= _MAX_BROADCAST_RANK or (same and kind in _SAME_SHAPE_OF_ANY_RANK):
+            return self.low.emit(kind, tensors, shape, name, dtype=result, options=options)
+        small, merged = _merged([tensor.shape for tensor in tensors], shape)
+        narrow = [
+            self.low.reshape(tensor, dims, f"{name}/merged")
+            for tensor, dims in zip(tensors, small, strict=True)
+        ]
+        wide = self.low.emit(kind, narrow, merged, f"{name}/few", dtype=result, options=options)
+        return self.low.reshape(wide, shape, name)
+
+    def constant(self, value: object, dtype: np.dtype[np.generic] | type) -> Tensor:
+        """A constant of ``dtype``."""
         return Tensor.constant(self.low.name(f"{self.name}/constant"), np.asarray(value, dtype))
 
-    def apply(self, kind: str, *operands: Operand, **options: Option) -> Tensor:
-        """One operator on operands that broadcast."""
-        dtype = next(o.dtype for o in operands if isinstance(o, Tensor))
-        tensors = [o if isinstance(o, Tensor) else self.constant(o, dtype) for o in operands]
-        shape = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
-        result = np.bool_ if kind in _ANSWER_TRUE_OR_FALSE else dtype
-        return self.low.emit(kind, tensors, shape, self._step(kind), dtype=np.dtype(result), options=options)
-
-    def add(self, left: Operand, right: Operand) -> Tensor:
-        return self.apply("ADD", left, right)
-
-    def sub(self, left: Operand, right: Operand) -> Tensor:
-        return self.apply("SUB", left, right)
-
-    def mul(self, left: Operand, right: Operand) -> Tensor:
-        return self.apply("MUL", left, right)
-
-    def div(self, left: Operand, right: Operand) -> Tensor:
-        return self.apply("DIV", left, right)
-
-    def clip(self, tensor: Tensor, least: float, most: float) -> Tensor:
-        """``tensor`` held between two numbers."""
-        return self.apply("MINIMUM", self.apply("MAXIMUM", tensor, least), most)
-
     def cast(self, tensor: Tensor, dtype: np.dtype[np.generic] | type) -> Tensor:
-        """``tensor`` in another dtype; nothing is emitted where it has it."""
-        if tensor.dtype == np.dtype(dtype):
+        """``tensor`` as ``dtype``; integers wrap around. Nothing is emitted where it has the type already."""
+        if tensor.dtype == dtype:
             return tensor
-        return self.low.emit("CAST", [tensor], tensor.shape, self._step("CAST"), dtype=np.dtype(dtype))
+        if tensor.data is not None:
+            return Tensor.constant(self.low.name(f"{self.name}/cast"), tensor.data.astype(dtype))
+        return self.low.emit("CAST", [tensor], tensor.shape, f"{self.name}/cast", dtype=dtype)
 
-    def choose(self, condition: Tensor, yes: Operand, no: Operand) -> Tensor:
-        """``yes`` where the condition holds, else ``no``."""
-        dtype = next(o.dtype for o in (yes, no) if isinstance(o, Tensor))
-        tensors = [o if isinstance(o, Tensor) else self.constant(o, dtype) for o in (yes, no)]
-        shape = np.broadcast_shapes(condition.shape, *(tensor.shape for tensor in tensors))
-        return self.low.emit("SELECT_V2", [condition, *tensors], shape, self._step("SELECT_V2"), dtype=dtype)
+    def where(self, condition: Tensor, chosen: Tensor | float, other: Tensor | float) -> Tensor:
+        """``chosen`` where ``condition`` holds, else ``other``."""
+        like = next(term.dtype for term in (chosen, other) if isinstance(term, Tensor))
+        both = [term if isinstance(term, Tensor) else self.constant(term, like) for term in (chosen, other)]
+        return self("SELECT_V2", condition, *both, dtype=like)
 
-    def reduce(self, kind: str, tensor: Tensor, axes: Sequence[int], *, keep: bool = True) -> Tensor:
-        """MEAN, SUM, REDUCE_MAX and the like over stored axes."""
-        gone = set(axes)
-        if keep:
-            shape = [1 if axis in gone else dim for axis, dim in enumerate(tensor.shape)]
+
+def _merged(
+    shapes: Sequence[tuple[int, ...]], result: tuple[int, ...]
+) -> tuple[list[tuple[int, ...]], tuple[int, ...]]:
+    """The same broadcast with neighbouring axes taken together where all operands agree; scalars stay scalars."""
+    rank = len(result)
+    full = [(1,) * (rank - len(shape)) + shape for shape in shapes]
+    patterns = [tuple(shape[axis] == result[axis] for shape in full) for axis in range(rank)]
+    runs: list[list[int]] = []
+    for axis in (axis for axis in range(rank) if result[axis] != 1):
+        if runs and patterns[runs[-1][-1]] == patterns[axis]:
+            runs[-1].append(axis)
         else:
-            shape = [dim for axis, dim in enumerate(tensor.shape) if axis not in gone]
-        where = self.low.ints(sorted(gone), f"{self.name}/axes")
-        return self.low.emit(kind, [tensor, where], shape, self._step(kind), options={"keepDims": keep})
+            runs.append([axis])
 
-    def product(self, left: Tensor, right: Tensor, *, transpose_right: bool = False) -> Tensor:
-        """The matrix product over the last two axes; the axes before them broadcast."""
-        columns = right.shape[-2 if transpose_right else -1]
-        batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
-        return self.low.emit(
-            "BATCH_MATMUL",
-            [left, right],
-            (*batch, left.shape[-2], columns),
-            self._step("BATCH_MATMUL"),
-            options={"adjY": transpose_right},
-        )
+    def take(shape: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(int(np.prod([shape[axis] for axis in run])) for run in runs)
 
-    def reshape(self, tensor: Tensor, shape: Sequence[int]) -> Tensor:
-        return self.low.reshape(tensor, shape, self._step("RESHAPE"))
-
-    def transpose(self, tensor: Tensor, perm: Sequence[int]) -> Tensor:
-        """Transposed, unless ``perm`` changes nothing."""
-        if list(perm) == sorted(perm):
-            return tensor
-        return self.low.transpose(tensor, perm, self._step("TRANSPOSE"))
-
-    def concat(self, tensors: Sequence[Tensor], axis: int) -> Tensor:
-        """Tensors one after the other along an axis."""
-        if len(tensors) == 1:
-            return tensors[0]
-        shape = list(tensors[0].shape)
-        shape[axis] = sum(tensor.shape[axis] for tensor in tensors)
-        where = axis % len(shape)
-        return self.low.emit(
-            "CONCATENATION", list(tensors), shape, self._step("CONCATENATION"), options={"axis": where}
-        )
-
-    def gather(self, tensor: Tensor, indices: Tensor | Array, axis: int) -> Tensor:
-        """The entries at ``indices`` along an axis."""
-        where = indices if isinstance(indices, Tensor) else self.constant(indices, np.int32)
-        shape = (*tensor.shape[:axis], *where.shape, *tensor.shape[axis + 1 :])
-        return self.low.emit(
-            "GATHER", [tensor, where], shape, self._step("GATHER"), dtype=tensor.dtype, options={"axis": axis}
-        )
-
-    def slice(
-        self, tensor: Tensor, begin: Sequence[int], end: Sequence[int], steps: Sequence[int] | None = None
-    ) -> Tensor:
-        """A STRIDED_SLICE with positive steps and bounds within the tensor; nothing where it is everything."""
-        steps = [1] * len(begin) if steps is None else steps
-        shape = [-(-(e - b) // s) for b, e, s in zip(begin, end, steps, strict=True)]
-        if tuple(shape) == tensor.shape:
-            return tensor
-        bounds = [
-            self.low.ints(values, f"{self.name}/{what}")
-            for values, what in ((begin, "begin"), (end, "end"), (steps, "steps"))
-        ]
-        return self.low.emit("STRIDED_SLICE", [tensor, *bounds], shape, self._step("STRIDED_SLICE"))
-
-    def part(self, tensor: Tensor, axis: int, begin: int, end: int, step: int = 1) -> Tensor:
-        """The entries from ``begin`` to ``end`` along one axis."""
-        first, last, steps = [0] * len(tensor.shape), list(tensor.shape), [1] * len(tensor.shape)
-        first[axis], last[axis], steps[axis] = begin, end, step
-        return self.slice(tensor, first, last, steps)
-
-    def pad(self, tensor: Tensor, amounts: Sequence[tuple[int, int]], fill: float = 0.0) -> Tensor:
-        """Padded before and after each axis; nothing is emitted where nothing is to be added."""
-        if not any(before or after for before, after in amounts):
-            return tensor
-        shape = [dim + before + after for dim, (before, after) in zip(tensor.shape, amounts, strict=True)]
-        where = Tensor.constant(self.low.name(f"{self.name}/pads"), np.array(amounts, np.int32))
-        if fill == 0.0:
-            return self.low.emit("PAD", [tensor, where], shape, self._step("PAD"))
-        number = self.constant([fill], tensor.dtype)  # type: ignore[arg-type]
-        return self.low.emit("PADV2", [tensor, where, number], shape, self._step("PADV2"))
-
-    def _step(self, kind: str) -> str:
-        return f"{self.name}/{kind.lower()}"
+    small = [() if not shape else take(wide) for shape, wide in zip(shapes, full, strict=True)]
+    return small, take(result)

@@ -1,0 +1,176 @@
+"""Activations: what one builtin says, and what a few say together."""
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx_ir as ir
+
+from edgewise_converters.lower.attributes import float_of, int_of, string_of
+from edgewise_converters.lower.broadcasting import through
+from edgewise_converters.lower.formula import Formula
+from edgewise_converters.lower.lowering import Lowering, lowers
+from edgewise_converters.tflite.graph import Tensor
+
+_BUILTIN = {"Relu": "RELU", "Sigmoid": "LOGISTIC", "Tanh": "TANH", "HardSwish": "HARD_SWISH"}
+_SELU_ALPHA, _SELU_GAMMA = 1.67326319217681884765625, 1.05070102214813232421875
+"""ONNX's defaults (Klambauer et al. 2017, arXiv:1706.02515, section 2)."""
+_PRELU_MAX_RANK = 4
+_SATURATED = 20.0
+"""Where tanh(softplus(x)) is 1 in float32."""
+
+
+@lowers(*_BUILTIN)
+def lower_builtin(low: Lowering, node: ir.Node) -> None:
+    """One operand, one builtin; Relu of integers is a maximum."""
+
+    def compute(f: Formula, x: Tensor) -> Tensor:
+        return f(_BUILTIN[node.op_type], x) if x.is_float else f("MAXIMUM", x, 0)
+
+    through(low, node, compute)
+
+
+@lowers("LeakyRelu")
+def lower_leaky_relu(low: Lowering, node: ir.Node) -> None:
+    """LEAKY_RELU."""
+    options = {"alpha": float_of(node, "alpha", 0.01)}
+    through(low, node, lambda f, x: f("LEAKY_RELU", x, options=options))
+
+
+@lowers("Gelu")
+def lower_gelu(low: Lowering, node: ir.Node) -> None:
+    """GELU, exact or approximated with tanh."""
+    options = {"approximate": string_of(node, "approximate", "none") == "tanh"}
+    through(low, node, lambda f, x: f("GELU", x, options=options))
+
+
+def _exponential_unit(f: Formula, x: Tensor, *, alpha: float, gamma: float, inside: float) -> Tensor:
+    """gamma * (relu(x) + alpha * (exp(min(x, 0) * inside) - 1)); TFLite's ELU knows exp(x) - 1 for x below 0."""
+    if alpha == gamma == inside == 1:
+        return f("ELU", x)
+    below = f("MINIMUM", x, 0.0)
+    bent = f("ELU", f("MUL", below, inside) if inside != 1 else below)
+    above = f("RELU", x)
+    if gamma != 1:
+        above = f("MUL", above, gamma)
+    return f("ADD", above, f("MUL", bent, alpha * gamma))
+
+
+@lowers("Elu", "Selu", "Celu")
+def lower_exponential_units(low: Lowering, node: ir.Node) -> None:
+    """ELU alone where it says the same."""
+    if node.op_type == "Elu":
+        parts = {"alpha": float_of(node, "alpha", 1.0), "gamma": 1.0, "inside": 1.0}
+    elif node.op_type == "Selu":
+        gamma = float_of(node, "gamma", _SELU_GAMMA)
+        parts = {"alpha": float_of(node, "alpha", _SELU_ALPHA), "gamma": gamma, "inside": 1.0}
+    else:
+        alpha = float_of(node, "alpha", 1.0)
+        if alpha <= 0:
+            raise low.refuse(node, f"its alpha is {alpha:g}, expected a positive one")
+        parts = {"alpha": alpha, "gamma": 1.0, "inside": 1 / alpha}
+    through(low, node, lambda f, x: _exponential_unit(f, x, **parts))
+
+
+@lowers("PRelu")
+def lower_prelu(low: Lowering, node: ir.Node) -> None:
+    """PRELU; where its kernels do not take the slope's shape, relu(x) + slope * min(x, 0)."""
+    slope, data = node.inputs[1], node.inputs[0]
+    assert slope is not None and data is not None
+    place = low.stored(data)
+    rank = len(place.layout)
+    alpha = low.read_broadcast(slope, rank, place.layout)
+
+    def compute(f: Formula, x: Tensor) -> Tensor:
+        if not x.is_float:
+            return f.where(f("LESS", x, 0), f("MUL", x, alpha), x)
+        if alpha.data is None or not 1 < rank <= _PRELU_MAX_RANK or alpha.shape[0] != 1:
+            return f("ADD", f("RELU", x), f("MUL", f("MINIMUM", x, 0.0), alpha))
+        # XNNPACK reads one slope per channel: a single one for all must be repeated.
+        slopes = np.broadcast_to(alpha.data[0], (*alpha.shape[1:-1], x.shape[-1]))
+        return f.low.emit("PRELU", [x, f.constant(slopes, np.float32)], x.shape, f"{f.name}/prelu")
+
+    through(low, node, compute)
+
+
+@lowers("HardSigmoid")
+def lower_hard_sigmoid(low: Lowering, node: ir.Node) -> None:
+    """max(0, min(1, alpha * x + beta)); with alpha 1/6 and beta 1/2 as relu6(x + 3) / 6, which fuses."""
+    alpha, beta = float_of(node, "alpha", 0.2), float_of(node, "beta", 0.5)
+
+    def gate(f: Formula, x: Tensor) -> Tensor:
+        # relu6(6 * alpha * x + 6 * beta) / 6, since TFLite fuses RELU6 into the ADD before it
+        if abs(alpha * 6 - 1) > 1e-5:
+            x = f("MUL", x, 6 * alpha)
+        return f("MUL", f("RELU6", f("ADD", x, round(6 * beta, 6))), 1 / 6)
+
+    through(low, node, gate)
+
+
+def _softplus(f: Formula, x: Tensor) -> Tensor:
+    """max(x, 0) + log(1 + exp(-|x|)), which does not overflow."""
+    small = f("EXP", f("NEG", f("ABS", x)))
+    return f("ADD", f("RELU", x), f("LOG", f("ADD", small, 1.0)))
+
+
+def _mish(f: Formula, x: Tensor) -> Tensor:
+    """x * tanh(softplus(x)) without the logarithm: with n = e^x and p = n * (n + 2) it is x * p / (p + 2)."""
+    n = f("EXP", f("MINIMUM", x, _SATURATED))
+    p = f("MUL", n, f("ADD", n, 2.0))
+    return f("MUL", x, f("DIV", p, f("ADD", p, 2.0)))
+
+
+def _swish(f: Formula, x: Tensor, alpha: float) -> Tensor:
+    return f("MUL", x, f("LOGISTIC", x if alpha == 1 else f("MUL", x, alpha)))
+
+
+def _shrink(f: Formula, x: Tensor, bias: float, lambd: float) -> Tensor:
+    """x + bias below -lambd, x - bias above lambd, else 0. Of integers too: these bounds are compared in float."""
+    real = f.cast(x, np.float32)
+    below, above = f("LESS", real, -lambd), f("GREATER", real, lambd)
+    moved = f.where(below, f("ADD", real, bias), f.where(above, f("SUB", real, bias), 0.0))
+    return f.cast(moved, x.dtype)
+
+
+_FORMULAS: dict[str, Callable[[ir.Node, Formula, Tensor], Tensor]] = {
+    "Softplus": lambda _, f, x: _softplus(f, x),
+    "Softsign": lambda _, f, x: f("DIV", x, f("ADD", f("ABS", x), 1.0)),
+    "Mish": lambda _, f, x: _mish(f, x),
+    "Swish": lambda node, f, x: _swish(f, x, float_of(node, "alpha", 1.0)),
+    "Shrink": lambda node, f, x: _shrink(f, x, float_of(node, "bias", 0.0), float_of(node, "lambd", 0.5)),
+    "ThresholdedRelu": lambda node, f, x: f.where(f("GREATER", x, float_of(node, "alpha", 1.0)), x, 0.0),
+}
+
+
+@lowers(*_FORMULAS)
+def lower_formula(low: Lowering, node: ir.Node) -> None:
+    """Spelled out."""
+    formula = _FORMULAS[node.op_type]
+    through(low, node, lambda f, x: formula(node, f, x))
+
+
+_AXIS_HARDMAX_OPSET = 13
+"""Before it Hardmax flattened everything from its axis on, which defaulted to 1."""
+
+
+@lowers("Hardmax")
+def lower_hardmax(low: Lowering, node: ir.Node) -> None:
+    """ONE_HOT of ARG_MAX along the last axis."""
+    data, result = node.inputs[0], node.outputs[0]
+    assert data is not None
+    f, shape = Formula(low, str(result.name)), low.shape(data)
+    flattens = low.opset < _AXIS_HARDMAX_OPSET
+    axis = int_of(node, "axis", 1 if flattens else -1) % len(shape)
+    order = (*(other for other in range(len(shape)) if other != axis), axis)
+    x = low.read(data) if flattens else low.read(data, order)
+    last = int(np.prod(shape[axis:])) if flattens else shape[axis]
+    rows = low.reshape(x, (int(np.prod(shape)) // max(last, 1), last), f"{f.name}/rows")
+    where = low.ints([1], f"{f.name}/axis")
+    best = low.emit(
+        "ARG_MAX", [rows, where], rows.shape[:1], f"{f.name}/best", dtype=np.int32, options=_INT32
+    )
+    parts = [best, f.constant(last, np.int32), f.constant(1, np.float32), f.constant(0, np.float32)]
+    hot = low.emit("ONE_HOT", parts, rows.shape, f"{f.name}/hot", dtype=np.float32, options={"axis": -1})
+    low.bind(result, low.reshape(hot, x.shape, f"{f.name}/shaped"), None if flattens else order)
+
+
+_INT32 = {"outputType": 2}

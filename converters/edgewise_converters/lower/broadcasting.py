@@ -1,0 +1,55 @@
+"""Operators that treat every element alike: operands that broadcast, in whatever layout they are stored."""
+
+from collections.abc import Callable
+
+import onnx_ir as ir
+
+from edgewise_converters.lower.formula import Formula
+from edgewise_converters.lower.layout import Layout, identity
+from edgewise_converters.lower.lowering import Lowering
+from edgewise_converters.tflite.graph import Tensor
+
+
+def common_layout(low: Lowering, values: list[ir.Value], rank: int) -> Layout:
+    """The layout that most saves moving: that of the first computed operand of full rank that is not ONNX's own."""
+    for value in values:
+        if low.constant(value) is None and len(low.shape(value)) == rank:
+            layout = low.stored(value).layout
+            if layout != identity(rank):
+                return layout
+    return identity(rank)
+
+
+def operands(low: Lowering, node: ir.Node) -> tuple[list[Tensor], Layout]:
+    """Every input of a node that broadcasts, in one layout of its output."""
+    values = [value for value in node.inputs if value is not None]
+    rank = len(low.shape(node.outputs[0]))
+    layout = common_layout(low, values, rank)
+    return [low.read_broadcast(value, rank, layout) for value in values], layout
+
+
+def through(low: Lowering, node: ir.Node, compute: Callable[[Formula, Tensor], Tensor]) -> None:
+    """Bind the output to ``compute(formula, first input)``, in the layout the input has."""
+    data, result = node.inputs[0], node.outputs[0]
+    assert data is not None
+    place = low.stored(data)
+    before = len(low.graph.operators)
+    tensor = compute(Formula(low, str(result.name)), place.tensor)
+    _name_after(low, tensor, result, emitted=len(low.graph.operators) > before)
+    low.bind(result, tensor, place.layout)
+
+
+def broadcast(low: Lowering, node: ir.Node, compute: Callable[[Formula, list[Tensor]], Tensor]) -> None:
+    """Bind the output to ``compute(formula, inputs)``, all in one layout."""
+    tensors, layout = operands(low, node)
+    result = node.outputs[0]
+    before = len(low.graph.operators)
+    tensor = compute(Formula(low, str(result.name)), tensors)
+    _name_after(low, tensor, result, emitted=len(low.graph.operators) > before)
+    low.bind(result, tensor, layout)
+
+
+def _name_after(low: Lowering, tensor: Tensor, result: ir.Value, *, emitted: bool) -> None:
+    """Reports name tensors: the last of a formula bears the name of ONNX's value."""
+    if emitted and tensor is low.graph.operators[-1].output:
+        tensor.name = low.name(str(result.name))
