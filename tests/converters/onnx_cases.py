@@ -15,6 +15,7 @@ import onnxruntime
 from edgewise.backends import open_backend
 from edgewise.tensors import Array
 from edgewise_converters.agreement import Meter
+from edgewise_converters.errors import UnsupportedOperator
 from edgewise_converters.lower import LoweredGraph, lower_graph
 from edgewise_converters.passes import canonicalize
 from edgewise_converters.tflite.writer import serialize
@@ -131,6 +132,14 @@ def check(this: Case) -> LoweredGraph:
     names = [tensor.name for tensor in low.graph.tensors()]
     assert len(names) == len(set(names)), f"two tensors share a name: {sorted(names)}"
     return low
+
+
+def check_or_refused(this: Case, operator: str) -> None:
+    """Right, or refused by name: what is hard to say in TFLite is never converted to something else."""
+    try:
+        check(this)
+    except UnsupportedOperator as error:
+        assert f"operator {operator} " in str(error)
 
 
 def _array(value: object, rng: np.random.Generator, positive: bool) -> Array:

@@ -1,9 +1,7 @@
 """Poolings in both runtimes against onnxruntime."""
 
 import pytest
-from converters.onnx_cases import Case, case, check, kinds, lowered, model_of
-
-from edgewise_converters.errors import UnsupportedOperator
+from converters.onnx_cases import Case, case, check, check_or_refused, kinds
 
 X = (1, 3, 11, 8)
 
@@ -57,21 +55,20 @@ def test_pool_answers_as_onnxruntime(this: Case) -> None:
     check(this)
 
 
-def test_indices_that_are_used_are_refused() -> None:
-    this = case("y, y2 = MaxPool<kernel_shape=[2,2]>(x)", x=X)
-    with pytest.raises(UnsupportedOperator, match=r"MaxPool.*indices"):
-        lowered(model_of(this))
+HARD = {
+    "indices as an output": case("y, y2 = MaxPool<kernel_shape=[2,2]>(x)", x=X),
+    "indices that another node reads": case("y, i = MaxPool<kernel_shape=[2,2]>(x) y2 = Cast<to=1>(i)", x=X),
+    "dilated": case("y = MaxPool<kernel_shape=[2,2],dilations=[2,2]>(x)", x=X),
+    "ceil and counted padding": case(
+        "y = AveragePool<kernel_shape=[3,3],strides=[2,2],ceil_mode=1,count_include_pad=1,pads=[1,1,1,1]>(x)",
+        x=X,
+    ),
+}
 
 
-def test_indices_that_another_node_reads_are_refused() -> None:
-    this = case("y, i = MaxPool<kernel_shape=[2,2]>(x) y2 = Cast<to=1>(i)", x=X)
-    with pytest.raises(UnsupportedOperator, match=r"MaxPool.*indices"):
-        lowered(model_of(this))
-
-
-def test_dilated_pool_is_refused() -> None:
-    with pytest.raises(UnsupportedOperator, match=r"MaxPool.*dilated"):
-        lowered(model_of(case("y = MaxPool<kernel_shape=[2,2],dilations=[2,2]>(x)", x=X)))
+@pytest.mark.parametrize("name", HARD)
+def test_what_tflite_has_no_word_for_is_right_or_refused(name: str) -> None:
+    check_or_refused(HARD[name], "AveragePool" if "Average" in HARD[name].body else "MaxPool")
 
 
 def test_global_pool_and_flatten_move_no_data() -> None:
