@@ -11,9 +11,9 @@ import onnx_ir as ir
 
 from edgewise.tensors import Array
 from edgewise_converters.lower.attributes import constant_input, int_of, normal_axes
-from edgewise_converters.lower.convolution import strided_slice
 from edgewise_converters.lower.layout import stored_shape, without_axes
 from edgewise_converters.lower.lowering import Lowering, Stored, lowers
+from edgewise_converters.lower.slicing import cut
 from edgewise_converters.tflite.graph import Tensor
 
 
@@ -40,19 +40,15 @@ def _choose(low: Lowering, place: Stored, axis: int, chosen: Array, result: ir.V
     shape, flat = stored_shape(low.shape(result), layout), chosen.reshape(-1)
     step = int(flat[1] - flat[0]) if flat.size > 1 else 1
     regular = flat.size > 0 and step > 0 and bool((np.diff(flat) == step).all())
-    if not regular or len(place.layout) > _MAX_SLICE_RANK:
+    if not regular:
         indices = Tensor.constant(low.name(f"{name}/indices"), chosen.astype(np.int32))
         low.bind(result, gather(low, place.tensor, indices, shape, name, axis=where), layout)
         return
     begin, end = [0] * len(place.layout), list(place.tensor.shape)
     begin[where], end[where] = int(flat[0]), int(flat[-1]) + 1
     steps = [step if i == where else 1 for i in range(len(begin))]
-    tensor = strided_slice(low, place.tensor, begin, end, steps, name)
+    tensor = cut(low, place.tensor, begin, end, steps, name)
     low.bind(result, low.reshape(tensor, shape, name), layout)
-
-
-_MAX_SLICE_RANK = 5
-"""TFLite kernels/strided_slice.cc."""
 
 
 def gather(

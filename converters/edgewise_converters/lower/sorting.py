@@ -146,4 +146,4 @@ def _columns(padded: list[int], block: list[int], strides: list[int], dilations:
             for count, stride, offset, dilation in zip(counts, strides, within, dilations, strict=True)
         ]
         places.append(np.ravel_multi_index(np.meshgrid(*axes, indexing="ij"), padded).reshape(-1))
-    return np.concatenate(places).astype(np.int32)
+    return np.asarray(np.concatenate(places), np.int32)
