@@ -4,7 +4,7 @@ Names that begin with x are inputs, names that begin with y are outputs, all oth
 shape of seeded random float32; an array is taken as it is.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -37,8 +37,6 @@ class Case:
     opset: int = 17
     positive: bool = False
     at_least_db: float = FLOAT32_DB
-    inputs: dict[str, Array] = field(default_factory=dict)
-    """The first feed."""
 
 
 def case(
