@@ -7,6 +7,7 @@
 # The families register themselves when they are imported.
 from edgewise_converters.lower import (
     activations,
+    along_axis,
     attention,
     comparison,
     convolution,
@@ -17,6 +18,7 @@ from edgewise_converters.lower import (
     normalisation,
     padding,
     pooling,
+    recurrent,
     reduction,
     reshaping,
     resize,
@@ -30,6 +32,7 @@ from edgewise_converters.lower.lowering import LOWERERS
 
 FAMILIES = (
     activations,
+    along_axis,
     attention,
     comparison,
     convolution,
@@ -40,6 +43,7 @@ FAMILIES = (
     normalisation,
     padding,
     pooling,
+    recurrent,
     reduction,
     reshaping,
     scattering,

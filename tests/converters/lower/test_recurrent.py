@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgewise_converters.errors import UnsupportedOperator
-from tests.converters.onnx_cases import Case, case, check, kinds, lowered, model_of
+from converters.onnx_cases import Case, case, check, kinds, lowered, model_of
 
 STEPS, BATCH, FEATURES, HIDDEN = 5, 2, 3, 4
 X = (STEPS, BATCH, FEATURES)
