@@ -8,11 +8,30 @@ from onnx_ir.passes import common
 
 from edgewise_converters.errors import SourceError
 
+_SHAPED_AS_THEIR_INPUT = frozenset({"MeanVarianceNormalization", "GroupNormalization", "RMSNormalization"})
+"""Operators that ONNX infers no shape for, or not in every version."""
+
+_LIKE_INPUT = frozenset({"GroupNormalization", "MeanVarianceNormalization"})
+
 
 def apply(model: ir.Model) -> bool:
     """Infer shapes; returns False, since nothing is computed differently."""
-    common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+    inference = common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)
+    inference(model)
+    while _copy_shapes(model):
+        inference(model)
     return False
+
+
+def _copy_shapes(model: ir.Model) -> bool:
+    """The shapes that ONNX leaves to an operator's function body; whether there were any."""
+    copied = False
+    for node in model.graph:
+        source, result = (node.inputs or (None,))[0], node.outputs[0]
+        if node.op_type in _SHAPED_AS_THEIR_INPUT and result.shape is None and source is not None:
+            result.shape, result.type = source.shape, source.type
+            copied |= source.shape is not None
+    return copied
 
 
 def check(model: ir.Model) -> None:
