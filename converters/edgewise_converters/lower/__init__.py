@@ -26,6 +26,7 @@ from edgewise_converters.lower import (
     slicing,
     sorting,
     transcendental,
+    transposed_convolution,
 )
 from edgewise_converters.lower.graph import LoweredGraph, lower_graph
 from edgewise_converters.lower.lowering import LOWERERS
@@ -51,6 +52,7 @@ FAMILIES = (
     slicing,
     sorting,
     transcendental,
+    transposed_convolution,
 )
 
 __all__ = ["FAMILIES", "LOWERERS", "LoweredGraph", "lower_graph"]

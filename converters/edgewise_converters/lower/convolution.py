@@ -1,36 +1,97 @@
-"""Conv, ConvTranspose: constant weights, NHWC."""
+"""Conv over one, two or three axes of space, with constant or computed weights; channels last."""
 
 import numpy as np
 import onnx_ir as ir
 
 from edgewise.tensors import Array
-from edgewise_converters.lower.attributes import constant_input, input_of, int_of, ints_of
-from edgewise_converters.lower.layout import CHANNELS_LAST, stored_shape
+from edgewise_converters.lower.algebra import Algebra
+from edgewise_converters.lower.attributes import constant_input, input_of, int_of
+from edgewise_converters.lower.layout import channels_last
 from edgewise_converters.lower.lowering import Lowering, lowers
-from edgewise_converters.lower.windows import Window, plan_window
-from edgewise_converters.tflite.graph import Tensor
+from edgewise_converters.lower.windows import Window, pad_window, plan_window
+from edgewise_converters.tflite.graph import Option, Tensor
+
+MAX_SPATIAL_AXES = 3
 
 
 @lowers("Conv")
 def lower_conv(low: Lowering, node: ir.Node) -> None:
-    """Conv to CONV_2D or DEPTHWISE_CONV_2D; padding that TFLite has no word for goes into a PAD."""
+    """Conv to CONV_2D, DEPTHWISE_CONV_2D or CONV_3D; padding that TFLite has no word for goes into a PAD."""
     data, result = node.inputs[0], node.outputs[0]
     assert data is not None
-    weights = _weights(low, node)
-    shape, out_shape = low.shape(data), low.shape(result)
-    window = plan_window(node, shape[2:], weights.shape[2:], out_shape[2:])
-    group, channels = int_of(node, "group", 1), shape[1]
-    bias = _bias(low, node, weights.shape[0])
-    depthwise = group == channels and weights.shape[1] == 1 and (group > 1 or weights.shape[0] == 1)
+    shape, name = low.shape(data), str(result.name)
+    weights = read_weights(low, node)
+    window = plan_window(node, shape[2:], weights.shape[2:], low.shape(result)[2:])
+    layout = channels_last(len(shape))
+    bias = constant_bias(node, 2)
+    tensor = convolve(low, low.read(data, layout), weights, bias, window, int_of(node, "group", 1), name)
+    low.bind(result, add_computed_bias(low, node, tensor), layout)
+
+
+def read_weights(low: Lowering, node: ir.Node) -> Tensor:
+    """The weights in ONNX's order, constant or computed."""
+    weights = node.inputs[1]
+    assert weights is not None
+    axes = len(low.shape(weights)) - 2
+    if not 1 <= axes <= MAX_SPATIAL_AXES:
+        raise low.refuse(node, f"its weights have {axes} spatial axes, expected 1 to {MAX_SPATIAL_AXES}")
+    array = constant_input(node, 1)
+    return low.read(weights) if array is None else low.floats(array, f"{node.outputs[0].name}/weights")
+
+
+def constant_bias(node: ir.Node, index: int) -> Array | None:
+    """The bias if it is constant; None where there is none or it is computed."""
+    return constant_input(node, index)
+
+
+def add_computed_bias(low: Lowering, node: ir.Node, tensor: Tensor) -> Tensor:
+    """``tensor`` plus a bias that is not known before running."""
+    bias = input_of(node, 2)
+    if bias is None or low.constant(bias) is not None:
+        return tensor
+    return Algebra(low, str(node.outputs[0].name)).add(tensor, low.read(bias))
+
+
+def arrange(low: Lowering, weights: Tensor, perm: tuple[int, ...], name: str) -> Tensor:
+    """Weights in another order of axes: now if they are constant, else at run time."""
+    if weights.data is not None:
+        return low.floats(weights.data.transpose(perm), name)
+    return low.transpose(weights, perm, name)
+
+
+def reshape_weights(low: Lowering, weights: Tensor, shape: tuple[int, ...], name: str) -> Tensor:
+    """Weights in another shape: now if they are constant, else at run time."""
+    if weights.data is not None:
+        return low.floats(weights.data.reshape(shape), name)
+    return low.reshape(weights, shape, name)
+
+
+def part_of_weights(low: Lowering, weights: Tensor, begin: int, end: int, name: str) -> Tensor:
+    """Some of the first axis of the weights."""
+    if weights.data is not None:
+        return low.floats(weights.data[begin:end], name)
+    return Algebra(low, name).part(weights, 0, begin, end)
+
+
+def convolve(
+    low: Lowering, source: Tensor, weights: Tensor, bias: Array | None, window: Window, group: int, name: str
+) -> Tensor:
+    """The convolution of ``source`` (channels last) with ``weights`` in ONNX's order [outputs, inputs / group, ...]."""
+    outputs = weights.shape[0]
+    if len(window.kernel) == 1:
+        line = (outputs, weights.shape[1], 1, *weights.shape[2:])
+        plane = low.reshape(source, (source.shape[0], 1, *source.shape[1:]), f"{name}/plane")
+        flat = reshape_weights(low, weights, line, f"{name}/weights")
+        tensor = convolve(low, plane, flat, bias, window.over_a_plane(), group, f"{name}/over_a_plane")
+        return low.reshape(tensor, (source.shape[0], *window.output, outputs), name)
+    source = pad_window(low, source, window, name)
+    bias = np.zeros(outputs, np.float32) if bias is None else bias
+    if len(window.kernel) == MAX_SPATIAL_AXES:
+        return _convolve_3d(low, source, weights, bias, window, group, name)
+    depthwise = group == source.shape[-1] and weights.shape[1] == 1 and (group > 1 or outputs == 1)
     order = (1, 2, 3, 0) if depthwise else (0, 2, 3, 1)
-    name = str(result.name)
-    source = pad_window(low, low.read(data, CHANNELS_LAST), window, name)
-    inputs = [
-        source,
-        low.floats(weights.transpose(order), f"{name}/weights"),
-        low.floats(bias, f"{name}/bias"),
-    ]
-    options = {
+    inputs = [source, arrange(low, weights, order, f"{name}/weights"), low.floats(bias, f"{name}/bias")]
+    options: dict[str, Option] = {
         "padding": window.padding,
         "strideH": window.strides[0],
         "strideW": window.strides[1],
@@ -38,92 +99,37 @@ def lower_conv(low: Lowering, node: ir.Node) -> None:
         "dilationWFactor": window.dilations[1],
     }
     if depthwise:
-        options["depthMultiplier"] = weights.shape[0] // group
+        options["depthMultiplier"] = outputs // group
     kind = "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D"
-    low.bind(
-        result,
-        low.emit(kind, inputs, stored_shape(out_shape, CHANNELS_LAST), name, options=options),
-        CHANNELS_LAST,
-    )
+    return low.emit(kind, inputs, (source.shape[0], *window.output, outputs), name, options=options)
 
 
-def _weights(low: Lowering, node: ir.Node) -> Array:
-    weights = constant_input(node, 1)
-    if weights is None:
-        raise low.refuse(node, "its weights are computed, expected constants")
-    if weights.ndim != 4:
-        raise low.refuse(node, f"its weights have {weights.ndim - 2} spatial axes, expected 2")
-    return weights
+def volume_options(window: Window) -> dict[str, Option]:
+    """The options of CONV_3D and CONV_3D_TRANSPOSE."""
+    options: dict[str, Option] = {"padding": window.padding}
+    for letter, stride, dilation in zip("DHW", window.strides, window.dilations, strict=True):
+        options[f"stride{letter}"] = stride
+        options[f"dilation{letter}Factor"] = dilation
+    return options
 
 
-def _bias(low: Lowering, node: ir.Node, channels: int) -> Array:
-    bias = constant_input(node, 2)
-    if input_of(node, 2) is not None and bias is None:
-        raise low.refuse(node, "its bias is computed, expected a constant")
-    return np.zeros(channels, np.float32) if bias is None else bias
-
-
-def pad_window(
-    low: Lowering, tensor: Tensor, window: Window, name: str, *, fill: float | None = None
+def _convolve_3d(
+    low: Lowering, source: Tensor, weights: Tensor, bias: Array, window: Window, group: int, name: str
 ) -> Tensor:
-    """Put a PAD (or a PADV2 with ``fill``) before a window where it needs one."""
-    if not window.needs_pad:
-        return tensor
-    (top, bottom), (left, right) = window.explicit
-    batch, height, width, channels = tensor.shape
-    shape = (batch, height + top + bottom, width + left + right, channels)
-    amounts = low.ints([[0, 0], [top, bottom], [left, right], [0, 0]], f"{name}/pads")  # type: ignore[list-item]
-    if fill is None:
-        return low.emit("PAD", [tensor, amounts], shape, f"{name}/padded")
-    return low.emit("PADV2", [tensor, amounts, low.floats([fill], f"{name}/fill")], shape, f"{name}/padded")
-
-
-@lowers("ConvTranspose")
-def lower_conv_transpose(low: Lowering, node: ir.Node) -> None:
-    """ConvTranspose to TRANSPOSE_CONV with VALID padding, cropped by a STRIDED_SLICE where ONNX pads."""
-    data, result = node.inputs[0], node.outputs[0]
-    assert data is not None
-    weights = _weights(low, node)
-    if int_of(node, "group", 1) != 1 or any(d != 1 for d in ints_of(node, "dilations", [1, 1])):
-        raise low.refuse(node, "it is grouped or dilated, expected group 1 and dilation 1")
-    shape, out_shape = low.shape(data), low.shape(result)
-    strides = ints_of(node, "strides", [1, 1])
-    kernel = weights.shape[2:]
-    pads = _transposed_pads(node, shape[2:], out_shape[2:], strides, kernel)
-    name = str(result.name)
-    full = [(shape[2 + a] - 1) * strides[a] + kernel[a] for a in (0, 1)]
-    # TRANSPOSE_CONV writes what the windows reach; output_padding beyond that reach would be bias only.
-    if any(pads[a] + out_shape[2 + a] > full[a] for a in (0, 1)):
-        raise low.refuse(node, "its output padding reaches past the last window")
-    full_shape = (out_shape[0], *full, out_shape[1])
-    bias = _bias(low, node, out_shape[1])
-    inputs = [
-        low.ints(full_shape, f"{name}/shape"),
-        low.floats(weights.transpose(1, 2, 3, 0), f"{name}/weights"),
-        low.read(data, CHANNELS_LAST),
-        low.floats(bias, f"{name}/bias"),
-    ]
-    options = {"padding": 1, "strideH": strides[0], "strideW": strides[1]}
-    tensor = low.emit("TRANSPOSE_CONV", inputs, full_shape, name, dtype=np.float32, options=options)
-    if tuple(full) != out_shape[2:]:
-        begin = [0, pads[0], pads[1], 0]
-        end = [out_shape[0], pads[0] + out_shape[2], pads[1] + out_shape[3], out_shape[1]]
-        tensor = strided_slice(low, tensor, begin, end, [1, 1, 1, 1], f"{name}/cropped")
-    low.bind(result, tensor, CHANNELS_LAST)
-
-
-def _transposed_pads(
-    node: ir.Node, space: tuple[int, ...], out: tuple[int, ...], strides: list[int], kernel: tuple[int, ...]
-) -> list[int]:
-    """What is cut off before each axis (ONNX ConvTranspose: total_padding split as auto_pad says)."""
-    if "pads" in node.attributes and "output_shape" not in node.attributes:
-        return list(node.attributes["pads"].as_ints())[:2]
-    mode = node.attributes["auto_pad"].as_string() if "auto_pad" in node.attributes else "NOTSET"
-    extra = ints_of(node, "output_padding", [0, 0])
-    totals = [strides[a] * (space[a] - 1) + extra[a] + kernel[a] - out[a] for a in (0, 1)]
-    return [
-        max(total, 0) // 2 if mode == "SAME_UPPER" else max(total, 0) - max(total, 0) // 2 for total in totals
-    ]
+    """CONV_3D, once for each group."""
+    f = Algebra(low, name)
+    inputs, outputs = source.shape[-1] // group, weights.shape[0] // group
+    parts = []
+    for g in range(group):
+        some = f.part(source, 4, g * inputs, (g + 1) * inputs)
+        own = weights if group == 1 else part_of_weights(
+            low, weights, g * outputs, (g + 1) * outputs, f"{name}/group"
+        )  # fmt: skip
+        kernel = arrange(low, own, (2, 3, 4, 1, 0), f"{name}/weights")
+        shift = low.floats(bias[g * outputs : (g + 1) * outputs], f"{name}/bias")
+        shape = (source.shape[0], *window.output, outputs)
+        parts.append(low.emit("CONV_3D", [some, kernel, shift], shape, name, options=volume_options(window)))
+    return f.concat(parts, 4)
 
 
 def strided_slice(
