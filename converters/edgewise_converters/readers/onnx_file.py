@@ -164,7 +164,8 @@ def _fix_shape(value: ir.Value, hint: tuple[int, ...] | None) -> list[str]:
     open_dims = [i for i, dim in enumerate(declared or ()) if not isinstance(dim, int) or dim <= 0]
     if declared is None or any(i > 0 or declared[i] == 0 for i in open_dims):
         example = ",".join(
-            str(d) if isinstance(d, int) and d > 0 else "1" if i == 0 else "..." for i, d in enumerate(declared or [0])
+            str(d) if isinstance(d, int) and d > 0 else "1" if i == 0 else "..."
+            for i, d in enumerate(declared or [0])
         )
         raise SourceError(
             f"input '{value.name}': its shape {_show(declared)} is open, expected fixed numbers; "
