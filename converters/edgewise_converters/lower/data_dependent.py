@@ -5,6 +5,7 @@ import onnx_ir as ir
 from edgewise_converters.lower.lowering import Lowering, lowers
 
 _WAY_OUT = {
+    "Compress": "with a constant condition it could be converted",
     "NonMaxSuppression": "export the model without its last step: the app suppresses boxes on what it answers",
     "NonZero": "a mask with Where, or TopK with a fixed number, says the same in a fixed shape",
     "Unique": "count or sort in the app, on the model's output",

@@ -1,4 +1,4 @@
-"""Gather, GatherElements, GatherND, Compress: elements chosen by index.
+"""Gather, GatherElements, GatherND: elements chosen by index.
 
 TFLite's GATHER knows one axis and no negative indices. What chooses along several axes is counted in the flattened
 data: constant indices now, computed ones when the graph runs.
@@ -158,19 +158,3 @@ def lower_gather_nd(low: Lowering, node: ir.Node) -> None:
     rows = int(np.prod(shape[: batch + where.shape[-1]]))
     source = low.reshape(low.read(data), [rows, *kept], f"{name}/rows")
     low.bind(result, gather(low, source, flat, low.shape(result), name))
-
-
-@lowers("Compress")
-def lower_compress(low: Lowering, node: ir.Node) -> None:
-    """The elements at which a constant condition is true."""
-    data, result, condition = node.inputs[0], node.outputs[0], constant_input(node, 1)
-    assert data is not None
-    if condition is None:
-        raise low.refuse(node, "its condition is computed, so the shape of its output depends on the data")
-    chosen, shape = np.flatnonzero(condition), low.shape(data)
-    if "axis" in node.attributes:
-        axis = normal_axes([int_of(node, "axis", 0)], len(shape))[0]
-        _choose(low, low.stored(data), axis, chosen, result)
-        return
-    flat = low.reshape(low.read(data), [int(np.prod(shape))], f"{result.name}/elements")
-    _choose(low, Stored(flat, (0,)), 0, chosen, result)

@@ -148,7 +148,12 @@ def lower_tile(low: Lowering, node: ir.Node) -> None:
     assert data is not None
     if repeats is None:
         raise low.refuse(node, "its repeats are computed, expected constants")
-    place = low.stored(data)
-    counts = low.ints([int(repeats[axis]) for axis in place.layout], f"{result.name}/repeats")
-    target = stored_shape(low.shape(result), place.layout)
-    low.bind(result, low.emit("TILE", [place.tensor, counts], target, str(result.name)), place.layout)
+    place, name = low.stored(data), str(result.name)
+    counts = low.ints([int(repeats[axis]) for axis in place.layout], f"{name}/repeats")
+    target, tensor = stored_shape(low.shape(result), place.layout), place.tensor
+    if tensor.dtype == np.int16:  # tflite-runtime's kernel has no 16 bits
+        wide = low.emit("CAST", [tensor], tensor.shape, f"{name}/int32", dtype=np.int32)
+        tiled = low.emit("TILE", [wide, counts], target, f"{name}/tiled")
+        low.bind(result, low.emit("CAST", [tiled], target, name, dtype=np.int16), place.layout)
+        return
+    low.bind(result, low.emit("TILE", [tensor, counts], target, name), place.layout)

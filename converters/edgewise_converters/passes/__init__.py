@@ -10,6 +10,7 @@ from edgewise_converters.passes import (
     fold_constants,
     fuse_hard_swish,
     fuse_pad,
+    gather_compressed,
     infer_shapes,
     inline_branches,
     spell_out_cast_like,
@@ -29,6 +30,7 @@ STRUCTURE: tuple[Rewrite, ...] = (
     clean.apply,
     fold_constants.apply,
     spell_out_cast_like.apply,
+    gather_compressed.apply,
     inline_branches.apply,
     unroll_loops.apply,
 )

@@ -11,8 +11,6 @@ from edgewise_converters.errors import SourceError
 _SHAPED_AS_THEIR_INPUT = frozenset({"MeanVarianceNormalization", "GroupNormalization", "RMSNormalization"})
 """Operators that ONNX infers no shape for, or not in every version."""
 
-_LIKE_INPUT = frozenset({"GroupNormalization", "MeanVarianceNormalization"})
-
 
 def apply(model: ir.Model) -> bool:
     """Infer shapes; returns False, since nothing is computed differently."""

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from converters.onnx_cases import Case, case, check, kinds, lowered, model_of
 
 from edgewise_converters.errors import UnsupportedOperator
-from converters.onnx_cases import Case, case, check, kinds, lowered, model_of
 
 STEPS, BATCH, FEATURES, HIDDEN = 5, 2, 3, 4
 X = (STEPS, BATCH, FEATURES)
@@ -31,14 +31,14 @@ def cell(op: str, attributes: str = "", *, two: bool = False, more: str = "", **
     )
 
 
-STATE = (1, BATCH, HIDDEN)
+STATE, STATES = (1, BATCH, HIDDEN), (2, BATCH, HIDDEN)
 LENGTHS = np.array([5, 2], np.int32)
 CELLS = {
     **{f"{op} forward": cell(op) for op in GATES},
     **{f"{op} both ways": cell(op, two=True) for op in GATES},
     **{f"{op} backward": cell(op, ',direction="reverse"') for op in GATES},
     **{f"{op} from a state": cell(op, more=", , x2", x2=STATE) for op in ("RNN", "GRU")},
-    **{f"{op} both ways from a state": cell(op, two=True, more=", , x2", x2=(2, BATCH, HIDDEN)) for op in ("RNN", "GRU")},
+    **{f"{op} both ways from a state": cell(op, two=True, more=", , x2", x2=STATES) for op in ("RNN", "GRU")},
     **{f"{op} of several lengths": cell(op, two=True, more=", n", n=LENGTHS) for op in GATES},
     **{f"{op} clipped": cell(op, ",clip=0.4") for op in GATES},
     "LSTM from a state": cell("LSTM", more=", , x2, x3", x2=STATE, x3=STATE),
