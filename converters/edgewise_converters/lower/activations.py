@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import onnx_ir as ir
 
-from edgewise_converters.lower.attributes import float_of, int_of, string_of
+from edgewise_converters.lower.attributes import float_of, string_of
 from edgewise_converters.lower.broadcasting import through
 from edgewise_converters.lower.formula import Formula
 from edgewise_converters.lower.lowering import Lowering, lowers
@@ -146,31 +146,3 @@ def lower_formula(low: Lowering, node: ir.Node) -> None:
     """Spelled out."""
     formula = _FORMULAS[node.op_type]
     through(low, node, lambda f, x: formula(node, f, x))
-
-
-_AXIS_HARDMAX_OPSET = 13
-"""Before it Hardmax flattened everything from its axis on, which defaulted to 1."""
-
-
-@lowers("Hardmax")
-def lower_hardmax(low: Lowering, node: ir.Node) -> None:
-    """ONE_HOT of ARG_MAX along the last axis."""
-    data, result = node.inputs[0], node.outputs[0]
-    assert data is not None
-    f, shape = Formula(low, str(result.name)), low.shape(data)
-    flattens = low.opset < _AXIS_HARDMAX_OPSET
-    axis = int_of(node, "axis", 1 if flattens else -1) % len(shape)
-    order = (*(other for other in range(len(shape)) if other != axis), axis)
-    x = low.read(data) if flattens else low.read(data, order)
-    last = int(np.prod(shape[axis:])) if flattens else shape[axis]
-    rows = low.reshape(x, (int(np.prod(shape)) // max(last, 1), last), f"{f.name}/rows")
-    where = low.ints([1], f"{f.name}/axis")
-    best = low.emit(
-        "ARG_MAX", [rows, where], rows.shape[:1], f"{f.name}/best", dtype=np.int32, options=_INT32
-    )
-    parts = [best, f.constant(last, np.int32), f.constant(1, np.float32), f.constant(0, np.float32)]
-    hot = low.emit("ONE_HOT", parts, rows.shape, f"{f.name}/hot", dtype=np.float32, options={"axis": -1})
-    low.bind(result, low.reshape(hot, x.shape, f"{f.name}/shaped"), None if flattens else order)
-
-
-_INT32 = {"outputType": 2}
