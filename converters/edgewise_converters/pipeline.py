@@ -19,6 +19,7 @@ from edgewise_converters.progress import Progress, Silent
 from edgewise_converters.proof import golden_cases
 from edgewise_converters.readers import Source, read_onnx
 from edgewise_converters.request import Request, Result, output_path, read_labels
+from edgewise_converters.samples import image_layout
 from edgewise_converters.targets import Target, load_target
 from edgewise_converters.tflite.graph import Graph
 from edgewise_converters.tflite.writer import serialize
@@ -193,7 +194,7 @@ class _Conversion:
             backend,
             [case.feed for case in cases],
             plan.layouts,
-            image_layouts=plan.image_layouts,
+            image_layouts={i.name: layout for i in plan.source.inputs if (layout := image_layout(i.shape))},
             network_bytes=len(self.network),
         )
         backend.close()
