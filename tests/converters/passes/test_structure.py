@@ -61,9 +61,6 @@ def test_branches_of_different_shapes_are_refused() -> None:
 @pytest.mark.parametrize(("trips", "why"), [(np.int64(99), "99 rounds"), (None, "depends on the data")])
 def test_endless_loops_are_refused(trips: np.int64 | None, why: str) -> None:
     values = {"xn": np.int64(3)} if trips is None else {"n": trips}
-    body = (
-        "body = b (int64 i, bool c, float[3,4] v) => (bool d, float[3,4] z) { d = Identity(c) z = Mul(v, v) }"
-    )
     this = case(f"y = Loop<{SQUARED}>({'xn' if trips is None else 'n'}, yes, x)", x=X, yes=YES, **values)
     with pytest.raises(UnsupportedOperator, match=why):
         lowered(model_of(this))
