@@ -1,5 +1,6 @@
 """A graph to the bytes of a .tflite file."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 
 import flatbuffers
@@ -36,6 +37,7 @@ class _Writer:
         self.index = {id(tensor): i for i, tensor in enumerate(self.tensors)}
         self.vectors: dict[tuple[type, bytes], int] = {}
         self.buffers: list[int] = [self._buffer(None)]
+        self.written: dict[bytes, int] = {}
 
     def model(self, description: str, metadata: Mapping[str, bytes]) -> bytes:
         b = self.builder
@@ -86,8 +88,12 @@ class _Writer:
         return int(schema.BufferEnd(b))
 
     def _add_buffer(self, data: Array) -> int:
-        self.buffers.append(self._buffer(data))
-        return len(self.buffers) - 1
+        """The index of a buffer; equal ones are written once (the weights of a recurrent step are in every step)."""
+        key = hashlib.blake2b(data.reshape(-1).view(np.uint8).data, digest_size=16).digest()
+        if key not in self.written:
+            self.buffers.append(self._buffer(data))
+            self.written[key] = len(self.buffers) - 1
+        return self.written[key]
 
     def _quantization(self, quantization: Quantization) -> int:
         b = self.builder
