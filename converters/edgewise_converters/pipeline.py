@@ -81,7 +81,7 @@ class _Conversion:
     def _lower(self) -> tuple[Source, LoweredGraph]:
         """Read, rewrite, lower; the ONNX weights are gone after it, which halves what a conversion needs."""
         self.progress.stage("Reading the model")
-        source, model = read_onnx(self.request.source, shapes=self.request.shapes)
+        source, model = read_onnx(self.request.source, shapes=self.request.shapes, values=self.request.values)
         for text in source.notices:
             self._notice(text)
         self.progress.stage("Rewriting the graph")
@@ -93,7 +93,7 @@ class _Conversion:
         wanted = TRIAL_CASES if plan.precision == "int8" else 0
         some = replace(plan.calibration, sources=plan.calibration.sources[:wanted])
         self.progress.stage("Asking the original", len(plan.held_out) + len(some))
-        reference = Reference(self.request.source)
+        reference = Reference(self.request.source, values=plan.source.values)
         cases = reference_cases(reference, plan.held_out.feeds(), tick=self.progress.tick)
         trials = reference_cases(reference, some.feeds(), tick=self.progress.tick)
         # Fewer samples than cases: ask them again, so that state left between calls would show.
@@ -173,7 +173,9 @@ class _Conversion:
             )
             backend.close()
         low = precision == "fp32" and min(a.worst_db for a in agreement.values()) < _FLOOR_WANTED_BELOW_DB
-        return agreement, noise_floor(self.request.source, cases[:MIN_CASES]) if low else None
+        return agreement, noise_floor(
+            self.request.source, cases[:MIN_CASES], plan.source.values
+        ) if low else None
 
     def _step_down(self, precision: str, agreement: Agreement) -> str:
         worst = agreement.worst
@@ -200,9 +202,7 @@ class _Conversion:
         backend.close()
         card = replace(
             built.card,
-            golden=cards.Golden(
-                len(golden), cards.golden_tolerance_db(built.card.precision, self.target.runtimes)
-            ),
+            golden=cards.Golden(len(golden), cards.GOLDEN_TOLERANCE_DB[built.card.precision]),
             quality=cards.quality_of(built.worst, plan.held_out.described),
         )
         partial = self.out.with_name(f".{self.out.name}.partial")
