@@ -20,6 +20,7 @@ _PREPROCESS = (
     "then, if needed, ;resize= ;crop= ;resample= ;colour="
 )
 _SHAPE = "NAME=1,3,224,224 for an input of open shape; may be given several times."
+_VALUE = "NAME=16000 for an input that is always the same (a sample rate); it leaves the model. Repeatable."
 _OUT = "Where to write; MODEL-TARGET.tflite in this folder if not given."
 _CALIBRATION = "How int8 ranges are chosen: auto (the best by measurement), minmax, percentile or mse."
 _TASK = "image-classification or tensors, where the model's shape does not tell."
@@ -32,6 +33,7 @@ def convert_app(
     samples: Annotated[Path | None, typer.Option(help=_SAMPLES)] = None,
     preprocess: Annotated[str | None, typer.Option(help=_PREPROCESS)] = None,
     shape: Annotated[list[str] | None, typer.Option(help=_SHAPE)] = None,
+    value: Annotated[list[str] | None, typer.Option(help=_VALUE)] = None,
     labels: Annotated[Path | None, typer.Option(help="A text file with one label a line.")] = None,
     out: Annotated[Path | None, typer.Option(help=_OUT)] = None,
     calibration: Annotated[str, typer.Option(help=_CALIBRATION)] = "auto",
@@ -53,6 +55,7 @@ def convert_app(
         samples=samples,
         preprocess=preprocess,
         shapes=dict(_parse_shape(text) for text in shape or ()),
+        values=dict(_parse_value(text) for text in value or ()),
         labels=labels,
         out=out,
         calibration=_one_of("--calibration", calibration, ("auto", "minmax", "percentile", "mse")),
@@ -82,6 +85,17 @@ def _parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
     if not equals or not name or not shape or min(shape) < 1:
         raise typer.BadParameter(f"--shape: got '{text}', expected NAME=1,3,224,224")
     return name, shape
+
+
+def _parse_value(text: str) -> tuple[str, float]:
+    name, _, number = text.rpartition("=")
+    try:
+        value = float(number)
+    except ValueError:
+        name = ""
+    if not name:
+        raise typer.BadParameter(f"--value: got '{text}', expected NAME=16000")
+    return name, value
 
 
 def _command() -> str:

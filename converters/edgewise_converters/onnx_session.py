@@ -35,7 +35,16 @@ def compute(model: onnx.ModelProto) -> list[Array]:
 class Reference:
     """The original model in onnxruntime, as the truth that a written file is held against."""
 
-    def __init__(self, path: Path, *, optimized: bool = True, threads: int = 1) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        optimized: bool = True,
+        threads: int = 1,
+        values: Mapping[str, Array] | None = None,
+    ) -> None:
+        """``values`` are inputs that are always the same, and need not be fed."""
+        self._values = dict(values or {})
         self._session = _session(str(path), optimized=optimized, threads=threads)
         self.input_names = [value.name for value in self._session.get_inputs()]
         self.output_names = [value.name for value in self._session.get_outputs()]
@@ -43,7 +52,7 @@ class Reference:
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Outputs by name. Raises SourceError when the model cannot run on these inputs."""
         try:
-            results: Sequence[Array] = self._session.run(None, dict(inputs))
+            results: Sequence[Array] = self._session.run(None, {**self._values, **inputs})
         except Exception as error:
             text = str(error).splitlines()[0][:300]
             raise SourceError(f"onnxruntime cannot run the original model: {text}") from error

@@ -20,6 +20,8 @@ class Request:
     samples: Path | None = None
     preprocess: str | None = None
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    values: Mapping[str, float] = field(default_factory=dict)
+    """By name of input: the one number it always is."""
     labels: Path | None = None
     out: Path | None = None
     calibration: str = "auto"

@@ -107,9 +107,9 @@ def measure(
     return meter.result()
 
 
-def noise_floor(path: Path, cases: list[Case]) -> Agreement:
+def noise_floor(path: Path, cases: list[Case], values: Mapping[str, Array]) -> Agreement:
     """How far onnxruntime is from itself with its optimizations off: what float32 rounding alone amounts to."""
-    plain = Reference(path, optimized=False)
+    plain = Reference(path, optimized=False, values=values)
     meter = Meter()
     for case in cases:
         meter.add(case.expected, plain.run(case.feed))

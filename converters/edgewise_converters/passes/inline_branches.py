@@ -54,7 +54,8 @@ def check(model: ir.Model) -> None:
             raise UnsupportedOperator(
                 "If",
                 node.metadata_props[_CHOICE],
-                f"its condition depends on the data and its branches give different shapes, {first} and {second}",
+                f"its condition depends on the data and its branches give different shapes, {first} and {second}; "
+                "if it depends on an input that is always the same, give its number with --value NAME=NUMBER",
             )
 
 

@@ -3,12 +3,13 @@
 import difflib
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
 
+from edgewise.tensors import Array
 from edgewise_converters.errors import SourceError
 
 _READ_BLOCK = 1 << 20
@@ -33,6 +34,8 @@ class Source:
     opset: int
     inputs: tuple[SourceInput, ...]
     notices: tuple[str, ...]
+    values: Mapping[str, Array] = field(default_factory=dict)
+    """Inputs of the original that are constants of the converted model."""
 
 
 def static_shape(value: ir.Value) -> tuple[int, ...]:
@@ -44,10 +47,16 @@ def static_shape(value: ir.Value) -> tuple[int, ...]:
     return tuple(int(dim) for dim in value.shape)  # type: ignore[arg-type]
 
 
-def read_onnx(path: Path, *, shapes: Mapping[str, tuple[int, ...]] | None = None) -> tuple[Source, ir.Model]:
+def read_onnx(
+    path: Path,
+    *,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    values: Mapping[str, float] | None = None,
+) -> tuple[Source, ir.Model]:
     """Read ``path`` and fix its input shapes, by ``shapes`` or, for an open leading dimension, to batch 1.
 
-    Raises SourceError for anything that is not an ONNX model, and for an open dimension without a hint.
+    Inputs with a number in ``values`` become constants. Raises SourceError for anything that is not an ONNX model, and
+    for an open dimension without a hint.
     """
     digest = _sha256(path)
     model = _parse(path)
@@ -55,9 +64,50 @@ def read_onnx(path: Path, *, shapes: Mapping[str, tuple[int, ...]] | None = None
     initialized = set(model.graph.initializers)
     for value in [value for value in model.graph.inputs if value.name in initialized]:
         model.graph.inputs.remove(value)  # before IR version 4 every initializer was an input too
+    fixed = {name: _fix_value(path, model, name, number) for name, number in (values or {}).items()}
     notices = _fix_shapes(path, model, dict(shapes or {}))
     inputs = tuple(_describe(value) for value in model.graph.inputs)
-    return Source(path, digest, opset, inputs, notices), model
+    return Source(path, digest, opset, inputs, notices, fixed), model
+
+
+def _fix_value(path: Path, model: ir.Model, name: str, number: float) -> Array:
+    """Make an input of one element a constant."""
+    value = _input_named(path, model, "--value", name)
+    dims = [] if value.shape is None else [dim if isinstance(dim, int) else 1 for dim in value.shape]
+    if any(dim != 1 for dim in dims):
+        raise SourceError(
+            f"--value {name}: the input has shape {_show(dims)}, expected one of a single number"
+        )
+    dtype = np.dtype(np.float32) if value.dtype is None else np.dtype(value.dtype.numpy())
+    if not _holds(dtype, number):
+        raise SourceError(
+            f"--value {name}: got {number:g}, expected a number that the input, {dtype}, can hold"
+        )
+    array = np.full(dims, number, dtype)
+    model.graph.inputs.remove(value)
+    value.shape, value.const_value = ir.Shape(dims), ir.tensor(array, name=name)
+    model.graph.register_initializer(value)
+    return array
+
+
+def _holds(dtype: np.dtype[np.generic], number: float) -> bool:
+    if dtype.kind == "b":
+        return number in (0, 1)
+    if dtype.kind not in "iu":
+        return dtype.kind == "f"
+    limits = np.iinfo(dtype)  # type: ignore[type-var]
+    return number.is_integer() and limits.min <= number <= limits.max
+
+
+def _input_named(path: Path, model: ir.Model, option: str, name: str) -> ir.Value:
+    found = {str(value.name): value for value in model.graph.inputs}
+    if name not in found:
+        near = difflib.get_close_matches(name, list(found), 1)
+        raise SourceError(
+            f"{option} {name}: {path.name} has no such input; its inputs are {', '.join(found)}"
+            + (f" (did you mean {near[0]}?)" if near else "")
+        )
+    return found[name]
 
 
 def _describe(value: ir.Value) -> SourceInput:
@@ -126,14 +176,8 @@ def _check_opset(path: Path, model: ir.Model) -> int:
 
 
 def _fix_shapes(path: Path, model: ir.Model, hints: dict[str, tuple[int, ...]]) -> tuple[str, ...]:
-    names = [str(value.name) for value in model.graph.inputs]
     for name in hints:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, 1)
-            raise SourceError(
-                f"--shape {name}: {path.name} has no such input; its inputs are {', '.join(names)}"
-                + (f" (did you mean {near[0]}?)" if near else "")
-            )
+        _input_named(path, model, "--shape", name)
     notices = []
     for value in model.graph.inputs:
         notices += _fix_shape(value, hints.get(str(value.name)))
