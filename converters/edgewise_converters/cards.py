@@ -21,7 +21,8 @@ from edgewise_converters.tflite.graph import Graph, Tensor
 GOLDEN_TOLERANCE_DB = {"fp32": 80.0, "fp16": 60.0, "dynamic": 30.0, "int8": 20.0}
 """How near a device's answers must come to the golden ones.
 
-int8 is bit-identical on 64-bit boards in LiteRT; tflite-runtime rounds products twice and is 29 to 31 dB away (docs/arm.md).
+int8 is bit-identical on 64-bit boards in LiteRT; tflite-runtime rounds products twice and is 29 to 31 dB away
+(docs/arm.md).
 Dynamic-range int8 differs by up to 0.8 % between boards.
 """
 _TOOLS = ("edgewise", "onnx-ir", "onnxruntime", "ai-edge-litert")
@@ -116,8 +117,6 @@ def activation_of(graph: Graph, tensor: Tensor) -> str:
 
 
 __all__ = [
-    "GOLDEN_TOLERANCE_DB",
-     "IMAGE_CLASSIFICATION", "TENSORS", "Golden", "ModelCard", "activation_of",
-    "quality_of",
+    "GOLDEN_TOLERANCE_DB", "IMAGE_CLASSIFICATION", "TENSORS", "Golden", "ModelCard", "activation_of", "quality_of",
     "source_of", "task_of", "tensor_card", "tool_versions",
 ]  # fmt: skip
