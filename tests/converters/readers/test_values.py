@@ -42,7 +42,7 @@ def test_a_value_for_a_tensor_is_refused(model: Path) -> None:
 
 
 def test_a_value_for_no_input_names_the_nearest(model: Path) -> None:
-    with pytest.raises(SourceError, match="--value xrat: .*did you mean xrate"):
+    with pytest.raises(SourceError, match=r"--value xrat: .*did you mean xrate"):
         read_onnx(model, values={"xrat": 1})
 
 
@@ -51,6 +51,6 @@ def test_a_value_that_the_type_cannot_hold_is_refused(tmp_path: Path, number: fl
     path = tmp_path / "counts.onnx"
     onnx.save(model_of(case("y = Add(x, xn)", x=np.zeros(3, np.int32), xn=np.int32(1))), path)
     with pytest.raises(
-        SourceError, match="--value xn: got .*expected a number that the input, int32, can hold"
+        SourceError, match=r"--value xn: got .*expected a number that the input, int32, can hold"
     ):
         read_onnx(path, values={"xn": number})
