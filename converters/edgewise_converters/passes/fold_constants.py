@@ -13,7 +13,7 @@ from edgewise_converters import onnx_session
 from edgewise_converters.passes.graph_edit import add_constant
 
 _KEPT = frozenset({
-    "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "RandomNormal", "RandomUniform", "RandomNormalLike",
+    "RandomNormal", "RandomUniform", "RandomNormalLike",
     "RandomUniformLike", "Bernoulli", "Multinomial", "If", "Loop", "Scan",
 })  # fmt: skip
 _MAX_ELEMENTS = 1 << 24
