@@ -8,6 +8,7 @@ from edgewise_converters.passes import (
     clean,
     fold_affine,
     fold_constants,
+    fuse_gelu,
     fuse_hard_swish,
     fuse_pad,
     gather_compressed,
@@ -23,7 +24,12 @@ Rewrite = Callable[[ir.Model], bool]
 _MAX_ROUNDS = 20
 """Shape chains settle in two or three rounds; more means that two rewrites undo each other."""
 
-FUSIONS: tuple[Rewrite, ...] = (fold_affine.apply, fuse_hard_swish.apply, fuse_pad.apply)
+FUSIONS: tuple[Rewrite, ...] = (
+    fuse_gelu.apply,
+    fold_affine.apply,
+    fuse_hard_swish.apply,
+    fuse_pad.apply,
+)
 
 
 STRUCTURE: tuple[Rewrite, ...] = (
