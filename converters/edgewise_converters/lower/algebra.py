@@ -11,6 +11,9 @@ from edgewise_converters.tflite.graph import Option, Tensor
 
 Operand: TypeAlias = Tensor | Array | float
 
+_MAX_BATCH_AXES = 3
+"""BATCH_MATMUL takes five axes (tflite-runtime 2.14, kernels/batch_matmul.cc)."""
+
 
 class Algebra(Formula):
     """A formula in stored axes; numbers and arrays become constants of the dtype of what they meet."""
@@ -55,6 +58,14 @@ class Algebra(Formula):
         """The matrix product over the last two axes; the axes before them broadcast."""
         columns = right.shape[-2 if transpose_right else -1]
         batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+        if len(batch) > _MAX_BATCH_AXES:
+            count = int(np.prod(batch))
+            narrow = [
+                self.reshape(self._spread(tensor, (*batch, *tensor.shape[-2:])), (count, *tensor.shape[-2:]))
+                for tensor in (left, right)
+            ]
+            product = self.product(*narrow, transpose_right=transpose_right)
+            return self.reshape(product, (*batch, *product.shape[1:]))
         return self.low.emit(
             "BATCH_MATMUL",
             [left, right],
@@ -63,13 +74,25 @@ class Algebra(Formula):
             options={"adjY": transpose_right},
         )
 
+    def _spread(self, tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """``tensor`` repeated to ``shape``, to which it broadcasts."""
+        if tensor.shape == shape:
+            return tensor
+        target = self.low.ints(shape, f"{self.name}/shape")
+        return self.low.emit("BROADCAST_TO", [tensor, target], shape, self._step("BROADCAST_TO"))
+
     def reshape(self, tensor: Tensor, shape: Sequence[int]) -> Tensor:
+        """In another shape; a constant at once."""
+        if tensor.data is not None:
+            return self.constant(tensor.data.reshape(shape), tensor.dtype)
         return self.low.reshape(tensor, shape, self._step("RESHAPE"))
 
     def transpose(self, tensor: Tensor, perm: Sequence[int]) -> Tensor:
-        """Transposed, unless ``perm`` changes nothing."""
+        """Transposed, unless ``perm`` changes nothing; a constant at once."""
         if list(perm) == sorted(perm):
             return tensor
+        if tensor.data is not None:
+            return self.constant(tensor.data.transpose(perm), tensor.dtype)
         return self.low.transpose(tensor, perm, self._step("TRANSPOSE"))
 
     def concat(self, tensors: Sequence[Tensor], axis: int) -> Tensor:
@@ -99,6 +122,9 @@ class Algebra(Formula):
         shape = [-(-(e - b) // s) for b, e, s in zip(begin, end, steps, strict=True)]
         if tuple(shape) == tensor.shape:
             return tensor
+        if tensor.data is not None:
+            chosen = tuple(slice(*bound) for bound in zip(begin, end, steps, strict=True))
+            return self.constant(tensor.data[chosen], tensor.dtype)
         bounds = [
             self.low.ints(values, f"{self.name}/{what}")
             for values, what in ((begin, "begin"), (end, "end"), (steps, "steps"))
