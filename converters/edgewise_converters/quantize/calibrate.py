@@ -26,7 +26,7 @@ class Statistics:
     values: Array
     """Values picked at random over all samples, float32 [n]."""
     channel_mean: Array
-    """Mean along the last axis's channels over everything else, float64 [C]."""
+    """Mean along the last axis's channels over everything else, float64 [C]; 0 where there are moments."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def calibrate(
     backend = litert.open_model(serialize(probe, description="calibration", metadata={}), threads=threads)
     rng = np.random.default_rng(0)
     kept = max(64, _KEPT_VALUES // max(count, 1))
-    seen: dict[int, _Running] = {id(tensor): _Running() for tensor in observed}
     readers = _observers(graph, count)
+    seen = {id(t): _Running(wants_mean=id(t) not in readers) for t in observed}
     done = 0
     for inputs in batches:
         outputs = backend.run(inputs, views=True)
@@ -87,20 +87,25 @@ def _observers(graph: Graph, count: int) -> dict[int, list[tuple[Operator, Momen
 
 
 class _Running:
-    def __init__(self) -> None:
+    def __init__(self, *, wants_mean: bool) -> None:
+        self._wants_mean = wants_mean
         self.minimum, self.maximum = np.inf, -np.inf
         self.values: list[Array] = []
         self.channel_sum: Array | float = 0.0
 
     def add(self, array: Array, kept: int, rng: np.random.Generator) -> None:
         flat = array.reshape(-1)
-        if flat.min(initial=0.0) <= _FILL:
+        lowest = float(flat.min())
+        if lowest <= _FILL:
             array = np.where(array <= _FILL, np.float32(0), array)
             flat = array.reshape(-1)
-        self.minimum = min(self.minimum, float(flat.min()))
+            lowest = float(flat.min())
+        self.minimum = min(self.minimum, lowest)
         self.maximum = max(self.maximum, float(flat.max()))
         picked = flat if flat.size <= kept else flat[rng.integers(0, flat.size, kept)]
         self.values.append(np.array(picked, np.float32))
+        if not self._wants_mean:
+            return
         rows = array.reshape(-1, array.shape[-1]) if array.ndim else array.reshape(1, 1)
         ones = np.full(rows.shape[0], 1.0 / rows.shape[0], np.float32)
         self.channel_sum = self.channel_sum + (ones @ rows).astype(np.float64)

@@ -13,6 +13,7 @@ from edgewise_converters.quantize.weights import WEIGHT_MAX, mean_shift, quantiz
 from edgewise_converters.tflite.graph import Operator
 
 METHODS = ("nearest", "gptq")
+_SPARE_FLOOR = 4.0
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Rounding:
         known = self._known.get(key)
         if known is not None and np.all(np.asarray(known.quantization.scales) >= floor * (1 - 1e-6)):
             return known
-        rounded = self._round(operator, weights, axis, floor, method)
+        # With room to spare, so that the narrower ranges of another candidate need no new rounding.
+        rounded = self._round(operator, weights, axis, floor * _SPARE_FLOOR, method)
         self._known.setdefault(key, rounded)
         return rounded
 
