@@ -84,6 +84,14 @@ def _taps(f: Algebra, place: Tensor, axis: _Axis, mode: str) -> list[Tap]:
             for i, weight in enumerate(weights)]  # fmt: skip
 
 
+def linear_taps(f: Algebra, place: Tensor, size: int) -> list[Tap]:
+    """The two pixels around each place, given in pixels; those beyond the axis are zero."""
+    below = f.apply("FLOOR", place)
+    rest = f.sub(place, below)
+    axis = _Axis(size, align_corners=True, padding="zeros")
+    return [_tap(f, below, f.sub(1.0, rest), axis), _tap(f, f.add(below, 1.0), rest, axis)]
+
+
 def _turned_back(f: Algebra, x: Tensor, axis: _Axis, *, cubic: bool) -> Tensor:
     """Places beyond the border brought back as the padding says."""
     if axis.padding == "border":
