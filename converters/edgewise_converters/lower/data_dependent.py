@@ -6,6 +6,8 @@ from edgewise_converters.lower.lowering import Lowering, lowers
 
 _WAY_OUT = {
     "Compress": "with a constant condition it could be converted",
+    "ConstantOfShape": "expected a shape that is constant or known from the inputs' shapes",
+    "Range": "expected bounds that are constants or known from the inputs' shapes",
     "NonMaxSuppression": "export the model without its last step: the app suppresses boxes on what it answers",
     "NonZero": "a mask with Where, or TopK with a fixed number, says the same in a fixed shape",
     "Unique": "count or sort in the app, on the model's output",

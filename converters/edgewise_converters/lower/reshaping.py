@@ -32,6 +32,17 @@ def lower_transpose(low: Lowering, node: ir.Node) -> None:
     low.bind(result, place.tensor, after_transpose(place.layout, perm))
 
 
+@lowers("BitCast")
+def lower_bit_cast(low: Lowering, node: ir.Node) -> None:
+    """BITCAST: the same bits, read as another type of the same size."""
+    data, result = node.inputs[0], node.outputs[0]
+    assert data is not None and result.dtype is not None
+    place = low.stored(data)
+    dtype = np.dtype(result.dtype.numpy()).type
+    tensor = low.emit("BITCAST", [place.tensor], place.tensor.shape, str(result.name), dtype=dtype)
+    low.bind(result, tensor, place.layout)
+
+
 @lowers("DepthToSpace", "SpaceToDepth")
 def lower_depth_and_space(low: Lowering, node: ir.Node) -> None:
     """DEPTH_TO_SPACE and SPACE_TO_DEPTH; ONNX's CRD order is spelled out as reshape and transpose."""

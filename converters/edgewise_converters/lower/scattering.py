@@ -9,8 +9,9 @@ import numpy as np
 import onnx_ir as ir
 
 from edgewise.tensors import Array
-from edgewise_converters.lower.attributes import int_of, normal_axes, string_of
-from edgewise_converters.lower.gathering import flat_elements, flat_tuples, gather
+from edgewise_converters.lower.attributes import input_of, int_of, normal_axes, string_of
+from edgewise_converters.lower.formula import Formula
+from edgewise_converters.lower.gathering import flat_elements, flat_tuples, gather, int32
 from edgewise_converters.lower.lowering import Lowering, lowers
 from edgewise_converters.tflite.graph import Tensor
 
@@ -62,6 +63,35 @@ def lower_scatter_nd(low: Lowering, node: ir.Node) -> None:
         low.reshape(low.read(updates), [count, width], f"{name}/updates"),
     )
     low.bind(result, low.reshape(tensor, shape, name))
+
+
+@lowers("TensorScatter")
+def lower_tensor_scatter(low: Lowering, node: ir.Node) -> None:
+    """Steps of a cache replaced from an index on, which each member of the batch has of its own."""
+    cache, update, result = node.inputs[0], node.inputs[1], node.outputs[0]
+    assert cache is not None and update is not None
+    shape, count, name = low.shape(cache), low.shape(update), str(result.name)
+    axis = normal_axes([int_of(node, "axis", -2)], len(shape))[0]
+    layout = (0, axis, *(a for a in range(1, len(shape)) if a != axis))
+    batch, steps, new = shape[0], shape[axis], count[axis]
+    width = int(np.prod(shape)) // (batch * steps)
+    f = Formula(low, name)
+    where: Tensor = f.constant(np.arange(new).reshape(1, new), np.int32)
+    start = input_of(node, 2)
+    if start is not None:
+        first = low.reshape(int32(low, low.read(start), name), (batch, 1), f"{name}/first")
+        where = f("ADD", first, where)
+    if string_of(node, "mode", "linear") == "circular":
+        where = f("FLOOR_MOD", where, steps)
+    where = f("ADD", where, f.constant(np.arange(batch).reshape(batch, 1) * steps, np.int32))
+    tensor = _scatter(
+        low,
+        node,
+        low.reshape(low.read(cache, layout), (batch * steps, width), f"{name}/rows"),
+        low.reshape(where, (batch * new,), f"{name}/where"),
+        low.reshape(low.read(update, layout), (batch * new, width), f"{name}/updates"),
+    )
+    low.bind(result, low.reshape(tensor, [shape[a] for a in layout], name), layout)
 
 
 def _scatter(low: Lowering, node: ir.Node, data: Tensor, where: Tensor, updates: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import onnx_ir as ir
 
 from edgewise_converters.passes import (
     clean,
+    expand_functions,
     fold_affine,
     fold_constants,
     fuse_gelu,
@@ -37,6 +38,7 @@ STRUCTURE: tuple[Rewrite, ...] = (
     fold_constants.apply,
     spell_out_cast_like.apply,
     gather_compressed.apply,
+    expand_functions.apply,
     inline_branches.apply,
     unroll_loops.apply,
 )

@@ -28,7 +28,7 @@ def apply(model: ir.Model) -> bool:
 def _bypass_identities(model: ir.Model) -> bool:
     changed = False
     for node in list(model.graph):
-        if not _is_identity(node):
+        if not is_identity(node):
             continue
         source, result = node.inputs[0], node.outputs[0]
         assert source is not None
@@ -40,17 +40,15 @@ def _bypass_identities(model: ir.Model) -> bool:
     return changed
 
 
-def _is_identity(node: ir.Node) -> bool:
+def is_identity(node: ir.Node) -> bool:
     """Whether the first output is the first input, whatever that holds."""
     if node.domain not in ("", "ai.onnx"):
         return False
     if node.op_type == "Identity":
         return True
     if node.op_type == "Dropout":
-        training = node.inputs[2] if len(node.inputs) > 2 else None
-        return training is None or (
-            training.const_value is not None and not training.const_value.numpy().any()
-        )
+        ratio, training = ([*node.inputs, None, None][i] for i in (1, 2))
+        return training is None or _is_zero(training) or (ratio is not None and _is_zero(ratio))
     if node.op_type == "Cast":
         source = node.inputs[0]
         return (
@@ -59,3 +57,7 @@ def _is_identity(node: ir.Node) -> bool:
             and int(source.dtype) == node.attributes["to"].as_int()
         )
     return False
+
+
+def _is_zero(value: ir.Value) -> bool:
+    return value.const_value is not None and not value.const_value.numpy().any()

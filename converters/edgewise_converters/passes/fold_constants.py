@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from edgewise.tensors import Array
 from edgewise_converters import onnx_session
+from edgewise_converters.passes.clean import is_identity
 from edgewise_converters.passes.graph_edit import add_constant
 
 _KEPT = frozenset({
@@ -23,7 +24,7 @@ _MAX_ELEMENTS = 1 << 24
 def apply(model: ir.Model) -> bool:
     """Fold once; returns whether anything was folded."""
     graph = model.graph
-    shapes = _fold_shapes(graph) | _fold_empty(graph)
+    shapes = _fold_shapes(graph) | _fold_empty(graph) | _fold_eyes(graph) | _fold_masks(graph)
     nodes = _foldable(graph)
     if not nodes:
         return shapes
@@ -50,6 +51,40 @@ def _fold_shapes(graph: ir.Graph) -> bool:
         _make_constant(graph, node.outputs[0], result)
         graph.remove(node, safe=True)
         changed = True
+    return changed
+
+
+def _fold_eyes(graph: ir.Graph) -> bool:
+    """EyeLike reads the shape of its input only."""
+    changed = False
+    for node in list(graph):
+        source = node.inputs[0] if node.op_type == "EyeLike" else None
+        shape = None if source is None else source.shape
+        if source is None or shape is None or not all(isinstance(dim, int) for dim in shape):
+            continue
+        dtype = ir.DataType(node.attributes["dtype"].as_int()) if "dtype" in node.attributes else source.dtype
+        if dtype is None:
+            continue
+        offset = node.attributes["k"].as_int() if "k" in node.attributes else 0
+        rows, columns = (int(str(dim)) for dim in shape)
+        _make_constant(graph, node.outputs[0], np.eye(rows, columns, offset, dtype.numpy()))
+        graph.remove(node, safe=True)
+        changed = True
+    return changed
+
+
+def _fold_masks(graph: ir.Graph) -> bool:
+    """The mask of a Dropout that drops nothing keeps everything."""
+    changed = False
+    for node in list(graph):
+        if not (node.op_type == "Dropout" and len(node.outputs) > 1 and is_identity(node)):
+            continue
+        mask = node.outputs[1]
+        used = bool(mask.uses()) or mask.is_graph_output()
+        if used and mask.dtype is not None and mask.shape is not None and _elements(mask):
+            dims = [int(str(dim)) for dim in mask.shape]
+            _make_constant(graph, mask, np.ones(dims, mask.dtype.numpy()))
+            changed = True
     return changed
 
 
@@ -89,7 +124,9 @@ def _foldable(graph: ir.Graph) -> list[ir.Node]:
         ):
             continue
         inputs = [value for value in node.inputs if value is not None]
-        if not inputs or not all(value.const_value is not None or id(value) in known for value in inputs):
+        if (not inputs and node.op_type != "Constant") or not all(
+            value.const_value is not None or id(value) in known for value in inputs
+        ):
             continue
         if any(_elements(output) > _MAX_ELEMENTS for output in node.outputs):
             continue
@@ -136,14 +173,15 @@ def _make_constant(graph: ir.Graph, value: ir.Value, array: Array) -> None:
     if not value.is_graph_output():
         value.replace_all_uses_with(constant)
         return
-    node = value.producer()
+    node, name = value.producer(), value.name
     assert node is not None
+    value.name = f"{name}/computed"
     keeper = ir.Node("", "Identity", [constant], num_outputs=1, name=f"{node.name}/folded")
     graph.insert_before(node, keeper)
     kept = keeper.outputs[0]
     kept.shape, kept.type, kept.name = (
         ir.Shape(array.shape),
         ir.TensorType(ir.DataType.from_numpy(array.dtype)),
-        value.name,
+        name,
     )
     value.replace_all_uses_with(kept, replace_graph_outputs=True)

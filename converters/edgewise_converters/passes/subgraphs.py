@@ -27,8 +27,8 @@ def splice(before: ir.Node, body: ir.Graph, arguments: Sequence[ir.Value]) -> li
     nodes = list(copy)
     copy.remove(nodes)
     prefix = f"{before.name}/{_next(before)}"
-    for node in nodes:
-        node.name = f"{prefix}/{node.name}"
+    for number, node in enumerate(nodes):
+        node.name = f"{prefix}/{node.name or number}"
         for output in node.outputs:
             output.name = f"{prefix}/{output.name}"
     graph.insert_before(before, nodes)
@@ -55,8 +55,8 @@ def add_node(
     graph = before.graph
     assert isinstance(graph, ir.Graph)
     attrs = [ir.convenience.convert_attribute(key, value) for key, value in attributes.items()]
-    node = ir.Node("", op_type, inputs, attrs, num_outputs=1, name=f"{before.name}/{op_type}")
-    node.outputs[0].name = f"{before.name}/{_next(before)}/{op_type}"
+    node = ir.Node("", op_type, inputs, attrs, num_outputs=1, name=f"{before.name}/{_next(before)}/{op_type}")
+    node.outputs[0].name = node.name
     graph.insert_before(before, node)
     return node.outputs[0]
 

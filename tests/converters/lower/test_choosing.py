@@ -58,6 +58,10 @@ SCATTERS = {
         f"{CONV} y = ScatterElements<axis=1>(a, xi, x2)", x=X, w=W, xi=UNIQUE - 4, x2=(1, 1, 5, 6)
     ),
     "the old name": case("y = Scatter<axis=1>(x, i, x2)", x=(2, 3), i=table([1], [0]), x2=(2, 1), opset=10),
+    "a cache": case("y = TensorScatter(x, x2, xi)", x=(2, 3, 6, 4), x2=(2, 3, 2, 4), xi=ints(1, 4), opset=24),
+    "a circular cache": case('y = TensorScatter<axis=1,mode="circular">(x, x2, xi)',
+                             x=(2, 6, 4), x2=(2, 3, 4), xi=ints(1, 4),
+                             opset=24),
     "rows": case("y = ScatterND(x, i, x2)", x=(4, 3), i=ROWS, x2=(2, 3)),
     "rows at computed places": case("y = ScatterND(x, xi, x2)", x=(4, 3), xi=ROWS - 4, x2=(2, 3)),
     "integers": case("y = ScatterND(x, xi, x2)", x=INT8[0, 0], xi=ROWS, x2=INT8[0, 1, :2]),
@@ -131,6 +135,9 @@ ENDS = {
     "an input": case("y = Identity(x)", x=X),
     "a constant": case("y = Identity(c) y2 = Relu(x)", x=X, c=(2, 3)),
     "a shape": case("y = Shape(x) y2 = Relu(x)", x=X),
+    "a diagonal": case("y = EyeLike<k=1>(x) y2 = Relu(x)", x=(3, 4)),
+    "what Dropout keeps": case("y, y2 = Dropout(x)", x=X),
+    "bits": case("y = BitCast<to=6>(x)", x=X, opset=26),
     "one value twice": case("y = Relu(x) y2 = Identity(y)", x=X),
 }
 ALL = {"gather": GATHERS, "scatter": SCATTERS, "sort": SORTS, "slice": SLICES, "pad": PADS, "end": ENDS}

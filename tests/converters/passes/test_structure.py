@@ -40,6 +40,14 @@ CASES = {
     "a scan backwards": case(
         f"y, y2 = Scan<{SCANNED}, scan_input_directions=[1], scan_output_axes=[1]>(x2, x)", x=X, x2=(4,)
     ),
+    "a loss": case(
+        "y, y2 = SoftmaxCrossEntropyLoss(x, labels, weights)",
+        x=(3, 4), labels=np.array([3, 0, 1]), weights=(4,), opset=13, positive=True,
+    ),
+    "a loss of log probabilities": case(
+        'y = NegativeLogLikelihoodLoss<reduction="sum",ignore_index=0>(x, xt)',
+        x=(3, 4), xt=np.array([3, 0, 1]), opset=13,
+    ),
     "a cast like another": case("a = CastLike(x, x2) y = Add(a, x2)", x=np.arange(4, dtype=np.int32), x2=(4,)),
 }  # fmt: skip
 
