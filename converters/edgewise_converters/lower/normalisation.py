@@ -76,7 +76,7 @@ def lower_layer_normalization(low: Lowering, node: ir.Node) -> None:
             low.bind(output, extra, place.layout)
 
 
-@lowers("RMSNormalization")
+@lowers("RMSNormalization", "SimplifiedLayerNormalization")
 def lower_rms_normalization(low: Lowering, node: ir.Node) -> None:
     """x / sqrt(mean(x^2) + epsilon) * scale over all axes from one on."""
     data, result = node.inputs[0], node.outputs[0]

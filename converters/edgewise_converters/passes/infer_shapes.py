@@ -8,8 +8,11 @@ from onnx_ir.passes import common
 
 from edgewise_converters.errors import SourceError
 
-_SHAPED_AS_THEIR_INPUT = frozenset({"MeanVarianceNormalization", "GroupNormalization", "RMSNormalization"})
-"""Operators that ONNX infers no shape for, or not in every version."""
+_SHAPED_AS_THEIR_INPUT = frozenset({
+    "MeanVarianceNormalization", "GroupNormalization", "RMSNormalization", "LayerNormalization",
+    "SimplifiedLayerNormalization", "Gelu",
+})  # fmt: skip
+"""Operators that ONNX infers no shape for, or not in every version (onnxruntime's optimiser writes new ones in old)."""
 
 
 def apply(model: ir.Model) -> bool:
