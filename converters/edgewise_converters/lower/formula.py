@@ -36,13 +36,36 @@ class Formula:
         same = all(tensor.shape in (shape, ()) for tensor in tensors)
         if len(shape) <= _MAX_BROADCAST_RANK or (same and kind in _SAME_SHAPE_OF_ANY_RANK):
             return self.low.emit(kind, tensors, shape, name, dtype=result, options=options)
-        small, merged = _merged([tensor.shape for tensor in tensors], shape)
-        narrow = [
-            self.low.reshape(tensor, dims, f"{name}/merged")
-            for tensor, dims in zip(tensors, small, strict=True)
-        ]
+        narrow, merged = self._few_axes(tensors, shape, name)
         wide = self.low.emit(kind, narrow, merged, f"{name}/few", dtype=result, options=options)
         return self.low.reshape(wide, shape, name)
+
+    def _few_axes(
+        self, tensors: list[Tensor], shape: tuple[int, ...], name: str
+    ) -> tuple[list[Tensor], tuple[int, ...]]:
+        """The operands of the same broadcast with few axes, and its shape; repeated where no axes can be merged."""
+        small, merged = _merged([tensor.shape for tensor in tensors], shape)
+        narrow = [self._reshape(t, dims, f"{name}/merged") for t, dims in zip(tensors, small, strict=True)]
+        if len(merged) <= _MAX_BROADCAST_RANK:
+            return narrow, merged
+        flat = (int(np.prod(merged)),)
+        return [
+            t if t.shape == () else self._reshape(self._spread(t, merged), flat, name) for t in narrow
+        ], flat
+
+    def _reshape(self, tensor: Tensor, shape: tuple[int, ...], name: str) -> Tensor:
+        if tensor.data is None:
+            return self.low.reshape(tensor, shape, name)
+        return Tensor.constant(self.low.name(name), tensor.data.reshape(shape))
+
+    def _spread(self, tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """Every element repeated to ``shape``."""
+        name = f"{self.name}/spread"
+        if tensor.shape == shape:
+            return tensor
+        if tensor.data is not None:
+            return Tensor.constant(self.low.name(name), np.broadcast_to(tensor.data, shape))
+        return self.low.emit("BROADCAST_TO", [tensor, self.low.ints(shape, f"{name}/shape")], shape, name)
 
     def constant(self, value: object, dtype: np.dtype[np.generic] | type) -> Tensor:
         """A constant of ``dtype``."""
