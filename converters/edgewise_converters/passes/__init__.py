@@ -16,6 +16,7 @@ from edgewise_converters.passes import (
     infer_shapes,
     inline_branches,
     spell_out_cast_like,
+    spell_out_fused,
     unroll_loops,
 )
 
@@ -37,6 +38,7 @@ STRUCTURE: tuple[Rewrite, ...] = (
     clean.apply,
     fold_constants.apply,
     spell_out_cast_like.apply,
+    spell_out_fused.apply,
     gather_compressed.apply,
     expand_functions.apply,
     inline_branches.apply,

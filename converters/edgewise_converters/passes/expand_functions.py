@@ -10,9 +10,7 @@ import onnx_ir as ir
 
 from edgewise_converters.passes.subgraphs import hand_over, splice
 
-_EXPANDED = frozenset({
-    "CausalConvWithState", "LinearAttention", "NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss", "SwiGLU",
-})  # fmt: skip
+_EXPANDED = frozenset({"NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss", "SwiGLU"})
 
 
 _DOMAIN = "edgewise.body"
