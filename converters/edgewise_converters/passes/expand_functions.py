@@ -11,8 +11,6 @@ import onnx_ir as ir
 from edgewise_converters.passes.subgraphs import hand_over, splice
 
 _EXPANDED = frozenset({"NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss", "SwiGLU"})
-
-
 _DOMAIN = "edgewise.body"
 
 
