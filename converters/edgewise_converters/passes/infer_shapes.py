@@ -18,6 +18,10 @@ _SHAPED_AS_THEIR_INPUT = frozenset({
 def apply(model: ir.Model) -> bool:
     """Infer shapes; returns False, since nothing is computed differently."""
     inference = common.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)
+    for node in model.graph:
+        if node.op_type == "STFT" and "onesided" not in node.attributes:
+            # ONNX's inference takes the absent attribute for 0, the operator for 1.
+            node.attributes["onesided"] = ir.AttrInt64("onesided", 1)
     inference(model)
     while _copy_shapes(model):
         inference(model)
