@@ -19,6 +19,8 @@ from edgewise_converters.tflite.graph import Tensor
 
 _MAX_STEPS = 256
 """Each step is ten to twenty operators; a longer sequence takes seconds to load."""
+_MAX_PACKED_BYTES = 256 << 20
+"""XNNPACK packs the weights of every step anew, so that is what they may take on the device."""
 _LENGTHS, _HIDDEN, _CELL = 4, 5, 6
 """Inputs of the three operators beyond X, W, R and B."""
 _PEEPHOLES = 7
@@ -41,9 +43,7 @@ def lower_recurrent(low: Lowering, node: ir.Node) -> None:
     source = low.read(data)
     if batch_first:
         source = low.transpose(source, [1, 0, 2], f"{f.name}/time_first")
-    if source.shape[0] > _MAX_STEPS:
-        why = f"its sequence has {source.shape[0]} steps, expected at most {_MAX_STEPS}; give it shorter windows"
-        raise low.refuse(node, f"{why} and hand the state on")
+    _check_length(low, node, source.shape[0])
     direction = string_of(node, "direction", "forward")
     backward = {"forward": [False], "reverse": [True], "bidirectional": [False, True]}[direction]
     masks = _masks(low, f, node, source)
@@ -63,6 +63,18 @@ def lower_recurrent(low: Lowering, node: ir.Node) -> None:
     for position, output in enumerate(node.outputs[1:]):
         if output.uses() or output.is_graph_output():
             _bind_state(low, f, output, [run.states[position] for run in runs], batch_first)
+
+
+def _check_length(low: Lowering, node: ir.Node, steps: int) -> None:
+    recurrence = constant_input(node, 2)
+    if recurrence is None:
+        raise low.refuse(node, "its recurrence is computed, expected constants")
+    limit = min(_MAX_STEPS, _MAX_PACKED_BYTES // max(recurrence.nbytes, 1))
+    if steps > limit:
+        way_out = "give it shorter windows and hand the state on"
+        raise low.refuse(
+            node, f"its sequence has {steps} steps, expected at most {limit} of its size; {way_out}"
+        )
 
 
 def _cell(low: Lowering, f: Formula, node: ir.Node, direction: int) -> Cell:

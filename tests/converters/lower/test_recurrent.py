@@ -1,10 +1,23 @@
 """RNN, GRU and LSTM against onnxruntime, in both runtimes, twice in a row: no state stays between calls."""
 
 import numpy as np
+import onnx
 import pytest
-from converters.onnx_cases import Case, case, check, kinds, lowered, model_of
+from converters.onnx_cases import (
+    Case,
+    ask_onnxruntime,
+    case,
+    check,
+    feeds_of,
+    kinds,
+    lowered,
+    model_of,
+    network_of,
+)
 
+from edgewise.backends import open_backend
 from edgewise_converters.errors import UnsupportedOperator
+from edgewise_converters.verify import Layouts, run_case, to_stored
 
 STEPS, BATCH, FEATURES, HIDDEN = 5, 2, 3, 4
 X = (STEPS, BATCH, FEATURES)
@@ -88,5 +101,33 @@ def test_weights_that_are_computed_are_refused() -> None:
 
 def test_a_long_sequence_is_refused_with_a_way_out() -> None:
     this = cell("RNN", x=(300, 1, FEATURES))
-    with pytest.raises(UnsupportedOperator, match="300 steps, expected at most 256"):
+    with pytest.raises(UnsupportedOperator, match="300 steps, expected at most 256 of its size"):
         lowered(model_of(this))
+
+
+def test_weights_too_large_for_each_step_are_refused() -> None:
+    this = case("y = RNN<hidden_size=2048>(x, w, r)", x=(20, 1, 2), w=(1, 2048, 2), r=(1, 2048, 2048))
+    with pytest.raises(UnsupportedOperator, match="20 steps, expected at most 16 of its size"):
+        lowered(model_of(this))
+
+
+def test_a_batch_that_comes_first_is_the_same_sequence() -> None:
+    """onnxruntime has no layout=1: the answer is held against layout=0 of the same numbers."""
+    steps_first = cell("LSTM", more=", , x2, x3", two=True, x2=STATES, x3=STATES)
+    model = model_of(steps_first)
+    feed = feeds_of(steps_first, 1)[0]
+    expected = ask_onnxruntime(model, feed)
+    node = model.graph.node[0]
+    node.attribute.append(onnx.helper.make_attribute("layout", 1))
+    for value in model.graph.input:
+        dims = value.type.tensor_type.shape.dim
+        dims[0].dim_value, dims[1].dim_value = dims[1].dim_value, dims[0].dim_value
+    low = lowered(model)
+    network = network_of(low)
+    backend = open_backend(network, "tflite", name="litert", threads=1)
+    layouts = Layouts(low.input_layouts, low.output_layouts)
+    turned = {name: np.ascontiguousarray(array.swapaxes(0, 1)) for name, array in feed.items()}
+    answers = run_case(backend, to_stored(backend, turned, layouts), layouts)
+    np.testing.assert_allclose(answers["y"], expected["y"].transpose(2, 0, 1, 3), rtol=1e-4, atol=1e-5)
+    for name in ("yh", "yc"):
+        np.testing.assert_allclose(answers[name], expected[name].swapaxes(0, 1), rtol=1e-4, atol=1e-5)
