@@ -16,15 +16,16 @@ _MAX_ROUNDS = 64
 
 
 def apply(model: ir.Model) -> bool:
-    """Unroll the first that can be; returns whether there was any."""
+    """Unroll every one that can be; returns whether there was any."""
+    changed = False
     for node in list(model.graph):
         if node.domain not in ("", "ai.onnx"):
             continue
-        if (node.op_type == "Loop" and _unroll_loop(model.graph, node)) or (
-            node.op_type == "Scan" and _unroll_scan(model, node)
-        ):
-            return True
-    return False
+        if node.op_type == "Loop":
+            changed |= _unroll_loop(model.graph, node)
+        elif node.op_type == "Scan":
+            changed |= _unroll_scan(model, node)
+    return changed
 
 
 def check(model: ir.Model) -> None:
