@@ -95,6 +95,7 @@ def ask_onnxruntime(model: onnx.ModelProto, feed: dict[str, Array]) -> dict[str,
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
+    options.add_session_config_entry("session.x64quantprecision", "1")
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )

@@ -74,8 +74,9 @@ def _taps(f: Algebra, place: Tensor, axis: _Axis, mode: str) -> list[Tap]:
     scaled = f.mul(place, axis.span / 2)
     x = f.add(scaled, (axis.size - 1) / 2)
     if mode == "nearest":
-        return [_tap(f, _turned_back(f, f.apply("ROUND", x), axis, cubic=False), None, axis)]
-    x = _turned_back(f, x, axis, cubic=mode == "cubic")
+        return [_tap(f, f.apply("ROUND", x), None, axis)]
+    if axis.padding == "reflection":
+        x = _reflected(f, x, axis)
     below = f.apply("FLOOR", x)
     rest = f.sub(x, below)
     weights = _cubic_weights(f, rest) if mode == "cubic" else [f.sub(1.0, rest), rest]
@@ -90,18 +91,6 @@ def linear_taps(f: Algebra, place: Tensor, size: int) -> list[Tap]:
     rest = f.sub(place, below)
     axis = _Axis(size, align_corners=True, padding="zeros")
     return [_tap(f, below, f.sub(1.0, rest), axis), _tap(f, f.add(below, 1.0), rest, axis)]
-
-
-def _turned_back(f: Algebra, x: Tensor, axis: _Axis, *, cubic: bool) -> Tensor:
-    """Places beyond the border brought back as the padding says."""
-    if axis.padding == "border":
-        held = f.clip(x, 0.0, axis.size - 1.0)
-        if not cubic:
-            return held
-        # Up to half a pixel beyond is left alone, and matters to a cubic.
-        far = f.clip(x, axis.least, axis.least + axis.span)
-        return f.where(f.apply("EQUAL", far, x), x, held)
-    return _reflected(f, x, axis) if axis.padding == "reflection" else x
 
 
 def _reflected(f: Algebra, x: Tensor, axis: _Axis) -> Tensor:
