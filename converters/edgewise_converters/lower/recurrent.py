@@ -109,18 +109,18 @@ def _initial(low: Lowering, node: ir.Node, direction: int, batch: int) -> tuple[
     hidden = recurrence.shape[-1]
     states = []
     for index in (_HIDDEN, _CELL) if node.op_type == "LSTM" else (_HIDDEN,):
-        value = input_of(node, index)
-        name = f"{node.name}/state"
-        if value is None:
+        value, known = input_of(node, index), constant_input(node, index)
+        name, axis = f"{node.name}/state", 1 if int_of(node, "layout", 0) else 0
+        if known is not None:
+            states.append(Tensor.constant(low.name(name), known.take(direction, axis).astype(np.float32)))
+        elif value is None:
             states.append(Tensor.constant(low.name(name), np.zeros((batch, hidden), np.float32)))
-            continue
-        tensor = low.read(value)
-        axis = 1 if int_of(node, "layout", 0) else 0
-        begin, end = [0, 0, 0], list(tensor.shape)
-        begin[axis], end[axis] = direction, direction + 1
-        states.append(
-            low.reshape(cut(low, tensor, begin, end, [1, 1, 1], name), (batch, hidden), f"{name}/2d")
-        )
+        else:
+            tensor = low.read(value)
+            begin, end = [0, 0, 0], list(tensor.shape)
+            begin[axis], end[axis] = direction, direction + 1
+            part = cut(low, tensor, begin, end, [1, 1, 1], name)
+            states.append(low.reshape(part, (batch, hidden), f"{name}/2d"))
     return tuple(states)
 
 

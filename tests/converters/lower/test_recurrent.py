@@ -55,6 +55,8 @@ CELLS = {
     **{f"{op} of several lengths": cell(op, two=True, more=", n", n=LENGTHS) for op in GATES},
     **{f"{op} clipped": cell(op, ",clip=0.4") for op in GATES},
     "LSTM from a state": cell("LSTM", more=", , x2, x3", x2=STATE, x3=STATE),
+    "LSTM both ways from constants": cell("LSTM", two=True, more=", , h, c", h=STATES, c=STATES),
+    "GRU from a constant": cell("GRU", more=", , h", h=STATE),
     "LSTM with peepholes": cell("LSTM", more=", , x2, x3, p", x2=STATE, x3=STATE, p=(1, 3 * HIDDEN)),
     "LSTM both ways with peepholes": cell("LSTM", two=True, more=", , , , p", p=(2, 3 * HIDDEN)),
     "LSTM with coupled gates": cell("LSTM", ",input_forget=1"),
