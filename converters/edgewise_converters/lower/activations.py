@@ -145,4 +145,5 @@ _FORMULAS: dict[str, Callable[[ir.Node, Formula, Tensor], Tensor]] = {
 def lower_formula(low: Lowering, node: ir.Node) -> None:
     """Spelled out."""
     formula = _FORMULAS[node.op_type]
-    through(low, node, lambda f, x: formula(node, f, x))
+    # x * sigmoid(x) is what int8 networks are full of; the others have exponents and quotients inside.
+    through(low, node, lambda f, x: formula(node, f, x), in_float=node.op_type != "Swish")

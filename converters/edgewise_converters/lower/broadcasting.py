@@ -28,14 +28,21 @@ def operands(low: Lowering, node: ir.Node) -> tuple[list[Tensor], Layout]:
     return [low.read_broadcast(value, rank, layout) for value in values], layout
 
 
-def through(low: Lowering, node: ir.Node, compute: Callable[[Formula, Tensor], Tensor]) -> None:
-    """Bind the output to ``compute(formula, first input)``, in the layout the input has."""
+def through(
+    low: Lowering, node: ir.Node, compute: Callable[[Formula, Tensor], Tensor], *, in_float: bool = False
+) -> None:
+    """Bind the output to ``compute(formula, first input)``, in the layout the input has.
+
+    ``in_float`` keeps its operators out of int8, which would not carry its inner values.
+    """
     data, result = node.inputs[0], node.outputs[0]
     assert data is not None
     place = low.stored(data)
     before = len(low.graph.operators)
     tensor = compute(Formula(low, str(result.name)), place.tensor)
     _name_after(low, tensor, result, emitted=len(low.graph.operators) > before)
+    if in_float:
+        keep_in_float(low, before)
     low.bind(result, tensor, place.layout)
 
 
@@ -47,6 +54,12 @@ def broadcast(low: Lowering, node: ir.Node, compute: Callable[[Formula, list[Ten
     tensor = compute(Formula(low, str(result.name)), tensors)
     _name_after(low, tensor, result, emitted=len(low.graph.operators) > before)
     low.bind(result, tensor, layout)
+
+
+def keep_in_float(low: Lowering, before: int) -> None:
+    """Keep the operators emitted since there were ``before`` of them out of int8."""
+    for operator in low.graph.operators[before:]:
+        operator.in_float = True
 
 
 def _name_after(low: Lowering, tensor: Tensor, result: ir.Value, *, emitted: bool) -> None:

@@ -25,7 +25,8 @@ _WANT_CHANNELS_LAST = frozenset({
 })  # fmt: skip
 _FOLLOW = frozenset({
     "Add", "Sub", "Mul", "Div", "Relu", "Clip", "Sigmoid", "HardSwish", "HardSigmoid", "LeakyRelu", "PRelu", "Pad",
-    "Cast", "Concat", "Identity", "Slice",
+    "Cast", "Concat", "Identity", "Slice", "Max", "Min", "Pow", "Abs", "Neg", "Sqrt", "Exp", "Log", "Tanh", "Gelu",
+    "Elu", "Selu", "Celu", "Softplus", "Softsign", "Mish", "Swish", "Erf", "Mod", "Floor", "Round", "Reciprocal",
 })  # fmt: skip
 _LOOK_AHEAD = 6
 

@@ -7,6 +7,7 @@ import onnx_ir as ir
 
 from edgewise_converters.lower import integers
 from edgewise_converters.lower.attributes import input_of, int_of, ints_of_either, normal_axes
+from edgewise_converters.lower.broadcasting import keep_in_float
 from edgewise_converters.lower.formula import Formula
 from edgewise_converters.lower.layout import stored_shape, without_axes
 from edgewise_converters.lower.lowering import Lowering, Stored, lowers
@@ -93,7 +94,10 @@ def lower_reduce(low: Lowering, node: ir.Node) -> None:
         raise low.refuse(node, f"its input is empty, of shape {low.shape(data)}; expected some elements")
     axes = normal_axes(axes or list(range(rank)), rank)
     f = Formula(low, str(result.name))
+    before = len(low.graph.operators)
     tensor = _REDUCERS[node.op_type](f, _Axes(f, place, axes), place.tensor)
+    if len(low.graph.operators) > before + 1:
+        keep_in_float(low, before)
     layout = place.layout
     if not int_of(node, "keepdims", 1):
         layout = without_axes(layout, axes)

@@ -127,4 +127,4 @@ _FORMULAS: dict[str, Callable[[Formula, Tensor], Tensor]] = {
 @lowers(*_FORMULAS)
 def lower_function(low: Lowering, node: ir.Node) -> None:
     """Spelled out."""
-    through(low, node, _FORMULAS[node.op_type])
+    through(low, node, _FORMULAS[node.op_type], in_float=True)

@@ -33,7 +33,7 @@ def runs_in_int8(operator: Operator, graph: Graph) -> bool:
     and cost nothing in float.
     """
     data = data_input(operator)
-    if not operator.outputs[0].is_float or not data.is_float or data.is_constant:
+    if operator.in_float or not operator.outputs[0].is_float or not data.is_float or data.is_constant:
         return False
     kind = operator.kind
     if kind in WEIGHTED:

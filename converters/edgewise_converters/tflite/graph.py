@@ -48,6 +48,8 @@ class Operator:
     inputs: list[Tensor | None]
     outputs: list[Tensor]
     options: dict[str, Option] = field(default_factory=dict)
+    in_float: bool = False
+    """Whether it is part of a formula whose inner values int8 would not carry."""
 
     @property
     def output(self) -> Tensor:
@@ -113,6 +115,7 @@ class Graph:
                 [None if tensor is None else twins[id(tensor)] for tensor in o.inputs],
                 twin(o.outputs),
                 dict(o.options),
+                o.in_float,
             )
             for o in self.operators
         ]
