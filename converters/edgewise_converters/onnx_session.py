@@ -9,6 +9,8 @@ from edgewise.tensors import Array
 from edgewise_converters.errors import SourceError
 
 _LOG_ERRORS_ONLY = 3
+_BROKEN_OPTIMIZERS = ["QDQS8ToU8Transformer"]
+"""onnxruntime 1.32 gives weights per channel a scalar zero point with it, and then cannot run them."""
 
 
 def _session(source: str | bytes, *, optimized: bool, threads: int):  # type: ignore[no-untyped-def]
@@ -22,7 +24,9 @@ def _session(source: str | bytes, *, optimized: bool, threads: int):  # type: ig
     if not optimized:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            source, options, providers=["CPUExecutionProvider"], disabled_optimizers=_BROKEN_OPTIMIZERS
+        )
     except Exception as error:  # onnxruntime raises bare RuntimeErrors and its own unrelated types
         text = str(error).splitlines()[0][:300]
         raise SourceError(f"onnxruntime cannot load the model: {text}") from error

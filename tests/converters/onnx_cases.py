@@ -97,7 +97,10 @@ def ask_onnxruntime(model: onnx.ModelProto, feed: dict[str, Array]) -> dict[str,
     options.intra_op_num_threads = 1
     options.add_session_config_entry("session.x64quantprecision", "1")
     session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        model.SerializeToString(),
+        options,
+        providers=["CPUExecutionProvider"],
+        disabled_optimizers=["QDQS8ToU8Transformer"],
     )
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(None, feed), strict=True))
