@@ -32,7 +32,7 @@ class _Heads:
         return batch, heads, length, self.key.shape[2]
 
 
-@lowers("Attention")
+@lowers("Attention", in_float=True)
 def lower_attention(low: Lowering, node: ir.Node) -> None:
     """softmax(cap(Q K^T * scale) + masks) V, with grouped heads, a cache and every mask that ONNX knows."""
     result = node.outputs[0]
@@ -202,7 +202,7 @@ def _mask_bias(low: Lowering, f: Algebra, mask: ir.Value, keys: int) -> Tensor:
     return f.pad(tensor, [(0, 0)] * 3 + [(0, keys - tensor.shape[-1])], fill=-np.inf)
 
 
-@lowers("RotaryEmbedding")
+@lowers("RotaryEmbedding", in_float=True)
 def lower_rotary_embedding(low: Lowering, node: ir.Node) -> None:
     """Pairs of features turned by the angles of their positions, as [batch, length, heads, size]."""
     data, result = node.inputs[0], node.outputs[0]

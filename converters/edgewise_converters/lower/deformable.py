@@ -13,7 +13,7 @@ from edgewise_converters.lower.sampling import gather_weighted, linear_taps
 from edgewise_converters.tflite.graph import Tensor
 
 
-@lowers("DeformConv")
+@lowers("DeformConv", in_float=True)
 def lower_deform_conv(low: Lowering, node: ir.Node) -> None:
     """Every place of the window from the four pixels around it, then one product of matrices per group."""
     data, result, bias = node.inputs[0], node.outputs[0], input_of(node, 3)

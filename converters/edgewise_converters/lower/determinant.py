@@ -11,7 +11,7 @@ _MAX_SIZE = 4
 """The expansion has size! terms."""
 
 
-@lowers("Det")
+@lowers("Det", in_float=True)
 def lower_det(low: Lowering, node: ir.Node) -> None:
     """By Laplace's expansion along the first row."""
     data, result = node.inputs[0], node.outputs[0]

@@ -18,7 +18,7 @@ _MAX_WEIGHTS = 1 << 24
 """64 MB; a longer transform should stay in the program around the model."""
 
 
-@lowers("DFT")
+@lowers("DFT", in_float=True)
 def lower_dft(low: Lowering, node: ir.Node) -> None:
     """The transform of every line along one axis; the last axis holds real and imaginary parts."""
     data, result = node.inputs[0], node.outputs[0]
@@ -72,7 +72,7 @@ def transform(size: int, parts: int, length: int, *, inverse: bool, onesided: bo
     return np.stack([answer.real, answer.imag], axis=-1).reshape(size * parts, -1).T
 
 
-@lowers("STFT")
+@lowers("STFT", in_float=True)
 def lower_stft(low: Lowering, node: ir.Node) -> None:
     """A convolution: each output channel is one frequency's real or imaginary part, the stride is the step."""
     data, result = node.inputs[0], node.outputs[0]

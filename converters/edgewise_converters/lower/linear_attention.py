@@ -16,7 +16,7 @@ _MAX_STEPS = 64
 _SEQUENCE_LAST = (0, 2, 1)
 
 
-@lowers("LinearAttention")
+@lowers("LinearAttention", in_float=True)
 def lower_linear_attention(low: Lowering, node: ir.Node) -> None:
     """S = decay * S + k v', out = scale * q S, for one position after the other."""
     f = Algebra(low, str(node.outputs[0].name))

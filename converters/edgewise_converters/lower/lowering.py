@@ -19,15 +19,28 @@ _MAX_TRANSPOSE_RANK = 4
 """Above it TRANSPOSE falls back to a slow generic kernel (TFLite reference_ops); adjacent axes are merged first."""
 
 
-def lowers(*op_types: str) -> Callable[[Lowerer], Lowerer]:
-    """Register a function as the lowering of these operators of the default ONNX domain."""
+def lowers(*op_types: str, in_float: bool = False) -> Callable[[Lowerer], Lowerer]:
+    """Register a function as the lowering of these operators of the default ONNX domain.
+
+    ``in_float`` keeps everything it emits out of int8, which would not carry the inner values of its formula.
+    """
 
     def register(function: Lowerer) -> Lowerer:
         for op_type in op_types:
-            LOWERERS[op_type] = function
+            LOWERERS[op_type] = _in_float(function) if in_float else function
         return function
 
     return register
+
+
+def _in_float(function: Lowerer) -> Lowerer:
+    def lower(low: "Lowering", node: ir.Node) -> None:
+        before = len(low.graph.operators)
+        function(low, node)
+        for operator in low.graph.operators[before:]:
+            operator.in_float = True
+
+    return lower
 
 
 @dataclass(frozen=True, eq=False)

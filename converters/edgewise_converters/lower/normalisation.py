@@ -60,7 +60,7 @@ def along(low: Lowering, value: ir.Value, axis: int, layout: Layout) -> Tensor:
     return low.reshape(low.read(value), shape, f"{value.name}/along")
 
 
-@lowers("LayerNormalization")
+@lowers("LayerNormalization", in_float=True)
 def lower_layer_normalization(low: Lowering, node: ir.Node) -> None:
     """Over all axes from one on; the mean and the inverse deviation are outputs too."""
     data, result = node.inputs[0], node.outputs[0]
@@ -76,7 +76,7 @@ def lower_layer_normalization(low: Lowering, node: ir.Node) -> None:
             low.bind(output, extra, place.layout)
 
 
-@lowers("RMSNormalization", "SimplifiedLayerNormalization")
+@lowers("RMSNormalization", "SimplifiedLayerNormalization", in_float=True)
 def lower_rms_normalization(low: Lowering, node: ir.Node) -> None:
     """x / sqrt(mean(x^2) + epsilon) * scale over all axes from one on."""
     data, result = node.inputs[0], node.outputs[0]
@@ -91,7 +91,7 @@ def lower_rms_normalization(low: Lowering, node: ir.Node) -> None:
     low.bind(result, _scale_and_shift(low, f, tensor, node, place.layout, None), place.layout)
 
 
-@lowers("InstanceNormalization")
+@lowers("InstanceNormalization", in_float=True)
 def lower_instance_normalization(low: Lowering, node: ir.Node) -> None:
     """Over space, for each channel of each picture."""
     data, result = node.inputs[0], node.outputs[0]
@@ -103,7 +103,7 @@ def lower_instance_normalization(low: Lowering, node: ir.Node) -> None:
     low.bind(result, _scale_and_shift(low, f, tensor, node, place.layout, 1), place.layout)
 
 
-@lowers("GroupNormalization")
+@lowers("GroupNormalization", in_float=True)
 def lower_group_normalization(low: Lowering, node: ir.Node) -> None:
     """Over space and the channels of a group, as [batch, space, groups, channels of a group]."""
     data, result = node.inputs[0], node.outputs[0]
@@ -128,7 +128,7 @@ def lower_group_normalization(low: Lowering, node: ir.Node) -> None:
     low.bind(result, tensor, layout)
 
 
-@lowers("MeanVarianceNormalization")
+@lowers("MeanVarianceNormalization", in_float=True)
 def lower_mean_variance_normalization(low: Lowering, node: ir.Node) -> None:
     """(x - mean) / (deviation + 1e-9) over the axes given, by default all but the channels."""
     data, result = node.inputs[0], node.outputs[0]
@@ -143,7 +143,7 @@ def lower_mean_variance_normalization(low: Lowering, node: ir.Node) -> None:
     low.bind(result, f.div(f.sub(place.tensor, mean), deviation), place.layout)
 
 
-@lowers("BatchNormalization")
+@lowers("BatchNormalization", in_float=True)
 def lower_batch_normalization(low: Lowering, node: ir.Node) -> None:
     """Statistics that are computed, which passes/fold_affine.py cannot fold: scale and shift at run time."""
     if int_of(node, "training_mode", 0):
@@ -163,7 +163,7 @@ def lower_batch_normalization(low: Lowering, node: ir.Node) -> None:
     low.bind(result, tensor, place.layout)
 
 
-@lowers("LpNormalization")
+@lowers("LpNormalization", in_float=True)
 def lower_lp_normalization(low: Lowering, node: ir.Node) -> None:
     """x divided by the sum of its absolute values, or by the root of the sum of its squares; zero stays zero."""
     data, result = node.inputs[0], node.outputs[0]
@@ -179,7 +179,7 @@ def lower_lp_normalization(low: Lowering, node: ir.Node) -> None:
     low.bind(result, f.div(place.tensor, f.apply("MAXIMUM", norm, least)), place.layout)
 
 
-@lowers("LRN")
+@lowers("LRN", in_float=True)
 def lower_lrn(low: Lowering, node: ir.Node) -> None:
     """LOCAL_RESPONSE_NORMALIZATION; for a window of even size, sums over channels by a band matrix."""
     data, result = node.inputs[0], node.outputs[0]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from edgewise_converters.tflite.graph import Graph, Operator, Tensor
+from edgewise_converters.tflite.graph import Graph, Operator, Option, Tensor
 from edgewise_converters.tflite.schema import Activation
 
 _FUSED = {"RELU": Activation.RELU, "RELU6": Activation.RELU6, "RELU_N1_TO_1": Activation.RELU_N1_TO_1}
@@ -83,7 +83,8 @@ def _halve_means(graph: Graph) -> None:
         shape = tuple(1 if axis in gone[1:] else dim for axis, dim in enumerate(data.shape))
         rows = Tensor(f"{operator.output.name}/rows", shape, data.dtype)
         inner = Tensor.constant(f"{rows.name}/axes", np.array(gone[1:], np.int32))
-        kept.append(Operator(operator.kind, [data, inner], [rows], {"keepDims": True}))
+        options: dict[str, Option] = {"keepDims": True}
+        kept.append(Operator(operator.kind, [data, inner], [rows], options, in_float=operator.in_float))
         operator.inputs[0] = rows
         kept.append(operator)
     graph.operators = kept

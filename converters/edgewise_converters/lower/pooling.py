@@ -9,6 +9,7 @@ import onnx_ir as ir
 from edgewise.tensors import Array
 from edgewise_converters.lower.algebra import Algebra
 from edgewise_converters.lower.attributes import int_of, ints_of, string_of
+from edgewise_converters.lower.broadcasting import keep_in_float
 from edgewise_converters.lower.layout import channels_last, stored_shape
 from edgewise_converters.lower.lowering import Lowering, lowers
 from edgewise_converters.lower.windows import Sides, Window, pad_window, plan_window
@@ -21,7 +22,9 @@ MAX_SPATIAL_AXES = 3
 def lower_max_pool(low: Lowering, node: ir.Node) -> None:
     """MaxPool to MAX_POOL_2D; padding other than SAME is filled with the lowest number."""
     if len(node.outputs) > 1 and (node.outputs[1].uses() or node.outputs[1].is_graph_output()):
+        before = len(low.graph.operators)
         _max_with_indices(low, node)
+        keep_in_float(low, before)
         return
     _bind(low, node, pool(low, "MAX_POOL_2D", _source(low, node), _window(low, node), _name(node)))
 
@@ -45,7 +48,7 @@ def lower_average_pool(low: Lowering, node: ir.Node) -> None:
     _bind(low, node, tensor)
 
 
-@lowers("LpPool")
+@lowers("LpPool", in_float=True)
 def lower_lp_pool(low: Lowering, node: ir.Node) -> None:
     """(sum of |x|^p)^(1/p) over each window."""
     window, f = _window(low, node).spelled_out(), Algebra(low, _name(node))
@@ -54,7 +57,7 @@ def lower_lp_pool(low: Lowering, node: ir.Node) -> None:
     _bind(low, node, _root(f, f.mul(means, float(np.prod(window.kernel))), p))
 
 
-@lowers("GlobalLpPool")
+@lowers("GlobalLpPool", in_float=True)
 def lower_global_lp_pool(low: Lowering, node: ir.Node) -> None:
     """(sum of |x|^p)^(1/p) over all of space."""
     f, source, p = Algebra(low, _name(node)), _source(low, node), int_of(node, "p", 2)
@@ -131,12 +134,15 @@ def _slide(f: Algebra, kind: str, source: Tensor, window: Window) -> Tensor:
     """A dilated pooling: axis by axis the maximum or mean of shifted slices."""
     largest = kind == "MAX_POOL_2D"
     window = window.spelled_out()
+    before = len(f.low.graph.operators)
     sides = [(0, 0), *window.explicit, (0, 0)]
     tensor = f.pad(source, sides, _lowest(source.dtype) if largest else 0.0)
     for axis, (size, output) in enumerate(zip(window.kernel, window.output, strict=True)):
         slices = [_offset(f, tensor, window, axis, i, output) for i in range(size)]
         tensor = reduce(lambda a, b: f.apply("MAXIMUM" if largest else "ADD", a, b), slices)
-    return tensor if largest else f.mul(tensor, 1 / float(np.prod(window.kernel)))
+    tensor = tensor if largest else f.mul(tensor, 1 / float(np.prod(window.kernel)))
+    keep_in_float(f.low, before)  # int8 has no number below all others to pad with
+    return tensor
 
 
 def _offset(f: Algebra, tensor: Tensor, window: Window, axis: int, i: int, output: int) -> Tensor:

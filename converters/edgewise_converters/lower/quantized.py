@@ -53,7 +53,7 @@ def _operand(low: Lowering, f: Algebra, node: ir.Node, index: int, layout: Layou
     return f.constant(blocks.take(range(length), axis=axis).transpose(layout))
 
 
-@lowers("DequantizeLinear")
+@lowers("DequantizeLinear", in_float=True)
 def lower_dequantize(low: Lowering, node: ir.Node) -> None:
     """(x - zero point) * scale."""
     data, result = node.inputs[0], node.outputs[0]
@@ -67,7 +67,7 @@ def lower_dequantize(low: Lowering, node: ir.Node) -> None:
     low.bind(result, f.mul(tensor, scale), place.layout)
 
 
-@lowers("QuantizeLinear")
+@lowers("QuantizeLinear", in_float=True)
 def lower_quantize(low: Lowering, node: ir.Node) -> None:
     """saturate(round(x / scale) + zero point)."""
     data, result = node.inputs[0], node.outputs[0]
@@ -86,7 +86,7 @@ def _dtype(low: Lowering, node: ir.Node) -> np.dtype[np.generic]:
     return dtype
 
 
-@lowers("DynamicQuantizeLinear")
+@lowers("DynamicQuantizeLinear", in_float=True)
 def lower_dynamic_quantize(low: Lowering, node: ir.Node) -> None:
     """To uint8 by the range of the data itself, which always holds zero."""
     data = node.inputs[0]
@@ -172,7 +172,7 @@ def _requantized(
     return _saturate(f, scaled, shift, _dtype(low, node))
 
 
-@lowers("MatMulInteger", "QLinearMatMul")
+@lowers("MatMulInteger", "QLinearMatMul", in_float=True)
 def lower_matmul_integer(low: Lowering, node: ir.Node) -> None:
     """The product of 8-bit matrices, as int32 or scaled back to 8 bits."""
     where = _INTEGER if node.op_type == "MatMulInteger" else _LINEAR
@@ -197,7 +197,7 @@ def lower_matmul_integer(low: Lowering, node: ir.Node) -> None:
     low.bind(result, total)
 
 
-@lowers("ConvInteger", "QLinearConv")
+@lowers("ConvInteger", "QLinearConv", in_float=True)
 def lower_conv_integer(low: Lowering, node: ir.Node) -> None:
     """The convolution of 8-bit numbers, as int32 or scaled back to 8 bits."""
     where = _INTEGER if node.op_type == "ConvInteger" else _LINEAR

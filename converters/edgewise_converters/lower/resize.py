@@ -16,6 +16,7 @@ from edgewise_converters.lower.attributes import (
     normal_axes,
     string_of,
 )  # fmt: skip
+from edgewise_converters.lower.broadcasting import keep_in_float
 from edgewise_converters.lower.interpolation import AxisResize, Kernel, matrix, nearest
 from edgewise_converters.lower.layout import CHANNELS_LAST, stored_shape
 from edgewise_converters.lower.lowering import Lowering, Stored, lowers
@@ -156,7 +157,7 @@ def _native(plan: _Plan, dtype: np.dtype[np.generic]) -> tuple[bool, bool] | Non
 
 def _axis_by_axis(f: Algebra, place: Stored, plan: _Plan) -> Tensor:
     """The axes that shrink most first."""
-    tensor = place.tensor
+    tensor, before = place.tensor, len(f.low.graph.operators)
     outside: Array = np.zeros((1,) * len(tensor.shape), bool)
     for axis, resize in sorted(plan.axes.items(), key=lambda item: item[1].result / item[1].size):
         where = place.layout.index(axis)
@@ -170,6 +171,8 @@ def _axis_by_axis(f: Algebra, place: Stored, plan: _Plan) -> Tensor:
     if outside.any():
         kept = f.mul(tensor, np.where(outside, 0.0, 1.0))
         tensor = f.add(kept, np.where(outside, plan.fill, 0.0))
+    if plan.mode != "nearest":
+        keep_in_float(f.low, before)
     return tensor
 
 

@@ -45,7 +45,7 @@ class Tap:
     weight: Tensor | None
 
 
-@lowers("GridSample")
+@lowers("GridSample", in_float=True)
 def lower_grid_sample(low: Lowering, node: ir.Node) -> None:
     """Places, the pixels around each by GATHER, and their weighted sum."""
     data, grid, result = node.inputs[0], node.inputs[1], node.outputs[0]
@@ -150,7 +150,7 @@ def gather_weighted(f: Algebra, source: Tensor, taps: Sequence[Sequence[Tap]]) -
     return total
 
 
-@lowers("AffineGrid")
+@lowers("AffineGrid", in_float=True)
 def lower_affine_grid(low: Lowering, node: ir.Node) -> None:
     """The places of an even grid, times theta."""
     theta, result, size = node.inputs[0], node.outputs[0], constant_input(node, 1)

@@ -19,6 +19,7 @@ def dense_as_convolution(graph: Graph) -> None:
             or weights.data is None
             or operator.inputs[0] is None
             or not operator.inputs[0].is_float
+            or operator.in_float
         ):
             operators.append(operator)
             continue

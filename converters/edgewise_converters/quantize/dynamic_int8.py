@@ -25,7 +25,8 @@ def _dynamic(operator: Operator, dense_per_channel: bool) -> Operator:
     weights = operator.inputs[1] if operator.kind in _KINDS and len(operator.inputs) > 1 else None
     first = operator.inputs[0]
     if (
-        weights is None
+        operator.in_float
+        or weights is None
         or weights.data is None
         or weights.data.size < _SMALLEST
         or first is None
