@@ -15,6 +15,7 @@ from edgewise_converters.lower.attributes import (
     string_of,
 )
 from edgewise_converters.lower.gathering import gather
+from edgewise_converters.lower.kernel_types import as_int32
 from edgewise_converters.lower.layout import identity, stored_shape
 from edgewise_converters.lower.lowering import Lowering, lowers
 from edgewise_converters.lower.slicing import cut
@@ -39,11 +40,13 @@ def lower_pad(low: Lowering, node: ir.Node) -> None:
     amounts = {axis: (pads[i], pads[i + len(axes)]) for i, axis in enumerate(axes)}
     rows = [amounts.get(axis, (0, 0)) for axis in place.layout]
     mode = string_of(node, "mode", "constant")
-    if mode == "constant":
-        tensor = _with_number(low, node, _cropped(low, place.tensor, rows, name), _grown(rows), name)
-    else:
-        tensor = _repeating(low, place.tensor, rows, mode, name)
-    low.bind(result, tensor, place.layout)
+
+    def pad(tensor: Tensor) -> Tensor:
+        if mode != "constant":
+            return _repeating(low, tensor, rows, mode, name)
+        return _with_number(low, node, _cropped(low, tensor, rows, name), _grown(rows), name)
+
+    low.bind(result, as_int32(low, place.tensor, name, pad, lacks=(np.bool_,)), place.layout)
 
 
 def _grown(rows: _Rows) -> list[tuple[int, int]]:
@@ -72,8 +75,10 @@ def _with_number(low: Lowering, node: ir.Node, tensor: Tensor, rows: _Rows, name
     computed, number = input_of(node, 2), constant_input(node, 2)
     if computed is not None and number is None:
         fill = low.reshape(low.read(computed), [1], f"{name}/fill")
+        if fill.dtype != tensor.dtype:
+            fill = low.emit("CAST", [fill], [1], f"{name}/number", dtype=tensor.dtype.type)
         padded = low.emit("PADV2", [small, where, fill], size, name)
-    elif (value := _number(node, number, tensor)) == 0:
+    elif (value := _number(node, number)) == 0:
         padded = low.emit("PAD", [small, where], size, name)
     else:
         fill = Tensor.constant(low.name(f"{name}/fill"), np.array([value], tensor.dtype))
@@ -81,7 +86,7 @@ def _with_number(low: Lowering, node: ir.Node, tensor: Tensor, rows: _Rows, name
     return low.reshape(padded, target, f"{name}/axes")
 
 
-def _number(node: ir.Node, number: Array | None, tensor: Tensor) -> float | int:
+def _number(node: ir.Node, number: Array | None) -> float | int:
     if number is None or not number.size:
         return float_of(node, "value", 0.0)
     value: float | int = number.reshape(-1)[0].item()
@@ -151,9 +156,7 @@ def lower_tile(low: Lowering, node: ir.Node) -> None:
     place, name = low.stored(data), str(result.name)
     counts = low.ints([int(repeats[axis]) for axis in place.layout], f"{name}/repeats")
     target, tensor = stored_shape(low.shape(result), place.layout), place.tensor
-    if tensor.dtype == np.int16:  # tflite-runtime's kernel has no 16 bits
-        wide = low.emit("CAST", [tensor], tensor.shape, f"{name}/int32", dtype=np.int32)
-        tiled = low.emit("TILE", [wide, counts], target, f"{name}/tiled")
-        low.bind(result, low.emit("CAST", [tiled], target, name, dtype=np.int16), place.layout)
-        return
-    low.bind(result, low.emit("TILE", [tensor, counts], target, name), place.layout)
+    tiled = as_int32(
+        low, tensor, name, lambda wide: low.emit("TILE", [wide, counts], target, name), lacks=(np.int16,)
+    )
+    low.bind(result, tiled, place.layout)

@@ -14,6 +14,7 @@ from edgewise_converters.lower.attributes import (
     normal_axes,
 )
 from edgewise_converters.lower.broadcasting import common_layout
+from edgewise_converters.lower.kernel_types import as_int32
 from edgewise_converters.lower.layout import stored_shape
 from edgewise_converters.lower.lowering import Lowering, lowers
 from edgewise_converters.tflite.graph import Tensor
@@ -33,6 +34,8 @@ def lower_slice(low: Lowering, node: ir.Node) -> None:
         raise low.refuse(node, "its bounds are computed, expected constants")
     axes = normal_axes(ints_of_either(node, "axes", 3) or list(range(len(starts))), len(shape))
     steps = ints_of_either(node, "steps", 4) or [1] * len(starts)
+    if 0 in steps:
+        raise low.refuse(node, f"its steps are {steps}, expected none of zero")
     begin, end, step = [0] * len(shape), list(shape), [1] * len(shape)
     for axis, from_, to, by in zip(axes, starts, ends, steps, strict=True):
         chosen = range(shape[axis])[from_:to:by]
@@ -125,7 +128,9 @@ def lower_split(low: Lowering, node: ir.Node) -> None:
     name = str(node.outputs[0].name)
     where = low.ints(axis, f"{name}/axis")  # type: ignore[arg-type]
     sizes = [shape[axis] for shape in shapes]
-    if len(set(sizes)) == 1:
+    if place.tensor.dtype in _NOT_SPLIT:
+        tensors = _cut_apart(low, place.tensor, axis, sizes, name)
+    elif len(set(sizes)) == 1:
         tensors = low.emit_many(
             "SPLIT", [where, place.tensor], shapes, name, options={"numSplits": len(sizes)}
         )
@@ -134,6 +139,20 @@ def lower_split(low: Lowering, node: ir.Node) -> None:
         tensors = low.emit_many("SPLIT_V", inputs, shapes, name, options={"numSplits": len(sizes)})
     for output, tensor in zip(node.outputs, tensors, strict=True):
         low.bind(output, tensor, place.layout)
+
+
+_NOT_SPLIT = (np.dtype(np.bool_), np.dtype(np.int64))
+"""What TFLite kernels/split.cc lacks, in one runtime or the other."""
+
+
+def _cut_apart(low: Lowering, tensor: Tensor, axis: int, sizes: Sequence[int], name: str) -> list[Tensor]:
+    parts, start = [], 0
+    for number, size in enumerate(sizes):
+        begin, end = [0] * len(tensor.shape), list(tensor.shape)
+        begin[axis], end[axis] = start, start + size
+        parts.append(cut(low, tensor, begin, end, [1] * len(begin), f"{name}/{number}"))
+        start += size
+    return parts
 
 
 @lowers("ReverseSequence")
@@ -146,9 +165,12 @@ def lower_reverse_sequence(low: Lowering, node: ir.Node) -> None:
         "seqDim": place.layout.index(int_of(node, "time_axis", 0)),
         "batchDim": place.layout.index(int_of(node, "batch_axis", 1)),
     }
-    inputs = [place.tensor, low.read(lengths)]
-    tensor = low.emit("REVERSE_SEQUENCE", inputs, place.tensor.shape, str(result.name), options=options)
-    low.bind(result, tensor, place.layout)
+    where, name = low.read(lengths), str(result.name)
+
+    def reverse(tensor: Tensor) -> Tensor:
+        return low.emit("REVERSE_SEQUENCE", [tensor, where], tensor.shape, name, options=options)
+
+    low.bind(result, as_int32(low, place.tensor, name, reverse, lacks=(np.bool_, np.int8)), place.layout)
 
 
 @lowers("CenterCropPad")
@@ -172,5 +194,8 @@ def lower_center_crop_pad(low: Lowering, node: ir.Node) -> None:
     tensor = cut(low, place.tensor, first, last, [1] * len(first), f"{name}/cropped")
     if any(amount for row in rows for amount in row):
         where = low.ints([rows[axis] for axis in place.layout], f"{name}/pads")  # type: ignore[misc]
-        tensor = low.emit("PAD", [tensor, where], stored_shape(low.shape(result), place.layout), name)
+        target = stored_shape(low.shape(result), place.layout)
+        tensor = as_int32(
+            low, tensor, name, lambda wide: low.emit("PAD", [wide, where], target, name), lacks=(np.bool_,)
+        )
     low.bind(result, tensor, place.layout)
