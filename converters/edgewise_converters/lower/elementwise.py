@@ -81,6 +81,8 @@ def _float_power(f: Formula, base: Tensor, exponent: Tensor, constant: float | N
         return base
     if constant == 2:
         return f("MUL", base, base)
+    if constant == 0.5:
+        return f("SQRT", base)
     if constant == 3:
         return f("MUL", f("MUL", base, base), base)
     if constant == -1:
@@ -173,18 +175,21 @@ _RELUS: dict[tuple[object, ...], str] = {
 def _bound(low: Lowering, node: ir.Node, index: int, name: str) -> Tensor | None:
     """A bound as a scalar, None where it bounds nothing."""
     label = f"{node.outputs[0].name}/{name}"
+    value = input_of(node, index)
     if name in node.attributes:
         array = np.array(node.attributes[name].as_float(), np.float32)
-        return None if abs(array) >= np.finfo(np.float32).max else Tensor.constant(low.name(label), array)
-    value = input_of(node, index)
-    if value is None:
+    elif value is None:
         return None
-    constant = low.constant(value)
-    if constant is None:
-        return low.reshape(low.read(value), (), label)
-    array = constant.reshape(())
-    if array.dtype.kind == "f" and abs(array) >= np.finfo(np.float32).max:
-        return None
+    else:
+        constant = low.constant(value)
+        if constant is None:
+            return low.reshape(low.read(value), (), label)
+        array = constant.reshape(())
+    if array.dtype.kind == "f":
+        array = array.astype(np.float32)
+        nowhere = -np.finfo(np.float32).max if name == "min" else np.finfo(np.float32).max
+        if (array <= nowhere) if name == "min" else (array >= nowhere):
+            return None
     return Tensor.constant(low.name(label), array)
 
 

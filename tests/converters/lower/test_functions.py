@@ -146,3 +146,9 @@ def test_prelu_takes_any_slope_that_broadcasts(shape: tuple[int, ...]) -> None:
 def test_powers_of_floats(power: float) -> None:
     check(case("a = Conv(x, w) b = Abs(a) y = Pow(b, c)", x=X, w=W, c=np.float32(power), positive=True))
     check(case("y = Pow(x, c)", x=X, c=np.array([power], np.int64), positive=True))
+
+
+def test_clip_to_an_infinity_on_the_wrong_side() -> None:
+    for bound, name in ((np.inf, "y = Clip(x, c)"), (-np.inf, "y = Clip(x, , c)")):
+        for got in answers(case(name, x=INSIDE, c=np.float32(bound))).values():
+            assert (got == bound).all()
