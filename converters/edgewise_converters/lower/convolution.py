@@ -130,17 +130,3 @@ def _convolve_3d(
         shape = (source.shape[0], *window.output, outputs)
         parts.append(low.emit("CONV_3D", [some, kernel, shift], shape, name, options=volume_options(window)))
     return f.concat(parts, 4)
-
-
-def strided_slice(
-    low: Lowering, tensor: Tensor, begin: list[int], end: list[int], steps: list[int], name: str
-) -> Tensor:
-    """Emit a STRIDED_SLICE with positive steps and bounds within the tensor."""
-    shape = [-(-(e - b) // s) for b, e, s in zip(begin, end, steps, strict=True)]
-    inputs = [
-        tensor,
-        low.ints(begin, f"{name}/begin"),
-        low.ints(end, f"{name}/end"),
-        low.ints(steps, f"{name}/steps"),
-    ]
-    return low.emit("STRIDED_SLICE", inputs, shape, name)

@@ -21,12 +21,14 @@ from edgewise_converters.tflite.schema import TENSOR_TYPES
 
 _WANT_CHANNELS_LAST = frozenset({
     "Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Resize", "Upsample",
-    "DepthToSpace", "SpaceToDepth",
+    "DepthToSpace", "SpaceToDepth", "LpPool", "GlobalLpPool", "GroupNormalization", "LRN", "GridSample", "DeformConv",
+    "ConvInteger", "QLinearConv",
 })  # fmt: skip
 _FOLLOW = frozenset({
     "Add", "Sub", "Mul", "Div", "Relu", "Clip", "Sigmoid", "HardSwish", "HardSigmoid", "LeakyRelu", "PRelu", "Pad",
     "Cast", "Concat", "Identity", "Slice", "Max", "Min", "Pow", "Abs", "Neg", "Sqrt", "Exp", "Log", "Tanh", "Gelu",
     "Elu", "Selu", "Celu", "Softplus", "Softsign", "Mish", "Swish", "Erf", "Mod", "Floor", "Round", "Reciprocal",
+    "QuantizeLinear", "DequantizeLinear", "BatchNormalization", "InstanceNormalization",
 })  # fmt: skip
 _LOOK_AHEAD = 6
 

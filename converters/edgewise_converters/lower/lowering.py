@@ -1,5 +1,6 @@
 """The state of one lowering: which tensor stores which ONNX value, in which layout, and what was emitted."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -178,6 +179,8 @@ class Lowering:
         target = tuple(int(dim) for dim in shape)
         if tensor.shape == target:
             return tensor
+        if math.prod(tensor.shape) != math.prod(target):
+            raise AssertionError(f"{name}: {tensor.shape} holds other elements than {target}")
         return self.emit(
             "RESHAPE",
             [tensor, self.ints(target, f"{name}/shape")],
