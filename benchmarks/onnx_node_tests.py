@@ -28,7 +28,8 @@ from onnx import numpy_helper
 CONSTANT_INPUTS: dict[str, tuple[int, ...]] = {
     "Reshape": (1,), "Slice": (1, 2, 3, 4), "Pad": (1, 2, 3), "Resize": (1, 2, 3), "Upsample": (1,), "Squeeze": (1,),
     "Unsqueeze": (1,), "Tile": (1,), "Expand": (1,), "TopK": (1,), "ConstantOfShape": (0,), "Range": (0, 1, 2),
-    "OneHot": (1,), "Split": (1,), "CumSum": (1,), "CumProd": (1,), "Dropout": (1, 2), "Trilu": (1,), "CenterCropPad": (1,),
+    "OneHot": (1,), "Split": (1,), "CumSum": (1,), "CumProd": (1,), "Dropout": (1, 2), "Trilu": (1,),
+    "CenterCropPad": (1,),
     "Conv": (1, 2), "ConvTranspose": (1, 2), "ConvInteger": (1, 3), "QLinearConv": (1, 2, 3, 4, 5, 6, 7, 8),
     "BatchNormalization": (1, 2, 3, 4), "InstanceNormalization": (1, 2), "LayerNormalization": (1, 2),
     "GroupNormalization": (1, 2), "RMSNormalization": (1,), "Gemm": (2,), "PRelu": (1,), "LSTM": (1, 2, 3, 4, 7),
