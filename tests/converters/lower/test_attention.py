@@ -44,6 +44,24 @@ ROTATIONS = {
     ),
 }  # fmt: skip
 
+TOKENS = {"x": (2, 4, 32), "x2": (2, 4, 16), "x3": (2, 4, 16)}
+RECURRENCES = {
+    "gated delta with a state": case(
+        "y, y2 = LinearAttention<q_num_heads=4,kv_num_heads=2>(x, x2, x3, x4, x5, x6)",
+        **TOKENS, x4=(2, 2, 8, 8), x5=(2, 4, 16), x6=(2, 4, 2), opset=27,
+    ),
+    "linear": case('y, y2 = LinearAttention<q_num_heads=4,kv_num_heads=2,update_rule="linear">(x, x2, x3)',
+                   **TOKENS, opset=27),
+    "convolution with a state": case('y, y2 = CausalConvWithState<activation="silu">(x, w, b, x2)',
+                                     x=(2, 4, 8), w=(4, 1, 4), b=(4,), x2=(2, 4, 3), opset=27),
+    "convolution without": case("y, y2 = CausalConvWithState(x, w)", x=(2, 4, 2), w=(4, 1, 5), opset=27),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("this", RECURRENCES.values(), ids=RECURRENCES)
+def test_state_goes_in_and_out_as_in_onnxruntime(this: Case) -> None:
+    check(this)
+
 
 @pytest.mark.parametrize("this", ATTENTIONS.values(), ids=ATTENTIONS)
 def test_attention_answers_as_onnxruntime(this: Case) -> None:
