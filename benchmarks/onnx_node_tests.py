@@ -255,7 +255,24 @@ def as_table(outcomes: list[Outcome]) -> str:
     by_operator: dict[str, Counter[str]] = defaultdict(Counter)
     for outcome in outcomes:
         by_operator[outcome.operator][outcome.verdict] += 1
-    lines = ["| operator | equal | refused | wrong | left out |", "|---|---|---|---|---|"]
+    counts = Counter(outcome.verdict for outcome in outcomes)
+    counted = sum(number for verdict, number in counts.items() if verdict != "left out")
+    lines = [
+        "# ONNX's own tests of one operator each",
+        "",
+        f"Of {counted} tests, {counts['equal']} ({counts['equal'] / max(counted, 1):.1%}) are converted and give the",
+        f"expected answer twice in a row in LiteRT, {counts['refused']} are refused with a reason, and",
+        f"{counts['WRONG']} are wrong. Left out are {counts['left out']} that onnxruntime does not pass or whose types",
+        "TFLite does not have.",
+        "Inputs that are constants by nature (shapes, axes, weights) are frozen. This page is written by",
+        "",
+        "```sh",
+        ".venv/bin/python benchmarks/onnx_node_tests.py --table docs/onnx-operators.md",
+        "```",
+        "",
+        "| operator | equal | refused | wrong | left out |",
+        "|---|---|---|---|---|",
+    ]
     for operator, counts in sorted(by_operator.items()):
         lines.append(
             f"| {operator} | {counts['equal']} | {counts['refused']} | {counts['WRONG']} | {counts['left out']} |"

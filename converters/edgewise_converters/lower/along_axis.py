@@ -47,7 +47,7 @@ def _log_softmax(low: Lowering, x: Tensor, name: str) -> Tensor:
 
 def _hardmax(low: Lowering, x: Tensor, name: str) -> Tensor:
     f = Formula(low, name)
-    where = low.ints(len(x.shape) - 1, f"{name}/axis")  # type: ignore[arg-type]
+    where = low.ints(len(x.shape) - 1, f"{name}/axis")
     best = low.emit("ARG_MAX", [x, where], x.shape[:-1], f"{name}/best", dtype=np.int64, options=_INDEX_TYPE)
     parts = [best, f.constant(x.shape[-1], np.int32), f.constant(1, x.dtype), f.constant(0, x.dtype)]
     return low.emit("ONE_HOT", parts, x.shape, name, dtype=x.dtype, options={"axis": -1})
@@ -80,7 +80,7 @@ def lower_arg(low: Lowering, node: ir.Node) -> None:
     if last:
         tensor = low.emit("REVERSE_V2", [tensor, low.ints([where], f"{f.name}/axis")], tensor.shape, f.name)
     shape = [dim for i, dim in enumerate(tensor.shape) if i != where]
-    index = low.ints(where, f"{f.name}/axis")  # type: ignore[arg-type]
+    index = low.ints(where, f"{f.name}/axis")
     best = low.emit(kind, [tensor, index], shape, f.name, dtype=np.int64, options=_INDEX_TYPE)
     if last:
         best = f("SUB", f.constant(place.tensor.shape[where] - 1, np.int64), best)
@@ -114,7 +114,7 @@ def lower_cumsum(low: Lowering, node: ir.Node) -> None:
     place, f = low.stored(data), Formula(low, str(result.name))
     axis = place.layout.index(normal_axes([int(where.reshape(-1)[0])], len(place.layout))[0])
     options: dict[str, Option] = {key: bool(int_of(node, key, 0)) for key in ("exclusive", "reverse")}
-    index = low.ints(axis, f"{f.name}/axis")  # type: ignore[arg-type]
+    index = low.ints(axis, f"{f.name}/axis")
     tensor = low.emit("CUMSUM", [place.tensor, index], place.tensor.shape, f.name, options=options)
     low.bind(result, tensor, place.layout)
 

@@ -166,8 +166,8 @@ class Lowering:
         self.graph.operators.append(Operator(kind, list(inputs), outputs, dict(options or {})))
         return outputs
 
-    def ints(self, values: Sequence[int], name: str) -> Tensor:
-        """A constant int32 vector (axes, shapes, pads), or matrix where given rows."""
+    def ints(self, values: int | Sequence[int] | Sequence[Sequence[int]], name: str) -> Tensor:
+        """A constant int32 tensor: an axis, a shape, or pads in rows."""
         return Tensor.constant(self.name(name), np.asarray(values, np.int32))
 
     def floats(self, values: object, name: str) -> Tensor:

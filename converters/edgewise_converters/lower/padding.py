@@ -71,7 +71,7 @@ def _with_number(low: Lowering, node: ir.Node, tensor: Tensor, rows: _Rows, name
         raise low.refuse(
             node, f"it pads {len(rows)} axes, expected at most {_MAX_PAD_RANK} that are padded or apart"
         )
-    where = low.ints(few, f"{name}/pads")  # type: ignore[arg-type]
+    where = low.ints(few, f"{name}/pads")
     computed, number = input_of(node, 2), constant_input(node, 2)
     if computed is not None and number is None:
         fill = low.reshape(low.read(computed), [1], f"{name}/fill")
@@ -113,7 +113,7 @@ def _repeating(low: Lowering, tensor: Tensor, rows: _Rows, mode: str, name: str)
     target = [dim + before + after for dim, (before, after) in zip(tensor.shape, rows, strict=True)]
     mirrors = mode == "reflect" and len(rows) <= _MAX_PAD_RANK
     if mirrors and all(min(row) >= 0 and max(row) < dim for dim, row in zip(tensor.shape, rows, strict=True)):
-        where = low.ints(rows, f"{name}/pads")  # type: ignore[arg-type]
+        where = low.ints(rows, f"{name}/pads")
         return low.emit("MIRROR_PAD", [tensor, where], target, name, options={"mode": MirrorMode.REFLECT})
     for axis, (before, after) in enumerate(rows):
         if before or after:

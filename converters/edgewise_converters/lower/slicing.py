@@ -126,7 +126,7 @@ def lower_split(low: Lowering, node: ir.Node) -> None:
     axis = place.layout.index(normal_axes([int_of(node, "axis", 0)], len(place.layout))[0])
     shapes = [stored_shape(low.shape(output), place.layout) for output in node.outputs]
     name = str(node.outputs[0].name)
-    where = low.ints(axis, f"{name}/axis")  # type: ignore[arg-type]
+    where = low.ints(axis, f"{name}/axis")
     sizes = [shape[axis] for shape in shapes]
     if place.tensor.dtype in _NOT_SPLIT:
         tensors = _cut_apart(low, place.tensor, axis, sizes, name)
@@ -193,7 +193,7 @@ def lower_center_crop_pad(low: Lowering, node: ir.Node) -> None:
     first, last = ([values[axis] for axis in place.layout] for values in (begin, end))
     tensor = cut(low, place.tensor, first, last, [1] * len(first), f"{name}/cropped")
     if any(amount for row in rows for amount in row):
-        where = low.ints([rows[axis] for axis in place.layout], f"{name}/pads")  # type: ignore[misc]
+        where = low.ints([rows[axis] for axis in place.layout], f"{name}/pads")
         target = stored_shape(low.shape(result), place.layout)
         tensor = as_int32(
             low, tensor, name, lambda wide: low.emit("PAD", [wide, where], target, name), lacks=(np.bool_,)

@@ -117,7 +117,7 @@ def pad_window(
         return tensor
     sides = [(0, 0), *window.explicit, (0, 0)]
     shape = [dim + before + after for dim, (before, after) in zip(tensor.shape, sides, strict=True)]
-    amounts = low.ints(sides, f"{name}/pads")  # type: ignore[arg-type]
+    amounts = low.ints(sides, f"{name}/pads")
     if fill is None:
         return low.emit("PAD", [tensor, amounts], shape, f"{name}/padded")
     return low.emit("PADV2", [tensor, amounts, low.floats([fill], f"{name}/fill")], shape, f"{name}/padded")
