@@ -41,9 +41,9 @@ def convert_app(
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
     """Convert a trained model for a device, and prove that it still gives the same answers."""
-    from edgewise_converters.memory import return_large_blocks
+    from edgewise_converters import process
 
-    return_large_blocks()
+    process.set_up()
     from edgewise_converters.drawing import Drawn, table
     from edgewise_converters.pipeline import convert
     from edgewise_converters.request import Request
