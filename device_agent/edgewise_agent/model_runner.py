@@ -49,6 +49,7 @@ class ModelRunner:
         """Load the model and let it pass its own proof. Raises edgewise.EdgewiseError or ModelUnfit."""
         self._model = edgewise.load(path)
         try:
+            self._check_pictures(path)
             self._prove(path)
             self._sha256 = self._model.file.sha256()
         except BaseException:
@@ -80,6 +81,16 @@ class ModelRunner:
     def close(self) -> None:
         """Let go of the runtime."""
         self._model.close()
+
+    def _check_pictures(self, path: Path) -> None:
+        """A model that says too little about its pictures is refused now, not at every image."""
+        try:
+            self._model.image_reader()
+        except edgewise.CardError as error:
+            raise ModelUnfit(
+                f"model {path}: it cannot be asked about pictures ({error}); "
+                "convert it again with --preprocess and, if need be, --task image-classification"
+            ) from error
 
     def _prove(self, path: Path) -> None:
         card = self._model.card

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,14 @@ def test_a_model_that_fails_its_own_golden_cases_is_refused(tmp_path: Path) -> N
     ]
     path = write_tiny_model(tmp_path / "liar.tflite", card=card, golden=wrong)
     with pytest.raises(ModelUnfit, match=r"liar\.tflite: it does not give its promised answers"):
+        ModelRunner(path)
+
+
+def test_a_model_that_does_not_know_its_pictures_is_refused_at_once(tmp_path: Path) -> None:
+    path = write_tiny_model(
+        tmp_path / "mute.tflite", card=replace(tiny_card(), task="tensors", golden=None), golden=()
+    )
+    with pytest.raises(ModelUnfit, match=r"mute\.tflite: it cannot be asked about pictures .* --preprocess"):
         ModelRunner(path)
 
 
