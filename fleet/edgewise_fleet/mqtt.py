@@ -62,6 +62,7 @@ class Subscriber:
         self._client.reconnect_delay_set(RECONNECT_MIN_S, RECONNECT_MAX_S)
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
+        self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
         if url.user is not None:
             self._client.username_pw_set(url.user, url.password)
@@ -69,7 +70,11 @@ class Subscriber:
             self._client.tls_set()
 
     def start(self, *, timeout_s: float = CONNECT_TIMEOUT_S) -> None:
-        """Connect; raise BrokerRefused if that does not work now. Later losses are mended by themselves."""
+        """Connect and subscribe; raise BrokerRefused if that does not work now. Later losses mend themselves.
+
+        Returns only when the broker has the subscriptions: what it acknowledges to a device from then on, it
+        keeps for us.
+        """
         try:
             self._client.connect(self.url.host, self.url.port, keepalive=KEEPALIVE_S)
         except (OSError, ValueError) as error:
@@ -79,7 +84,7 @@ class Subscriber:
             ) from error
         self._client.loop_start()
         answered = self._answered.wait(timeout_s)
-        if not self.connected:
+        if not (answered and self.connected) or self.trouble:
             silence = f"no answer within {timeout_s:.0f} s; is this an MQTT broker?"
             self.stop()
             raise BrokerRefused(f"broker {self.url}: {self.trouble if answered else silence}")
@@ -99,6 +104,9 @@ class Subscriber:
         self._client.disconnect()
         self._client.loop_stop()
         self.connected = False
+        # paho closes its own pair of sockets when it is let go of, which these would put off.
+        self._client.on_connect = self._client.on_disconnect = None
+        self._client.on_subscribe = self._client.on_message = None
 
     def _on_connect(
         self, client: paho.Client, _data: object, _flags: object, reason: object, _props: object
@@ -113,6 +121,18 @@ class Subscriber:
             self._connection += 1
             self.connected, self.trouble = True, ""
             client.subscribe([(name, QOS) for name in self._filters])
+            return
+        self._answered.set()
+
+    def _on_subscribe(
+        self, _client: object, _data: object, _id: int, reasons: Sequence[object], _props: object
+    ) -> None:
+        refused = [str(reason) for reason in reasons if getattr(reason, "is_failure", False)]
+        if refused:
+            self.trouble = (
+                f"does not let us listen: {refused[0]}; check its access rules for the user in --broker"
+            )
+            log.warning("broker %s: %s", self.url, self.trouble)
         self._answered.set()
 
     def _on_disconnect(

@@ -47,6 +47,18 @@ def guarded_broker(tmp_path: Path) -> Iterator[str]:
     process.wait(30)
 
 
+def test_the_subscription_stands_when_start_returns(mosquitto: Mosquitto) -> None:
+    camera = SimulatedDevice("camera", port=mosquitto.port)
+    for number in range(20):  # each time a session that the broker does not know yet
+        listener = Listener(mosquitto.url, client_id=f"listener-{number}")
+        listener.subscriber.start()
+        camera.publish(camera.telemetry(plausible(number)))
+        (message,) = listener.take(1)
+        listener.subscriber.acknowledge(message)
+        listener.subscriber.stop()
+    camera.stop()
+
+
 def test_what_was_not_acknowledged_comes_again(mosquitto: Mosquitto) -> None:
     first = Listener(mosquitto.url)
     first.subscriber.start()
