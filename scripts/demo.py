@@ -7,6 +7,7 @@ itself once the fleet has heard the device.
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -136,8 +137,11 @@ def _start(services: list[subprocess.Popen[str]], log: str, *words: str) -> subp
 
 def _serve(services: list[subprocess.Popen[str]]) -> tuple[str, str]:
     _step("Start the fleet monitor: collector, page and a broker of its own")
-    for stale in OUT.glob("fleet.db*"):
-        stale.unlink()
+    for stale in OUT.glob("fleet.db*"):  # the demo tells of this run alone
+        if stale.is_dir():
+            shutil.rmtree(stale)
+        else:
+            stale.unlink()
     ports = ["--port", _port(8080), "--mqtt-port", _port(1883)]
     server = _start(services, "fleet.log", "fleet", "serve", *ports, "--store", "fleet.db")
     assert server.stdout is not None
