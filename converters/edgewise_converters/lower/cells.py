@@ -1,5 +1,6 @@
 """One step of an RNN, GRU or LSTM (ONNX operator specifications, "Equations"), and the activations they may have."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -84,7 +85,7 @@ class Weights:
     hidden: int
 
 
-class Cell:
+class Cell(ABC):
     """What all three have in common; a subclass says its equations in ``step``."""
 
     activations: ClassVar[tuple[str, ...]] = ()
@@ -115,9 +116,9 @@ class Cell:
         bias: Array = self.weights.input_bias + self.weights.recurrence_bias - self._separate_bias()
         return self._dense(flat, self._matrix(self.weights.inputs), self.f.constant(bias, np.float32))
 
+    @abstractmethod
     def step(self, product: Tensor, states: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """The states after a step."""
-        raise NotImplementedError
 
     def activate(self, index: int, gate: Tensor) -> Tensor:
         """The ``index``-th activation of what was clipped."""

@@ -109,8 +109,10 @@ def _take(graph: ir.Graph, weighted: ir.Node, node: ir.Node, scale: Array, shift
     assert weights is not None
     scaled = (weights * _along_outputs(weighted, weights, scale)).astype(weights.dtype)
     moved = shift if bias is None else bias.astype(np.float64).reshape(-1) * scale + shift
-    name = str(weighted.inputs[1].name)  # type: ignore[union-attr]
-    new_weights = add_constant(graph, f"{name}/scaled", scaled) if np.any(scale != 1) else weighted.inputs[1]
+    source = weighted.inputs[1]
+    assert source is not None
+    name = str(source.name)
+    new_weights = add_constant(graph, f"{name}/scaled", scaled) if np.any(scale != 1) else source
     new_bias = add_constant(graph, f"{name}/bias", moved.astype(weights.dtype))
     result = node.outputs[0]
     attributes = {key: attribute.value for key, attribute in weighted.attributes.items()}
