@@ -1,0 +1,1 @@
+"""The subcommands of `edgewise` that the converter brings, one file each."""
