@@ -30,6 +30,8 @@ class Plan:
     task: str
     calibration: Samples
     held_out: Samples
+    samples: Samples
+    """All there are."""
     precision: str
     """What is tried first."""
 
@@ -66,7 +68,9 @@ def make_plan(
         InputSpec(i.name, i.shape, i.dtype, images.get(i.name), layouts.get(i.name, ""))
         for i in source.inputs
     ]
-    samples = load_samples(request.samples, specs) if request.samples else noise(specs)
+    samples = load_samples(request.samples, specs, labels=labels) if request.samples else noise(specs)
+    for text in samples.notices:
+        notice(text)
     calibration, held_out = samples.split()
     return Plan(
         source=source,
@@ -77,6 +81,7 @@ def make_plan(
         task=task,
         calibration=calibration,
         held_out=held_out,
+        samples=samples,
         precision=_first_precision(request, target, samples, notice),
     )
 

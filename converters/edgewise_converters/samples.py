@@ -1,7 +1,7 @@
 """What the model is calibrated and verified on: photos, arrays, or noise where there is nothing better."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,6 +12,7 @@ from edgewise.model_card import ImagePreprocess
 from edgewise.preprocess.image import ImageReader
 from edgewise.tensors import Array
 from edgewise_converters.errors import InvalidSamples
+from edgewise_converters.truths import classes_by_folder, classes_in_archive
 
 Feed: TypeAlias = dict[str, Array]
 """One set of inputs, by name, shaped as the original model wants them."""
@@ -37,30 +38,52 @@ class InputSpec:
     """nchw or nhwc, for such an input."""
 
 
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One feed, not yet read, and what is known of it."""
+
+    read: Callable[[], Feed]
+    name: str = ""
+    file: Path | None = None
+    """The picture it is made from."""
+    truth: int | None = None
+    """The class it really is of."""
+
+
 @dataclass
 class Samples:
     """Feeds that are read when they are needed; broken ones are skipped and counted."""
 
-    sources: list[Callable[[], Feed]]
+    sources: list[Sample]
     described: str
     is_noise: bool = False
     skipped: list[str] = field(default_factory=list)
+    notices: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.sources)
 
+    @property
+    def truths(self) -> int:
+        """How many of them say of which class they are."""
+        return sum(source.truth is not None for source in self.sources)
+
     def feeds(self) -> Iterator[Feed]:
         """Read every source once. Raises InvalidSamples if not one can be read."""
+        yield from (feed for _, feed in self.read())
+
+    def read(self) -> Iterator[tuple[Sample, Feed]]:
+        """The same, each with its sample."""
         read = 0
         for source in self.sources:
             try:
-                feed = source()
+                feed = source.read()
             except (UnreadableImage, InvalidInput) as error:
                 if str(error) not in self.skipped:
                     self.skipped.append(str(error))
                 continue
             read += 1
-            yield feed
+            yield source, feed
         if self.sources and not read:
             raise InvalidSamples(
                 f"samples: none of {len(self.sources)} could be read; the first says: {self.skipped[0]}"
@@ -69,19 +92,19 @@ class Samples:
     def split(self) -> tuple["Samples", "Samples"]:
         """To calibrate on, and to verify on: apart where there are enough, otherwise the same."""
         if len(self) < _MIN_TO_HOLD_OUT:
-            both = Samples(
-                _spread(self.sources, MAX_CALIBRATION), self.described, self.is_noise, self.skipped
-            )
+            both = self.only(spread(self.sources, MAX_CALIBRATION))
             return both, both
         held_out = self.sources[::_HELD_OUT_EVERY]
         rest = [source for i, source in enumerate(self.sources) if i % _HELD_OUT_EVERY]
-        return (
-            Samples(_spread(rest, MAX_CALIBRATION), self.described, self.is_noise, self.skipped),
-            Samples(_spread(held_out, MAX_HELD_OUT), self.described, self.is_noise, self.skipped),
-        )
+        return self.only(spread(rest, MAX_CALIBRATION)), self.only(spread(held_out, MAX_HELD_OUT))
+
+    def only(self, sources: list[Sample]) -> "Samples":
+        """Some of them; what is skipped is counted together."""
+        return replace(self, sources=sources)
 
 
-def _spread(sources: list[Callable[[], Feed]], most: int) -> list[Callable[[], Feed]]:
+def spread(sources: list[Sample], most: int) -> list[Sample]:
+    """At most so many, evenly over all."""
     if len(sources) <= most:
         return sources
     return [sources[i * len(sources) // most] for i in range(most)]
@@ -94,7 +117,8 @@ def noise(inputs: list[InputSpec]) -> Samples:
         rng = np.random.default_rng(seed)
         return {spec.name: _noise_for(spec, rng) for spec in inputs}
 
-    return Samples([lambda seed=i: make(seed) for i in range(_NOISE_CASES)], "random inputs", is_noise=True)  # type: ignore[misc]
+    sources = [Sample(lambda seed=i: make(seed), f"noise {i}") for i in range(_NOISE_CASES)]  # type: ignore[misc]
+    return Samples(sources, "random inputs", is_noise=True)
 
 
 def _noise_for(spec: InputSpec, rng: np.random.Generator) -> Array:
@@ -111,16 +135,19 @@ def _noise_for(spec: InputSpec, rng: np.random.Generator) -> Array:
     return rng.integers(0, 2, spec.shape).astype(spec.dtype)
 
 
-def load_samples(path: Path, inputs: list[InputSpec]) -> Samples:
-    """Samples from a folder of images or arrays, one image, an .npy or an .npz file. Raises InvalidSamples."""
+def load_samples(path: Path, inputs: list[InputSpec], *, labels: Sequence[str] = ()) -> Samples:
+    """Samples from a folder of images or arrays, one image, an .npy or an .npz file. Raises InvalidSamples.
+
+    Pictures in a folder named as one of ``labels`` are of that class; so is what an .npz file says with `labels`.
+    """
     if not path.exists():
         raise InvalidSamples(f"samples: {path} does not exist")
     if path.is_dir():
-        return _from_folder(path, inputs)
-    return _from_files([path], inputs, str(path.name))
+        return _from_folder(path, inputs, labels)
+    return Samples(_from_files([path], inputs, [None]), str(path.name))
 
 
-def _from_folder(path: Path, inputs: list[InputSpec]) -> Samples:
+def _from_folder(path: Path, inputs: list[InputSpec], labels: Sequence[str]) -> Samples:
     files = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
     images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
     arrays = [file for file in files if file.suffix.lower() in (".npy", ".npz")]
@@ -130,22 +157,24 @@ def _from_folder(path: Path, inputs: list[InputSpec]) -> Samples:
         raise InvalidSamples(
             f"samples: {path} holds {found}, expected images (.jpg, .png, ...), .npy or .npz files"
         )
-    return _from_files(chosen, inputs, f"{path.name}/ ({len(chosen)} files)")
+    truths, said = classes_by_folder(path, chosen, labels)
+    described = f"{path.name}/ ({len(chosen)} files)"
+    return Samples(_from_files(chosen, inputs, truths), described, notices=(said,) if said else ())
 
 
-def _from_files(files: list[Path], inputs: list[InputSpec], described: str) -> Samples:
-    sources: list[Callable[[], Feed]] = []
-    for file in files:
+def _from_files(files: list[Path], inputs: list[InputSpec], truths: Sequence[int | None]) -> list[Sample]:
+    sources: list[Sample] = []
+    for file, truth in zip(files, truths, strict=True):
         suffix = file.suffix.lower()
         if suffix in IMAGE_SUFFIXES:
-            sources.append(_image_source(file, inputs))
+            sources.append(Sample(_image_source(file, inputs), file.name, file, truth))
         elif suffix == ".npy":
             sources += _array_sources(file, {_only(inputs, file).name: _load(file)}, inputs)
         elif suffix == ".npz":
             sources += _array_sources(file, _load_archive(file), inputs)
         else:
             raise InvalidSamples(f"samples: {file} is neither an image nor .npy nor .npz")
-    return Samples(sources, described)
+    return sources
 
 
 def _image_source(file: Path, inputs: list[InputSpec]) -> Callable[[], Feed]:
@@ -182,9 +211,7 @@ def _load_archive(file: Path) -> dict[str, Array]:
         raise InvalidSamples(f"samples: {file} cannot be read as .npz: {error}") from error
 
 
-def _array_sources(
-    file: Path, arrays: Mapping[str, Array], inputs: list[InputSpec]
-) -> list[Callable[[], Feed]]:
+def _array_sources(file: Path, arrays: Mapping[str, Array], inputs: list[InputSpec]) -> list[Sample]:
     """Arrays hold one sample, or many along a new first axis (or along the batch of one)."""
     stacks: dict[str, Array] = {}
     for spec in inputs:
@@ -218,7 +245,9 @@ def _array_sources(
                 raise InvalidInput(f"{file.name}, '{name}', sample {index}: holds NaN or infinity")
         return {name: np.asarray(stack[index], dtypes[name], order="C") for name, stack in stacks.items()}
 
-    return [lambda i=i: take(i) for i in range(counts.pop())]  # type: ignore[misc]
+    count = counts.pop()
+    truths = classes_in_archive(file, arrays, set(dtypes), count)
+    return [Sample(lambda i=i: take(i), f"{file.name}[{i}]", truth=truths[i]) for i in range(count)]  # type: ignore[misc]
 
 
 def image_layout(shape: tuple[int, ...]) -> str:

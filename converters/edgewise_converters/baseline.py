@@ -1,0 +1,142 @@
+"""Gathers the drift baseline of a written file: what it meets and answers, sample by sample."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+
+from edgewise.drift_baseline import AnswerBaseline, ClassCount, DriftBaseline, Histogram, TensorBaseline
+from edgewise.tasks.classification import softmax
+from edgewise.tensors import Array
+
+MOST_TENSORS = 8
+"""Inputs or outputs described; a card stays a few kilobytes."""
+MOST_CLASSES = 32
+_BINS = 10
+_KEPT_OF_SAMPLE = 2048
+"""Elements of one sample that go into the histogram of values."""
+_PROBABILITY_EDGES = tuple(round(i / _BINS, 1) for i in range(_BINS + 1))
+_DIGITS = 6
+
+
+class TensorObserver:
+    """Adds up one tensor over samples."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._rng = np.random.default_rng(0)
+        self._count, self._sum, self._squares = 0, 0.0, 0.0
+        self._minimum, self._maximum = np.inf, -np.inf
+        self._values: list[Array] = []
+        self._means: list[float] = []
+        self._deviations: list[float] = []
+
+    def add(self, array: Array) -> None:
+        """One sample, real numbers. What is not finite is left out."""
+        flat = np.asarray(array, np.float64).reshape(-1)
+        flat = flat[np.isfinite(flat)]
+        if not flat.size:
+            return
+        self._count += flat.size
+        self._sum += float(flat.sum())
+        self._squares += float(flat @ flat)
+        self._minimum = min(self._minimum, float(flat.min()))
+        self._maximum = max(self._maximum, float(flat.max()))
+        self._means.append(float(flat.mean()))
+        self._deviations.append(float(flat.std()))
+        many = flat.size > _KEPT_OF_SAMPLE
+        self._values.append(flat[self._rng.integers(0, flat.size, _KEPT_OF_SAMPLE)] if many else flat)
+
+    def result(self) -> TensorBaseline | None:
+        """What was seen; None for a tensor without a finite element."""
+        if not self._count:
+            return None
+        mean = self._sum / self._count
+        deviation = float(np.sqrt(max(self._squares / self._count - mean * mean, 0.0)))
+        return TensorBaseline(
+            name=self._name,
+            mean=_short(mean),
+            deviation=_short(deviation),
+            minimum=_short(self._minimum),
+            maximum=_short(self._maximum),
+            values=by_tenths(np.concatenate(self._values)),
+            sample_means=by_tenths(np.array(self._means)),
+            sample_deviations=by_tenths(np.array(self._deviations)),
+        )
+
+
+class BaselineObserver:
+    """Adds up a file's inputs and answers."""
+
+    def __init__(self, *, classifies: bool, activation: str = "") -> None:
+        """``activation`` is what the first output of a classifier holds: logits or probabilities."""
+        self._classifies, self._activation = classifies, activation
+        self._samples = 0
+        self._inputs: dict[str, TensorObserver] = {}
+        self._outputs: dict[str, TensorObserver] = {}
+        self._confidences: list[float] = []
+        self._margins: list[float] = []
+        self._classes: Counter[int] = Counter()
+
+    def add(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
+        """One sample: real numbers by name, of which the first output holds a classifier's scores."""
+        self._samples += 1
+        _observe(self._inputs, inputs)
+        if self._classifies:
+            self._answer(next(iter(outputs.values())))
+        else:
+            _observe(self._outputs, outputs)
+
+    def _answer(self, scores: Array) -> None:
+        scores = np.asarray(scores, np.float64).ravel()
+        if scores.size < 2 or np.isnan(scores).any():
+            return
+        if self._activation == "logits":
+            scores = softmax(scores)  # type: ignore[arg-type]
+        second, first = np.sort(scores)[-2:]
+        self._confidences.append(float(first))
+        self._margins.append(float(first - second))
+        self._classes[int(np.argmax(scores))] += 1
+
+    def result(self, measured_on: str) -> DriftBaseline:
+        """What was added."""
+        return DriftBaseline(
+            samples=self._samples,
+            measured_on=measured_on,
+            inputs=_results(self._inputs),
+            outputs=_results(self._outputs),
+            answers=self._answers() if self._classifies else None,
+        )
+
+    def _answers(self) -> AnswerBaseline:
+        common = sorted(self._classes.items(), key=lambda item: (-item[1], item[0]))
+        return AnswerBaseline(
+            Histogram.of(self._confidences, _PROBABILITY_EDGES),
+            Histogram.of(self._margins, _PROBABILITY_EDGES),
+            tuple(ClassCount(index, count) for index, count in common[:MOST_CLASSES]),
+            sum(count for _, count in common[MOST_CLASSES:]),
+        )
+
+
+def by_tenths(values: Array) -> Histogram:
+    """A histogram of up to ten bins that hold about equally many, as a stability index wants them."""
+    edges = np.unique([_short(edge) for edge in np.quantile(values, np.linspace(0, 1, _BINS + 1))])
+    if len(edges) < 2:
+        width = max(abs(edges[0]), 1.0)
+        edges = np.array([edges[0] - width, edges[0] + width])
+    return Histogram.of(map(float, values), tuple(map(float, edges)))
+
+
+def _observe(observers: dict[str, TensorObserver], tensors: Mapping[str, Array]) -> None:
+    for name in list(tensors)[:MOST_TENSORS]:
+        observers.setdefault(name, TensorObserver(name)).add(tensors[name])
+
+
+def _results(observers: Mapping[str, TensorObserver]) -> tuple[TensorBaseline, ...]:
+    results = (observer.result() for observer in observers.values())
+    return tuple(result for result in results if result is not None)
+
+
+def _short(number: float) -> float:
+    """Six significant digits: enough to count by, and short in a card."""
+    return float(f"{number:.{_DIGITS}g}")

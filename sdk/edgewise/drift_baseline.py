@@ -1,0 +1,95 @@
+"""What a model met and answered where it was made, so that a device can tell when it meets something else.
+
+Histograms are kept with their edges, so that live values can be counted in the same bins and the two compared
+(population stability index: the sum over bins of (p - q) ln(p / q)).
+"""
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from edgewise.errors import CardError
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts between edges; what lies outside of them is in the first or the last bin."""
+
+    edges: tuple[float, ...]
+    """Rising, one more than there are bins. A bin holds its lower edge and not its upper one."""
+    counts: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.edges) != len(self.counts) + 1 or len(self.edges) < 2:
+            raise CardError(f"histogram: got {len(self.edges)} edges for {len(self.counts)} bins")
+        if any(low >= high for low, high in zip(self.edges, self.edges[1:], strict=False)):
+            raise CardError(f"histogram: got edges {self.edges[:4]}..., expected rising ones")
+        if min(self.counts) < 0:
+            raise CardError(f"histogram: got a count of {min(self.counts)}, expected none below 0")
+
+    @classmethod
+    def of(cls, values: Iterable[float], edges: tuple[float, ...]) -> "Histogram":
+        """Count finite ``values`` between ``edges``; NaN is counted nowhere."""
+        counts = [0] * (len(edges) - 1)
+        for value in values:
+            if not math.isnan(value):
+                counts[min(max(bisect_right(edges, value) - 1, 0), len(counts) - 1)] += 1
+        return cls(edges, tuple(counts))
+
+    @property
+    def total(self) -> int:
+        """All that was counted."""
+        return sum(self.counts)
+
+
+@dataclass(frozen=True)
+class TensorBaseline:
+    """One input or output as real numbers (dequantized), over all samples."""
+
+    name: str
+    mean: float
+    deviation: float
+    minimum: float
+    maximum: float
+    values: Histogram
+    """Of single elements; of large samples a seeded choice of them."""
+    sample_means: Histogram
+    """Of each sample's mean over all its elements: brightness, for pictures."""
+    sample_deviations: Histogram
+    """Of each sample's standard deviation: contrast, for pictures."""
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """How often a class was the first answer."""
+
+    index: int
+    count: int
+
+
+@dataclass(frozen=True)
+class AnswerBaseline:
+    """A classifier's answers, as probabilities."""
+
+    confidences: Histogram
+    """The first answer's probability."""
+    margins: Histogram
+    """The first answer's probability less the second's."""
+    classes: tuple[ClassCount, ...]
+    """The most frequent first answers, by falling count."""
+    other_classes: int = 0
+    """First answers that ``classes`` leaves out."""
+
+
+@dataclass(frozen=True)
+class DriftBaseline:
+    """What this very file met and answered on the samples it was made with."""
+
+    samples: int
+    measured_on: str
+    inputs: tuple[TensorBaseline, ...]
+    outputs: tuple[TensorBaseline, ...] = ()
+    """Of models that do not classify."""
+    answers: AnswerBaseline | None = None
+    """Of classifiers."""
