@@ -20,6 +20,8 @@ class Tensor:
     dtype: np.dtype[np.generic]
     data: Array | None = None
     quantization: Quantization | None = None
+    blocks: "BlockScales | None" = None
+    """Scales of blocks of 4-bit weights, instead of a quantization."""
 
     @property
     def is_constant(self) -> bool:
@@ -38,6 +40,16 @@ class Tensor:
     def like(self, name: str, *, dtype: type | None = None) -> "Tensor":
         """A computed tensor of the same shape."""
         return Tensor(name, self.shape, np.dtype(dtype) if dtype else self.dtype)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class BlockScales:
+    """Scales of weights [outputs, inputs] that change along the inputs (schema.fbs, BlockwiseQuantization)."""
+
+    scales: Tensor
+    """Constant float16 [outputs, inputs / size]."""
+    size: int
+    """Inputs that share a scale."""
 
 
 @dataclass(eq=False, slots=True)
@@ -75,7 +87,11 @@ class Graph:
     def _mentions(self) -> Iterator[Tensor]:
         yield from self.inputs
         for operator in self.operators:
-            yield from (tensor for tensor in operator.inputs if tensor is not None)
+            for tensor in operator.inputs:
+                if tensor is not None:
+                    yield tensor
+                    if tensor.blocks is not None:
+                        yield tensor.blocks.scales
             yield from operator.outputs
         yield from self.outputs
 
@@ -104,7 +120,9 @@ class Graph:
 
     def copy(self) -> "Graph":
         """A graph with its own tensors and operators; constant data is shared, not copied."""
-        twins = {id(t): Tensor(t.name, t.shape, t.dtype, t.data, t.quantization) for t in self.tensors()}
+        twins = {
+            id(t): Tensor(t.name, t.shape, t.dtype, t.data, t.quantization, t.blocks) for t in self.tensors()
+        }
 
         def twin(tensors: Iterable[Tensor]) -> list[Tensor]:
             return [twins[id(tensor)] for tensor in tensors]

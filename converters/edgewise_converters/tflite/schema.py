@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from edgewise_converters.tflite.nibbles import INT4
+
 TENSOR_TYPES: dict[np.dtype[Any], int] = {
     np.dtype(np.float32): schema.TensorType.FLOAT32,
     np.dtype(np.float16): schema.TensorType.FLOAT16,
@@ -15,6 +17,7 @@ TENSOR_TYPES: dict[np.dtype[Any], int] = {
     np.dtype(np.int32): schema.TensorType.INT32,
     np.dtype(np.int64): schema.TensorType.INT64,
     np.dtype(np.bool_): schema.TensorType.BOOL,
+    INT4: schema.TensorType.INT4,
 }
 
 # Options table of each operator whose table is not simply its own name in camel case.
@@ -40,7 +43,7 @@ _OPTIONS_NAME = {
 # Operators that have no options table in the schema.
 _WITHOUT_OPTIONS = frozenset({
     "RELU", "RELU6", "RELU_N1_TO_1", "RELU_0_TO_1", "LOGISTIC", "TANH", "SQRT", "RSQRT", "LOG", "SIN", "FLOOR",
-    "CEIL", "ROUND", "PRELU", "ELU",
+    "CEIL", "ROUND", "PRELU", "ELU", "EMBEDDING_LOOKUP",
 })  # fmt: skip
 
 

@@ -7,6 +7,7 @@ in tflite-runtime 2.14), one that is too high is refused by an older runtime; so
 import numpy as np
 
 from edgewise_converters.tflite.graph import Operator, Tensor
+from edgewise_converters.tflite.nibbles import INT4
 
 # Version for int8 tensors of operators that start at version 1 with float.
 _INT8 = dict.fromkeys(
@@ -20,17 +21,47 @@ _INT8 = dict.fromkeys(
     2,
 )  # fmt: skip
 
+# Version for quantized int16 tensors; kinds that are missing have no such kernel or no version of their own for it.
+_INT16 = {
+    **dict.fromkeys(
+        (
+            "ADD", "AVERAGE_POOL_2D", "MAX_POOL_2D", "CONCATENATION", "SOFTMAX", "LOGISTIC", "TANH", "RELU", "RELU6",
+            "PAD", "PADV2", "MEAN", "MIRROR_PAD", "REDUCE_MAX", "REDUCE_MIN", "DEQUANTIZE", "BATCH_MATMUL",
+        ),
+        3,
+    ),
+    **dict.fromkeys(
+        (
+            "MUL", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "SLICE", "GATHER", "SPLIT", "MINIMUM", "MAXIMUM",
+            "CONV_2D",
+        ),
+        4,
+    ),
+    **dict.fromkeys(("SUB", "TRANSPOSE", "DEPTHWISE_CONV_2D"), 5),
+    "LEAKY_RELU": 2,
+    "FULLY_CONNECTED": 7,
+}  # fmt: skip
+
 
 def operator_version(operator: Operator) -> int:
     """The lowest version that computes this node as meant."""
     special = _SPECIAL.get(operator.kind)
-    version = special(operator) if special else None
+    first = operator.inputs[0] if operator.inputs else None
+    version = special(operator) if special and not _is_quantized_int16(first) else None
     if version is not None:
         return version
-    first = operator.inputs[0] if operator.inputs else None
-    if first is not None and first.dtype == np.int8:
+    data = operator.inputs[1 if operator.kind == "SPLIT" else 0] if operator.inputs else None
+    if operator.kind == "QUANTIZE":
+        return 2 if operator.output.dtype == np.int16 else 1
+    if data is not None and data.dtype == np.int8:
         return _INT8.get(operator.kind, 1)
+    if _is_quantized_int16(data):
+        return _INT16.get(operator.kind, 1)
     return 1
+
+
+def _is_quantized_int16(tensor: Tensor | None) -> bool:
+    return tensor is not None and tensor.dtype == np.int16 and tensor.quantization is not None
 
 
 def _types(operator: Operator) -> tuple[np.dtype[np.generic], np.dtype[np.generic], Tensor]:
@@ -84,7 +115,17 @@ def _fully_connected(operator: Operator) -> int:
 
 def _dequantize(operator: Operator) -> int | None:
     first = operator.inputs[0]
-    return 3 if first is not None and first.dtype == np.float16 else None
+    assert first is not None
+    if first.dtype == INT4:
+        return 6
+    if first.dtype in (np.float16, np.int16):
+        return 3
+    return 5 if _per_channel(first) else None
+
+
+def _embedding_lookup(operator: Operator) -> int:
+    _, table, tensor = _types(operator)
+    return 4 if table == INT4 or _per_channel(tensor) else 1
 
 
 def _resize(operator: Operator) -> int | None:
@@ -121,6 +162,7 @@ _SPECIAL = {
     "DEPTHWISE_CONV_2D": _depthwise,
     "FULLY_CONNECTED": _fully_connected,
     "DEQUANTIZE": _dequantize,
+    "EMBEDDING_LOOKUP": _embedding_lookup,
     "RESIZE_BILINEAR": _resize,
     "RESIZE_NEAREST_NEIGHBOR": _resize,
     "TRANSPOSE": _transpose,

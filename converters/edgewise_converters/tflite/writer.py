@@ -7,7 +7,8 @@ import flatbuffers
 import numpy as np
 
 from edgewise.tensors import Array, Quantization
-from edgewise_converters.tflite.graph import Graph, Operator, Tensor
+from edgewise_converters.tflite.graph import BlockScales, Graph, Operator, Tensor
+from edgewise_converters.tflite.nibbles import INT4, packed
 from edgewise_converters.tflite.schema import TENSOR_TYPES, builtin_code, options_table, schema
 from edgewise_converters.tflite.versions import operator_version
 
@@ -105,12 +106,31 @@ class _Writer:
         schema.QuantizationParametersAddQuantizedDimension(b, quantization.axis)
         return int(schema.QuantizationParametersEnd(b))
 
+    def _block_quantization(self, blocks: BlockScales) -> int:
+        b = self.builder
+        schema.BlockwiseQuantizationStart(b)
+        schema.BlockwiseQuantizationAddScales(b, self.index[id(blocks.scales)])
+        schema.BlockwiseQuantizationAddZeroPoints(b, -1)
+        schema.BlockwiseQuantizationAddBlockSize(b, blocks.size)
+        details = int(schema.BlockwiseQuantizationEnd(b))
+        schema.QuantizationParametersStart(b)
+        schema.QuantizationParametersAddDetailsType(b, schema.QuantizationDetails.BlockwiseQuantization)
+        schema.QuantizationParametersAddDetails(b, details)
+        return int(schema.QuantizationParametersEnd(b))
+
+    def _scales(self, tensor: Tensor) -> int | None:
+        if tensor.blocks is not None:
+            return self._block_quantization(tensor.blocks)
+        return self._quantization(tensor.quantization) if tensor.quantization else None
+
     def _tensor(self, tensor: Tensor) -> int:
         b = self.builder
-        buffer = 0 if tensor.data is None else self._add_buffer(tensor.data)
+        buffer = 0
+        if tensor.data is not None:
+            buffer = self._add_buffer(packed(tensor.data) if tensor.dtype == INT4 else tensor.data)
         name = b.CreateString(tensor.name)
         shape = self._numbers(tensor.shape, np.int32)
-        quantization = self._quantization(tensor.quantization) if tensor.quantization else None
+        quantization = self._scales(tensor)
         schema.TensorStart(b)
         schema.TensorAddShape(b, shape)
         schema.TensorAddType(b, TENSOR_TYPES[tensor.dtype])
