@@ -10,7 +10,7 @@ _BLOCK = 64
 
 
 def round_jointly(weights: Array, scales: Array, covariance: Array, largest: int) -> Array:
-    """Integers for ``weights`` [B, O, K] on the grids ``scales`` [B, O] that keep the outputs near.
+    """Integers for ``weights`` [B, O, K] on the grids ``scales`` [B, O] (or [B, O, K]) that keep the outputs near.
 
     Each of the K weights of an output is rounded in turn, the most important first, and the ones that follow move
     to cancel its error under the inputs' ``covariance`` [B, K, K] (Frantar et al. 2022, "GPTQ", arXiv:2210.17323,
@@ -19,6 +19,8 @@ def round_jointly(weights: Array, scales: Array, covariance: Array, largest: int
     """
     size = weights.shape[2]
     order = np.argsort(-np.diagonal(covariance, axis1=1, axis2=2), axis=1, kind="stable")
+    grids = np.broadcast_to(scales if scales.ndim == 3 else scales[:, :, None], weights.shape)
+    grids = np.take_along_axis(grids, order[:, None, :], axis=2)
     weights = np.take_along_axis(np.asarray(weights, np.float64), order[:, None, :], axis=2)
     factor = _inverse_factor(covariance, order)
     integers = np.zeros(weights.shape)
@@ -26,9 +28,9 @@ def round_jointly(weights: Array, scales: Array, covariance: Array, largest: int
         end = min(start + _BLOCK, size)
         errors = np.zeros((*weights.shape[:2], end - start))
         for k in range(start, end):
-            steps = np.clip(np.rint(weights[:, :, k] / scales), -largest, largest)
+            steps = np.clip(np.rint(weights[:, :, k] / grids[:, :, k]), -largest, largest)
             integers[:, :, k] = steps
-            error = (weights[:, :, k] - steps * scales) / factor[:, k, k][:, None]
+            error = (weights[:, :, k] - steps * grids[:, :, k]) / factor[:, k, k][:, None]
             weights[:, :, k + 1 : end] -= error[:, :, None] * factor[:, None, k, k + 1 : end]
             errors[:, :, k - start] = error
         weights[:, :, end:] -= errors @ factor[:, start:end, end:]

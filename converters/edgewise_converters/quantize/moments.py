@@ -27,15 +27,16 @@ class Moments:
 
 
 class MomentsObserver:
-    """Adds up patches of one CONV_2D or DEPTHWISE_CONV_2D with constant weights and one group."""
+    """Adds up patches of one CONV_2D or DEPTHWISE_CONV_2D with constant weights and one group, or a dense layer's rows."""
 
     def __init__(self, operator: Operator, samples: int, *, fewest_rows: int = _FEWEST_ROWS) -> None:
         weights = operator.inputs[1]
         assert weights is not None
         self._operator = operator
         self._depthwise = operator.kind == "DEPTHWISE_CONV_2D"
-        self._kernel = weights.shape[1:3]
-        unknowns = int(np.prod(self._kernel)) * (1 if self._depthwise else weights.shape[3])
+        self._dense = operator.kind == "FULLY_CONNECTED"
+        self._kernel = (1, 1) if self._dense else weights.shape[1:3]
+        unknowns = int(np.prod(self._kernel)) * (1 if self._depthwise else weights.shape[-1])
         wanted = _ROWS_PER_UNKNOWN * unknowns // max(samples, 1)
         self._rows = int(np.clip(wanted, fewest_rows, _MOST_ROWS))
         self._at_once = _DEPTHWISE_ROWS_AT_ONCE if self._depthwise else max(unknowns, _ROWS_AT_ONCE)
@@ -47,16 +48,25 @@ class MomentsObserver:
     @staticmethod
     def can_observe(operator: Operator) -> bool:
         """Whether this is such an operator."""
-        if operator.kind not in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+        if operator.kind not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
             return False
         data, weights = operator.inputs[0], operator.inputs[1]
         if data is None or weights is None or not weights.is_constant or not weights.is_float:
             return False
-        return operator.kind == "DEPTHWISE_CONV_2D" or weights.shape[3] == data.shape[3]
+        return operator.kind != "CONV_2D" or weights.shape[3] == data.shape[3]
+
+    def fits(self, operator: Operator) -> bool:
+        """Whether another operator with the same weights looks at its input in the same way."""
+        first = self._operator
+        return (
+            operator.kind == first.kind
+            and operator.options == first.options
+            and operator.output.shape == first.output.shape
+        )
 
     def add(self, data: Array, rng: np.random.Generator) -> None:
-        """Look at one input of the operator, [batch, height, width, channels]."""
-        for image in data:
+        """Look at one input of the operator, [batch, height, width, channels] ([.., features] of a dense layer)."""
+        for image in data.reshape(1, -1, 1, data.shape[-1]) if self._dense else data:
             patches = self._patches(image, rng)
             self._waiting.append(np.array(patches))
             if len(self._waiting) * self._rows >= self._at_once:
