@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from edgewise.backends import open_backend, try_backends
-from edgewise.model_card import ImagePreprocess, ModelCard, TensorCard
+from edgewise.baseline_text import baseline_rows
+from edgewise.model_card import ImagePreprocess, LayerPrecision, ModelCard, Quality, TensorCard
 from edgewise.model_file import TFLITE, ModelFile, read_model
 from edgewise.self_test import SelfTest, counted
 from edgewise.signature import with_card
 from edgewise.tensors import Quantization, TensorSpec
 
 _LABELS_SHOWN = 5
+_LAYERS_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -155,18 +157,39 @@ def _card_rows(card: ModelCard) -> list[tuple[str, str]]:
         ("by", card.command),
         ("on", card.created),
         ("licence", card.licence),
-        ("calibration", f"ranges of {len(card.calibration)} tensors" if card.calibration else ""),
+        ("layers", "; ".join(map(_layer_text, card.layers))),
+        ("calibration", _calibration_text(card)),
     ]
-    for quality in card.quality:
-        on = f" on {quality.measured_on}" if quality.measured_on else ""
-        samples = f", {counted(quality.samples, 'sample')}" if quality.samples else ""
-        value = f"{quality.value:g} {quality.unit}".strip()
-        rows.append(("quality", f"{quality.metric} {value}{on}{samples}"))
+    rows += [("quality", _quality_text(quality)) for quality in card.quality]
+    rows += baseline_rows(card.drift, card.labels) if card.drift else []
     if card.golden:
         rows.append(
             ("golden", f"{counted(card.golden.cases, 'case')}, at least {card.golden.tolerance_db:g} dB")
         )
     return [(label, text) for label, text in rows if text]
+
+
+def _layer_text(layer: LayerPrecision) -> str:
+    names = ", ".join(layer.names[:_LAYERS_SHOWN])
+    more = ", ..." if 0 < len(layer.names[:_LAYERS_SHOWN]) < layer.operators else ""
+    return f"{layer.operators} {layer.precision}" + (f" ({names}{more})" if names else "")
+
+
+def _calibration_text(card: ModelCard) -> str:
+    if not card.calibration:
+        return ""
+    on = f" on {counted(card.calibration_samples, 'sample')}" if card.calibration_samples else ""
+    method = f", {card.calibration_method}" if card.calibration_method else ""
+    return f"ranges of {counted(len(card.calibration), 'tensor')}{on}{method}"
+
+
+def _quality_text(quality: Quality) -> str:
+    on = f" on {quality.measured_on}" if quality.measured_on else ""
+    samples = f", {counted(quality.samples, 'sample')}" if quality.samples else ""
+    value = f"{quality.value:g} {quality.unit}".strip()
+    if quality.low is not None and quality.high is not None:
+        value += f" (95 %: {quality.low:.4g} to {quality.high:.4g})"
+    return f"{quality.metric} {value}{on}{samples}"
 
 
 def _backends_text(backends: dict[str, str]) -> str:

@@ -7,6 +7,7 @@ without them; a card of a later version is refused.
 from dataclasses import dataclass, field
 
 from edgewise import typed_json
+from edgewise.drift_baseline import DriftBaseline
 from edgewise.errors import CardError
 from edgewise.tensors import LAYOUTS, Quantization
 
@@ -116,6 +117,19 @@ class Quality:
     unit: str = ""
     measured_on: str = ""
     samples: int = 0
+    low: float | None = None
+    """Lower end of the 95 % interval, of figures that are counted."""
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class LayerPrecision:
+    """How many operators compute in one precision, and which, where they are the exception."""
+
+    precision: str
+    operators: int
+    names: tuple[str, ...] = ()
+    """Of the first few; none for what most of the model is in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,8 +152,15 @@ class ModelCard:
     command: str = ""
     golden: Golden | None = None
     quality: tuple[Quality, ...] = ()
+    layers: tuple[LayerPrecision, ...] = ()
+    """Most operators first."""
     calibration: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Tensor name to the smallest and largest value seen."""
+    calibration_samples: int = 0
+    calibration_method: str = ""
+    """How ranges and weights were chosen."""
+    drift: DriftBaseline | None = None
+    """What this file met and answered on the samples it was made with."""
     licence: str = ""
     created: str = ""
     """ISO 8601, UTC."""

@@ -5,7 +5,15 @@ import json
 import pytest
 
 from edgewise.errors import CardError
-from edgewise.model_card import Golden, ImagePreprocess, ModelCard, Quality, Source, TensorCard
+from edgewise.model_card import (
+    Golden,
+    ImagePreprocess,
+    LayerPrecision,
+    ModelCard,
+    Quality,
+    Source,
+    TensorCard,
+)
 from edgewise.tensors import Quantization
 
 
@@ -30,8 +38,11 @@ def full_card() -> ModelCard:
         tools={"edgewise": "0.1.0"},
         command="edgewise convert a.onnx",
         golden=Golden(2, 40.0),
-        quality=(Quality("sqnr", 33.0, "dB", "photos", 100),),
+        quality=(Quality("top-1", 0.95, "", "photos", 100, 0.9, 0.98),),
+        layers=(LayerPrecision("int8", 60), LayerPrecision("float32", 1, ("gate",))),
         calibration={"in": (-1.0, 2.5)},
+        calibration_samples=80,
+        calibration_method="mse ranges",
         licence="Apache-2.0",
         created="2026-11-22T12:00:00Z",
     )

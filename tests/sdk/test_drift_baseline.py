@@ -1,0 +1,92 @@
+"""The drift baseline in the card: what a device needs to notice that it meets something else."""
+
+import math
+
+import numpy as np
+import pytest
+
+from edgewise.baseline_text import baseline_rows
+from edgewise.drift_baseline import AnswerBaseline, ClassCount, DriftBaseline, Histogram, TensorBaseline
+from edgewise.errors import CardError
+from edgewise.model_card import ModelCard, TensorCard
+
+TENTHS = tuple(i / 10 for i in range(11))
+PSI_ALARM = 0.25
+"""The usual rule of thumb: a population stability index above it means another distribution."""
+
+
+def baseline() -> DriftBaseline:
+    """A classifier's baseline of ten samples."""
+    few = Histogram((0.0, 0.5, 1.0), (4, 6))
+    return DriftBaseline(
+        samples=10,
+        measured_on="photos/",
+        inputs=(TensorBaseline("x", 0.5, 0.25, 0.0, 1.0, few, few, few),),
+        answers=AnswerBaseline(
+            Histogram(TENTHS, (0, 0, 0, 0, 0, 1, 1, 2, 2, 4)),
+            Histogram(TENTHS, (1, 1, 1, 1, 1, 1, 1, 1, 1, 1)),
+            (ClassCount(1, 8), ClassCount(0, 1)),
+            1,
+        ),
+    )
+
+
+def card(drift: DriftBaseline) -> ModelCard:
+    return ModelCard(
+        name="n",
+        task="image-classification",
+        inputs=(TensorCard("x", (1, 4), "float32"),),
+        outputs=(TensorCard("y", (1, 2), "float32"),),
+        drift=drift,
+    )
+
+
+def stability_index(kept: Histogram, live: Histogram) -> float:
+    """Sum of (p - q) ln(p / q), empty bins counted as half a sample."""
+    p, q = (np.maximum(h.counts, 0.5) / np.maximum(h.counts, 0.5).sum() for h in (kept, live))
+    return float(np.sum((p - q) * np.log(p / q)))
+
+
+def test_a_baseline_survives_json() -> None:
+    assert ModelCard.from_json(card(baseline()).to_json()).drift == baseline()
+
+
+def test_live_values_counted_between_the_kept_edges_show_drift_and_only_drift() -> None:
+    rng = np.random.default_rng(0)
+    kept = Histogram.of(rng.beta(5, 2, 400), TENTHS)
+    assert stability_index(kept, Histogram.of(rng.beta(5, 2, 400), kept.edges)) < PSI_ALARM
+    assert stability_index(kept, Histogram.of(rng.beta(2, 5, 400), kept.edges)) > PSI_ALARM
+
+
+def test_values_beyond_the_edges_are_in_the_outer_bins_and_nan_in_none() -> None:
+    counted = Histogram.of([-5.0, 0.0, 0.49, 0.5, 1.0, 7.0, math.inf, math.nan], (0.0, 0.5, 1.0))
+    assert counted.counts == (3, 4) and counted.total == 7
+
+
+@pytest.mark.parametrize(
+    ("edges", "counts", "said"),
+    [
+        ((0.0, 1.0), (1, 2), "2 edges for 2 bins"),
+        ((1.0, 0.0), (1,), "rising"),
+        ((0.0, 1.0), (-1,), "below 0"),
+    ],
+)
+def test_a_histogram_that_cannot_be_is_refused(
+    edges: tuple[float, ...], counts: tuple[int, ...], said: str
+) -> None:
+    with pytest.raises(CardError, match=said):
+        Histogram(edges, counts)
+
+
+def test_a_wrong_baseline_in_a_file_is_named_by_its_path() -> None:
+    text = card(baseline()).to_json().replace('"samples": 10', '"samples": "ten"')
+    with pytest.raises(CardError, match=r"drift\.samples: got 'ten', expected an integer"):
+        ModelCard.from_json(text)
+
+
+def test_the_page_says_it_in_short() -> None:
+    rows = baseline_rows(baseline(), ("ant", "bee"))
+    assert rows[0] == ("baseline", "10 samples of photos/")
+    assert rows[1][1] == "input x: mean 0.5, deviation 0.25, 0 to 1"
+    assert rows[2][1].startswith("confidence 0 ") and rows[2][1].count("█") == 11
+    assert rows[3][1] == "2 or more classes answered, most often bee 8, ant 1"
