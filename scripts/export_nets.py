@@ -18,9 +18,11 @@ from model_sources.wheels import SourceError, cache_folder, make_once
 NETS_VERSION = 1
 """Raise it when weights or export options change, so that no computer goes on using its old files."""
 
-REQUIREMENTS = ("torch==2.13.0", "torchvision==0.28.0", "timm==1.0.31", "onnx==1.23.2", "onnxscript==0.7.2")
+REQUIREMENTS = (
+    "torch==2.13.0", "torchvision==0.28.0", "timm==1.0.31", "transformers==5.23.0", "onnx==1.23.2", "onnxscript==0.7.2",
+)  # fmt: skip
 
-STRUCTURES = (
+CLASSIFIERS = (
     "mobilenetv1_100",
     "mobilenetv2_100",
     "mobilenetv3_large_100",
@@ -32,6 +34,31 @@ STRUCTURES = (
     "squeezenet1_1",
     "shufflenet_v2_x1_0",
 )
+"""By both exporters, at full size."""
+
+TRACED = {
+    11: ("regnety_002", "unet", "autoencoder", "ssd_like", "ds_cnn", "lstm"),
+    12: ("ghostnet_100", "dilated_segmenter", "generator", "yolo_v5_like", "tcn"),
+    13: ("mobilenetv3_small_100", "resnet18", "densenet121", "super_resolution", "pointnet"),
+    14: ("vit_tiny_patch16_224", "edgenext_xx_small", "detr_like", "gru"),
+    15: ("convnext_atto", "conformer_like", "crnn"),
+    16: ("mobilevit_xxs", "swin_tiny_patch4_window7_224"),
+    17: ("gmixer_12_224", "style_transfer", "yolo_v8_like", "wav2vec2", "bilstm_with_state", "t5_encoder"),
+    18: ("whisper_encoder",),
+    19: ("segformer",),
+    20: ("bert_like",),
+}
+"""By opset, what the TorchScript exporter writes besides."""
+
+CAPTURED = {
+    18: (
+        "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "convnext_atto", "mobilevit_xxs", "unet",
+        "yolo_v5_like", "yolo_v8_like", "ssd_like", "detr_like", "conformer_like", "wav2vec2", "whisper_encoder", "lstm",
+        "gru", "bilstm_with_state", "crnn", "bert_like", "segformer",
+    ),
+    20: ("gpt2_like", "llama_like", "style_transfer", "pointnet"),
+}  # fmt: skip
+"""By opset, what the Dynamo exporter writes besides."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +77,11 @@ class Export:
 EXPORTS = {
     export.name: export
     for export in (
-        *(Export(structure, "torchscript", 17) for structure in STRUCTURES),
+        *(Export(structure, "torchscript", 17) for structure in CLASSIFIERS),
         # Opset 18 is what the newer exporter writes; anything lower goes through a version converter.
-        *(Export(structure, "dynamo", 18) for structure in STRUCTURES),
-        Export("mobilenetv3_small_100", "torchscript", 13),
-        Export("resnet18", "torchscript", 13),
+        *(Export(structure, "dynamo", 18) for structure in CLASSIFIERS),
+        *(Export(structure, "torchscript", opset) for opset, names in TRACED.items() for structure in names),
+        *(Export(structure, "dynamo", opset) for opset, names in CAPTURED.items() for structure in names),
     )
 }
 

@@ -9,9 +9,13 @@ from typing import Any
 
 import torch
 
+# The folder above holds this package.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from model_sources.structures import STRUCTURES, Structure
+from model_sources.structures.base import settle
+
 SEED = 20260
-BATCH = 16
-IMAGE_SIZE = 224
 
 _kept_alive: list[torch.library.Library] = []
 """Declared operators vanish with the object that declared them."""
@@ -35,52 +39,29 @@ def _import_torchvision() -> None:
         import torchvision  # noqa: F401
 
 
-def build(structure: str) -> torch.nn.Module:
+def build(structure: Structure) -> torch.nn.Module:
     """The structure with seeded weights, in evaluation mode."""
     torch.manual_seed(SEED)
-    import timm
-
-    if timm.is_model(structure):
-        model = timm.create_model(structure, pretrained=False)
-    else:
-        import torchvision.models
-
-        model = torchvision.models.get_model(structure, weights=None)
-    settle(model)
+    model = structure.build()
+    with torch.random.fork_rng():
+        inputs = structure.inputs()
+    settle(model, inputs)
     return model.eval()
 
 
-def settle(model: torch.nn.Module) -> None:
-    """Give batch normalization scales and statistics as after training.
-
-    Without it the signal of a deep random net grows or dies from layer to layer, and then no two correct
-    programs agree on its output.
-    """
-    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
-    for norm in norms:
-        torch.nn.init.uniform_(norm.weight, 0.5, 1.5)
-        torch.nn.init.normal_(norm.bias, 0.0, 0.1)
-        norm.momentum = None
-        norm.reset_running_stats()
-    model.train()
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.eval()
-    with torch.no_grad():
-        model(torch.randn(BATCH, 3, IMAGE_SIZE, IMAGE_SIZE))
-
-
-def export(model: torch.nn.Module, exporter: str, opset: int, out: Path) -> None:
-    """Write `out` with the input called 'image' and the output called 'logits'."""
+def export(structure: Structure, exporter: str, opset: int, out: Path) -> None:
+    """Write `out` with the structure's names of inputs and outputs."""
+    model = build(structure)
     options: dict[str, Any] = {"dynamo": False}
     if exporter == "dynamo":
         options = {"dynamo": True, "external_data": False, "verbose": False}
+    inputs = structure.inputs()
     torch.onnx.export(
         model,
-        (torch.randn(1, 3, IMAGE_SIZE, IMAGE_SIZE),),
+        tuple(inputs.values()),
         str(out),
-        input_names=["image"],
-        output_names=["logits"],
+        input_names=list(inputs),
+        output_names=list(structure.outputs),
         opset_version=opset,
         **options,
     )
@@ -89,7 +70,7 @@ def export(model: torch.nn.Module, exporter: str, opset: int, out: Path) -> None
 def main() -> None:
     structure, exporter, opset, out = sys.argv[1:]
     _import_torchvision()
-    export(build(structure), exporter, int(opset), Path(out))
+    export(STRUCTURES[structure], exporter, int(opset), Path(out))
 
 
 if __name__ == "__main__":
