@@ -65,8 +65,9 @@ class Meter:
             got = np.asarray(actual[name], np.float64)
             want = np.asarray(want, np.float64)
             sums = self.sums.setdefault(name, _Sums())
-            # Infinities that agree are no noise; what one side alone has is all noise.
-            difference = np.subtract(want, got, where=want != got, out=np.zeros_like(want))
+            # NaN and infinities that agree are no noise; what one side alone has is all noise.
+            differs = (want != got) & ~(np.isnan(want) & np.isnan(got))
+            difference = np.subtract(want, got, where=differs, out=np.zeros_like(want))
             sums.signal += float(np.sum(np.square(want, where=np.isfinite(want), out=np.zeros_like(want))))
             sums.noise += float(np.sum(np.square(difference)))
             both = np.isfinite(want) & np.isfinite(got)

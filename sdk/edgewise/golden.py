@@ -47,7 +47,7 @@ def encode(cases: Sequence[GoldenCase], card: ModelCard) -> bytes:
                 )
             for position, tensor in enumerate(tensors):
                 stream = io.BytesIO()
-                array = np.ascontiguousarray(arrays[tensor.name])
+                array = np.asarray(arrays[tensor.name], order="C")  # ascontiguousarray would give a scalar an axis
                 npy_format.write_array(stream, array, version=(1, 0), allow_pickle=False)  # type: ignore[no-untyped-call]
                 files[_member(index, direction, position)] = stream.getvalue()
     return pack(files, compress=True)

@@ -65,12 +65,17 @@ def describe_db(db: float) -> str:
 
 
 def agreement_db(kept: Array, got: Array, quantization: Quantization | None = None) -> float:
-    """10 log10(signal power / noise power) of ``got`` against ``kept``, between -200 and 200."""
+    """10 log10(signal power / noise power) of ``got`` against ``kept``, between -200 and 200.
+
+    NaN and infinities that both have in the same place are no noise; what one alone has is all noise.
+    """
     if kept.shape != got.shape:
         return -EXACT_DB
-    if np.array_equal(kept, got):
-        return EXACT_DB
     signal, answer = _real(kept, quantization), _real(got, quantization)
+    if np.array_equal(signal, answer, equal_nan=True):
+        return EXACT_DB
+    same = (signal == answer) | (np.isnan(signal) & np.isnan(answer))
+    signal, answer = np.where(same & ~np.isfinite(signal), 0, [signal, answer])
     noise_power = float(np.square(signal - answer).sum())
     signal_power = float(np.square(signal).sum())
     if not np.isfinite(noise_power) or signal_power == 0:

@@ -167,7 +167,10 @@ def _check_external_data(path: Path, model: ir.Model) -> None:
 
 
 def _check_opset(path: Path, model: ir.Model) -> int:
-    opset = model.graph.opset_imports.get("", 1)
+    imports = model.graph.opset_imports
+    if "ai.onnx" in imports:  # the default domain under its long name
+        imports[""] = imports.pop("ai.onnx")
+    opset = imports.get("", 1)
     if not _MIN_OPSET <= opset <= _MAX_OPSET:
         raise SourceError(
             f"{path}: opset {opset}, expected {_MIN_OPSET} to {_MAX_OPSET}; export the model again with such an opset"
