@@ -4,14 +4,18 @@ from edgewise_converters.quantize.calibrate import Calibration, calibrate
 from edgewise_converters.quantize.dynamic_int8 import quantize_dynamic
 from edgewise_converters.quantize.float16 import store_float16
 from edgewise_converters.quantize.rounding import Rounding
-from edgewise_converters.quantize.static_int8 import StaticOptions, quantize_static
+from edgewise_converters.quantize.static import StaticOptions, quantize_static, widths_of
+from edgewise_converters.quantize.widths import Width, Widths
 
 __all__ = [
     "Calibration",
     "Rounding",
     "StaticOptions",
+    "Width",
+    "Widths",
     "calibrate",
     "quantize_dynamic",
     "quantize_static",
     "store_float16",
+    "widths_of",
 ]

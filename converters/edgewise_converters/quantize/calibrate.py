@@ -36,10 +36,14 @@ class Calibration:
     samples: int
     by_tensor: dict[int, Statistics]
     moments: dict[int, Moments] = field(default_factory=dict)
-    """By id of operator, for convolutions."""
+    """By id of the weights, for convolutions; operators with the same weights are looked at together."""
 
     def of(self, tensor: Tensor) -> Statistics:
         return self.by_tensor[id(tensor)]
+
+    def moments_of(self, operator: Operator) -> Moments | None:
+        """Of what an operator multiplies with its weights; None for what is no convolution."""
+        return self.moments.get(id(operator.inputs[1])) if len(operator.inputs) > 1 else None
 
 
 def calibrate(
@@ -71,18 +75,27 @@ def calibrate(
         done += 1
         tick()
     backend.close()
-    moments = {id(operator): observer.result() for pairs in readers.values() for operator, observer in pairs}
+    moments = {
+        id(operator.inputs[1]): observer.result()
+        for pairs in readers.values()
+        for operator, observer in pairs
+    }
     return Calibration(done, {key: running.result(done) for key, running in seen.items()}, moments)
 
 
 def _observers(graph: Graph, count: int) -> dict[int, list[tuple[Operator, MomentsObserver]]]:
     """By id of tensor, the convolutions that read it with what looks at their patches."""
     readers: dict[int, list[tuple[Operator, MomentsObserver]]] = {}
+    of_weights: dict[int, MomentsObserver] = {}
     for operator in graph.operators:
-        if MomentsObserver.can_observe(operator):
-            readers.setdefault(id(operator.inputs[0]), []).append(
-                (operator, MomentsObserver(operator, count))
-            )
+        if not MomentsObserver.can_observe(operator):
+            continue
+        key = id(operator.inputs[1])
+        if key not in of_weights:
+            of_weights[key] = MomentsObserver(operator, count)
+            readers.setdefault(id(operator.inputs[0]), []).append((operator, of_weights[key]))
+        elif of_weights[key].fits(operator):
+            readers.setdefault(id(operator.inputs[0]), []).append((operator, of_weights[key]))
     return readers
 
 

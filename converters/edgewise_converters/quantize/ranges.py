@@ -14,6 +14,9 @@ _SEARCHED_VALUES = 8192
 _SMALLEST_SPAN = 1e-6
 """A tensor that is always zero still needs a positive scale."""
 
+_ENTROPY_BINS, _ENTROPY_STEPS = 2048, 128
+_INT8 = np.dtype(np.int8)
+
 RangeChooser = Callable[[Statistics], tuple[float, float]]
 
 
@@ -61,6 +64,42 @@ def _error(values: Array, low: float, high: float) -> float:
     return float(difference @ difference)
 
 
+def entropy(statistics: Statistics) -> tuple[float, float]:
+    """The range that loses least information, by the Kullback-Leibler divergence of what is left from what was.
+
+    The threshold search of Migacz 2017 ("8-bit inference with TensorRT", GTC), on magnitudes: the histogram is cut at
+    each of a row of thresholds, what lies beyond falls into the last bin, and the rest is merged into 128 steps.
+    """
+    low, high = min(statistics.minimum, 0.0), max(statistics.maximum, 0.0)
+    largest = max(-low, high)
+    if largest < _SMALLEST_SPAN:
+        return low, high
+    # Zeros are exact in every range; the many that a ReLU leaves would drown what the rest loses.
+    magnitudes = np.abs(statistics.values[statistics.values != 0])
+    counts, _ = np.histogram(magnitudes, bins=_ENTROPY_BINS, range=(0.0, largest))
+    ends = np.arange(_ENTROPY_STEPS, _ENTROPY_BINS + 1, _ENTROPY_STEPS // 4)
+    losses = [_divergence(counts.astype(np.float64), int(end)) for end in ends]
+    threshold = largest * float(ends[int(np.argmin(losses))]) / _ENTROPY_BINS
+    return max(low, -threshold), min(high, threshold)
+
+
+def _divergence(counts: Array, end: int) -> float:
+    """Of the first ``end`` bins, the rest clipped into the last, from their merger into 128 steps."""
+    kept = counts[:end].copy()
+    kept[-1] += counts[end:].sum()
+    edges = np.linspace(0, end, _ENTROPY_STEPS + 1).astype(int)
+    inside = counts[:end]
+    filled = inside > 0
+    totals = np.add.reduceat(inside, edges[:-1])
+    share = np.maximum(np.add.reduceat(filled.astype(np.float64), edges[:-1]), 1.0)
+    merged = np.where(filled, np.repeat(totals / share, np.diff(edges)), 0.0)
+    p, q = kept / kept.sum(), merged / max(merged.sum(), 1.0)
+    both = (p > 0) & (q > 0)
+    lost = float(p[(p > 0) & (q <= 0)].sum())
+    # Bins that the merger emptied have no finite divergence: their mass counts as if it were spread over all bins.
+    return float(np.sum(p[both] * np.log(p[both] / q[both]))) + lost * float(np.log(end))
+
+
 def scale_of(low: float, high: float) -> tuple[float, int]:
     """Scale and zero point of int8 for a range, widened to hold zero exactly (Jacob et al. 2018, section 2.1)."""
     low, high = min(low, 0.0), max(high, 0.0)
@@ -68,10 +107,20 @@ def scale_of(low: float, high: float) -> tuple[float, int]:
     return scale, int(np.clip(round(QMIN - low / scale), QMIN, QMAX))
 
 
-def quantization_of(low: float, high: float) -> Quantization:
-    """Per-tensor int8 quantization of a range."""
-    scale, zero_point = scale_of(low, high)
-    return Quantization((scale,), (zero_point,))
+def quantization_of(
+    low: float, high: float, *, dtype: np.dtype[np.generic] = _INT8, symmetric: bool = False
+) -> Quantization:
+    """Per-tensor quantization of a range. int16 is always symmetric (TFLite's kernels demand zero point 0)."""
+    if dtype == np.int8 and not symmetric:
+        scale, zero_point = scale_of(low, high)
+        return Quantization((scale,), (zero_point,))
+    largest = max(-low, high, _SMALLEST_SPAN)
+    return Quantization((float(np.float32(largest / np.iinfo(dtype).max)),), (0,))  # type: ignore[type-var]
 
 
-CHOOSERS: dict[str, RangeChooser] = {"minmax": min_max, "percentile": percentile, "mse": least_square_error}
+CHOOSERS: dict[str, RangeChooser] = {
+    "minmax": min_max,
+    "percentile": percentile,
+    "mse": least_square_error,
+    "entropy": entropy,
+}

@@ -10,7 +10,7 @@ from edgewise_converters.quantize.gptq import round_jointly
 from edgewise_converters.quantize.moments import Moments
 from edgewise_converters.quantize.rules import data_input
 from edgewise_converters.quantize.weights import WEIGHT_MAX, mean_shift, quantize_weights
-from edgewise_converters.tflite.graph import Operator
+from edgewise_converters.tflite.graph import Operator, Tensor
 
 METHODS = ("nearest", "gptq")
 _SPARE_FLOOR = 4.0
@@ -30,18 +30,19 @@ class Rounding:
 
     def __init__(self, calibration: Calibration) -> None:
         self._calibration = calibration
-        self._known: dict[tuple[int, str], RoundedWeights] = {}
+        self._known: dict[tuple[int, int | None, str], RoundedWeights] = {}
 
     def of(
-        self, operator: Operator, weights: Array, axis: int | None, *, floor: Array, method: str
+        self, operator: Operator, weights: Tensor, axis: int | None, *, floor: Array, method: str
     ) -> RoundedWeights:
         """The integer weights of an operator; ``floor`` bounds the scales from below (see `smallest_scales`)."""
-        key = (id(operator), method)
+        key = (id(weights), axis, method)
         known = self._known.get(key)
         if known is not None and np.all(np.asarray(known.quantization.scales) >= floor * (1 - 1e-6)):
             return known
         # With room to spare, so that the narrower ranges of another candidate need no new rounding.
-        rounded = self._round(operator, weights, axis, floor * _SPARE_FLOOR, method)
+        assert weights.data is not None
+        rounded = self._round(operator, np.asarray(weights.data), axis, floor * _SPARE_FLOOR, method)
         self._known.setdefault(key, rounded)
         return rounded
 
@@ -51,8 +52,8 @@ class Rounding:
         integers, quantization = quantize_weights(
             weights, axis, floor=floor if axis is not None else floor.max()
         )
-        moments = self._calibration.moments.get(id(operator))
-        if moments is not None and axis is not None and method == "gptq":
+        moments = self._calibration.moments_of(operator)
+        if moments is not None and method == "gptq":
             integers = _rounded_jointly(operator, weights, quantization, moments)
         real = quantization.dequantize(integers)
         if moments is None:
@@ -76,7 +77,8 @@ def _rounded_jointly(
     operator: Operator, weights: Array, quantization: Quantization, moments: Moments
 ) -> Array:
     stacked = _by_output(operator, weights, moments)
-    scales = np.asarray(quantization.scales, np.float64).reshape(stacked.shape[:2])
+    outputs = stacked.shape[0] * stacked.shape[1]
+    scales = np.broadcast_to(np.asarray(quantization.scales, np.float64), outputs).reshape(stacked.shape[:2])
     integers = round_jointly(stacked, scales, moments.covariance, WEIGHT_MAX)
     if operator.kind == "DEPTHWISE_CONV_2D":
         return np.ascontiguousarray(integers.transpose(2, 0, 1)).reshape(weights.shape)

@@ -1,5 +1,6 @@
-"""Which operators compute in int8, and how their outputs' scales relate to their inputs'."""
+"""Which operators compute in integers, and how their outputs' scales relate to their inputs'."""
 
+from edgewise_converters.quantize.widths import Width
 from edgewise_converters.tflite.graph import Graph, Operator, Tensor
 
 WEIGHTED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
@@ -8,15 +9,25 @@ SAME_SCALE = frozenset({
     "AVERAGE_POOL_2D", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "DEPTH_TO_SPACE", "SPACE_TO_DEPTH", "GATHER",
     "REDUCE_MAX", "REDUCE_MIN", "TILE",
 })  # fmt: skip
-"""These move or choose values; TFLite's int8 kernels demand equal scales on both sides."""
+"""These move or choose values; TFLite's integer kernels demand equal scales on both sides."""
 FREE = frozenset({
     "ADD", "SUB", "MUL", "MEAN", "SUM", "RELU", "RELU6", "RELU_N1_TO_1", "HARD_SWISH", "LEAKY_RELU", "PRELU", "ELU",
 })  # fmt: skip
-FIXED = {"LOGISTIC": (1 / 256, -128), "TANH": (1 / 128, 0)}
+FIXED = {
+    Width.INT8: {"LOGISTIC": (1 / 256, -128), "TANH": (1 / 128, 0)},
+    Width.INT16: {"LOGISTIC": (1 / 32768, 0), "TANH": (1 / 32768, 0)},
+}
 """Output scale and zero point that the kernels demand (TFLite 8-bit quantization specification)."""
 CONCATENATION = "CONCATENATION"
 DATA_INPUT = {"SPLIT": 1}
 """Where an operator's data is not its first input."""
+_NO_INT16 = frozenset({
+    "PADV2", "MIRROR_PAD", "DEPTH_TO_SPACE", "SPACE_TO_DEPTH", "TILE", "RELU_N1_TO_1", "HARD_SWISH", "PRELU", "ELU",
+    "SUM", "SPLIT",
+})  # fmt: skip
+"""Kinds that compute in int8 but have no int16 kernel in one of the runtimes."""
+_SMALLEST_HYBRID = 1024
+"""Fewer weights than this are not worth a hybrid kernel."""
 
 
 def data_input(operator: Operator) -> Tensor:
@@ -26,27 +37,62 @@ def data_input(operator: Operator) -> Tensor:
     return tensor
 
 
-def runs_in_int8(operator: Operator, graph: Graph) -> bool:
-    """Whether an operator is to compute in int8; the others stay float32 between DEQUANTIZE and QUANTIZE.
-
-    Gates of squeeze-and-excite blocks, sigmoids that are answers, softmax and normalisations lose most in int8
-    and cost nothing in float.
-    """
-    data = data_input(operator)
-    if operator.in_float or not operator.outputs[0].is_float or not data.is_float or data.is_constant:
+def has_weights(operator: Operator) -> bool:
+    """Whether an operator multiplies with constant weights."""
+    if operator.kind not in WEIGHTED:
         return False
+    weights = operator.inputs[1]
+    return weights is not None and weights.is_constant
+
+
+def possible_widths(operator: Operator) -> frozenset[Width]:
+    """What there are kernels for, whatever comes of it."""
+    data = data_input(operator) if operator.inputs and operator.inputs[0] is not None else None
+    found = {Width.FLOAT}
+    if data is None or data.is_constant or not data.is_float or not operator.outputs[0].is_float:
+        return frozenset(found)
     kind = operator.kind
     if kind in WEIGHTED:
-        weights = operator.inputs[1]
-        return weights is not None and weights.is_constant
-    if kind in FIXED:
+        if has_weights(operator):
+            found |= {Width.INT8, Width.INT16}
+            weights = operator.inputs[1]
+            if kind != "DEPTHWISE_CONV_2D" and weights is not None and weights.data.size >= _SMALLEST_HYBRID:  # type: ignore[union-attr]
+                found.add(Width.HYBRID)
+        return frozenset(found)
+    if kind == "PRELU" and not operator.inputs[1].is_constant:  # type: ignore[union-attr]
+        return frozenset(found)
+    if kind in FREE or kind in SAME_SCALE or kind in FIXED[Width.INT8] or kind == CONCATENATION:
+        found.add(Width.INT8)
+        if kind not in _NO_INT16:
+            found.add(Width.INT16)
+    return frozenset(found)
+
+
+def sensible_width(operator: Operator, graph: Graph, wanted: Width) -> Width:
+    """The integer width ``wanted`` where the operator keeps its meaning in it, else float32.
+
+    Gates of squeeze-and-excite blocks, sigmoids that are answers, softmax and normalisations lose most in integers
+    and cost nothing in float.
+    """
+    if operator.in_float or wanted not in possible_widths(operator):
+        return Width.FLOAT
+    kind = operator.kind
+    if kind in FIXED[Width.INT8]:
         leaves = any(operator.output is tensor for tensor in graph.outputs)
-        return not leaves and not _is_gate(operator)
-    if kind in FREE:
-        if kind == "PRELU" and not operator.inputs[1].is_constant:  # type: ignore[union-attr]
-            return False
-        return kind == "MEAN" or not _is_gate(operator)
-    return kind in SAME_SCALE or kind == CONCATENATION
+        return Width.FLOAT if leaves or _is_gate(operator) else wanted
+    if kind in FREE and kind != "MEAN" and _is_gate(operator):
+        return Width.FLOAT
+    return wanted
+
+
+def sensible_widths(
+    graph: Graph, wanted: Width, *, kept_float: frozenset[str] = frozenset()
+) -> dict[int, Width]:
+    """`sensible_width` of every operator; ``kept_float`` names kinds that a runtime cannot run in integers."""
+    return {
+        id(o): Width.FLOAT if o.kind in kept_float else sensible_width(o, graph, wanted)
+        for o in graph.operators
+    }
 
 
 def _is_gate(operator: Operator) -> bool:

@@ -8,6 +8,9 @@ WEIGHT_MAX = 127
 """Symmetric int8 leaves -128 unused, as the TFLite 8-bit specification demands of weights."""
 _BIAS_LIMIT = 2**30
 """Half of int32: the sum of products is added to the bias in the same 32 bits."""
+_WIDE_BIAS_LIMIT = 2**46
+"""int16x8 kernels add in 48 bits (TFLite's MultiplyByQuantizedMultiplier of int64)."""
+_INT8, _INT32 = np.dtype(np.int8), np.dtype(np.int32)
 
 
 def channel_axis(kind: str) -> int:
@@ -16,14 +19,22 @@ def channel_axis(kind: str) -> int:
 
 
 def quantize_weights(
-    weights: Array, axis: int | None, *, floor: Array | None = None
+    weights: Array,
+    axis: int | None,
+    *,
+    floor: Array | None = None,
+    dtype: np.dtype[np.generic] = _INT8,
 ) -> tuple[Array, Quantization]:
-    """Symmetric int8, one scale per index of ``axis`` or one in all if None; ``floor`` bounds the scales from below."""
+    """Symmetric integers, one scale per index of ``axis`` or one in all if None.
+
+    ``floor`` bounds the scales from below; the lowest integer of ``dtype`` stays unused.
+    """
+    limit = np.iinfo(dtype).max  # type: ignore[type-var]
     others = tuple(a for a in range(weights.ndim) if a != axis)
     largest = np.abs(weights).max(axis=others if axis is not None else None).reshape(-1).astype(np.float64)
     # A channel without weights takes a scale like its neighbours': only its bias matters.
     usual = float(np.median(largest[largest > 0])) if (largest > 0).any() else 1.0
-    scales = np.where(largest > 0, largest, usual) / WEIGHT_MAX
+    scales = np.where(largest > 0, largest, usual) / limit
     if floor is not None:
         scales = np.maximum(scales, floor)
     scales = scales.astype(np.float32)
@@ -31,7 +42,7 @@ def quantize_weights(
     if axis is not None:
         shape[axis] = -1
     steps = np.rint(weights / scales.reshape(shape))
-    integers = np.clip(steps, -WEIGHT_MAX, WEIGHT_MAX).astype(np.int8)
+    integers = np.clip(steps, -limit, limit).astype(dtype)
     quantization = Quantization(tuple(map(float, scales)), (0,) * len(scales), axis or 0)
     return integers, quantization
 
@@ -41,14 +52,17 @@ def smallest_scales(bias: Array, input_scale: float) -> Array:
     return np.abs(bias).astype(np.float64) / (input_scale * _BIAS_LIMIT)
 
 
-def quantize_bias(bias: Array, input_scale: float, weights: Quantization) -> tuple[Array, Quantization]:
-    """int32 with the scale of the products: input scale times weight scale, per channel."""
+def quantize_bias(
+    bias: Array, input_scale: float, weights: Quantization, *, dtype: np.dtype[np.generic] = _INT32
+) -> tuple[Array, Quantization]:
+    """int32, or int64 beside int16 activations, in the scale of the products: input scale times weight scale."""
     scales = np.float32(input_scale) * np.asarray(weights.scales, np.float32)
     if len(scales) == 1 and bias.size > 1:
         steps = np.rint(bias.astype(np.float64) / np.float64(scales[0]))
     else:
         steps = np.rint(bias.astype(np.float64) / scales.astype(np.float64))
-    integers = np.clip(steps, -_BIAS_LIMIT, _BIAS_LIMIT).astype(np.int32)
+    limit = _BIAS_LIMIT if dtype == np.int32 else _WIDE_BIAS_LIMIT
+    integers = np.clip(steps, -limit, limit).astype(dtype)
     return integers, Quantization(tuple(map(float, scales)), (0,) * len(scales), 0)
 
 

@@ -45,19 +45,17 @@ _INT16 = {
 
 def operator_version(operator: Operator) -> int:
     """The lowest version that computes this node as meant."""
+    data = operator.inputs[1 if operator.kind == "SPLIT" else 0] if operator.inputs else None
     special = _SPECIAL.get(operator.kind)
-    first = operator.inputs[0] if operator.inputs else None
-    version = special(operator) if special and not _is_quantized_int16(first) else None
+    if _is_quantized_int16(data) and operator.kind in _INT16:
+        by_rank = special(operator) if special and operator.kind in _BY_RANK else None
+        return max(_INT16[operator.kind], by_rank or 1)
+    version = special(operator) if special else None
     if version is not None:
         return version
-    data = operator.inputs[1 if operator.kind == "SPLIT" else 0] if operator.inputs else None
     if operator.kind == "QUANTIZE":
         return 2 if operator.output.dtype == np.int16 else 1
-    if data is not None and data.dtype == np.int8:
-        return _INT8.get(operator.kind, 1)
-    if _is_quantized_int16(data):
-        return _INT16.get(operator.kind, 1)
-    return 1
+    return _INT8.get(operator.kind, 1) if data is not None and data.dtype == np.int8 else 1
 
 
 def _is_quantized_int16(tensor: Tensor | None) -> bool:
@@ -157,6 +155,7 @@ def _transpose_conv(operator: Operator) -> int | None:
     return 3 if len(operator.inputs) > 3 else None
 
 
+_BY_RANK = frozenset({"TRANSPOSE", "PAD", "PADV2", "SLICE"})
 _SPECIAL = {
     "CONV_2D": _conv_2d,
     "DEPTHWISE_CONV_2D": _depthwise,

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from converters.onnx_cases import case, kinds, lowered, model_of
 
-from edgewise_converters.quantize.rules import runs_in_int8
+from edgewise_converters.quantize import Width
+from edgewise_converters.quantize.rules import sensible_width
+from edgewise_converters.tflite.graph import Graph, Operator
 
 X = (1, 4, 6, 6)
 GRID = np.zeros((1, 5, 5, 2), np.float32)
@@ -25,6 +27,10 @@ CASES = {
     "attention": case("y = Attention(x, x2, x3)", x=(1, 2, 4, 8), x2=(1, 2, 5, 8), x3=(1, 2, 5, 8), opset=23),
     "frequencies": case("y = STFT(x, s, w)", x=(1, 64, 1), s=np.array(8, np.int64), w=(16,)),
 }
+
+
+def runs_in_int8(operator: Operator, graph: Graph) -> bool:
+    return sensible_width(operator, graph, Width.INT8) is Width.INT8
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -1,0 +1,251 @@
+"""Static quantization: activations with scales chosen beforehand, every operator at a width of its own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from edgewise.tensors import Array, Quantization
+from edgewise_converters.quantize.calibrate import Calibration
+from edgewise_converters.quantize.ranges import CHOOSERS
+from edgewise_converters.quantize.rounding import Rounding
+from edgewise_converters.quantize.rules import (
+    CONCATENATION,
+    SAME_SCALE,
+    data_input,
+    has_weights,
+    possible_widths,
+    sensible_widths,
+)
+from edgewise_converters.quantize.scales import Scales
+from edgewise_converters.quantize.weights import (
+    channel_axis,
+    quantize_bias,
+    quantize_weights,
+    smallest_scales,
+)  # fmt: skip
+from edgewise_converters.quantize.widths import Width, Widths
+from edgewise_converters.tflite.graph import Graph, Operator, Tensor
+
+_FLOAT = np.dtype(np.float32)
+
+
+@dataclass(frozen=True)
+class StaticOptions:
+    """How to quantize: every combination is legal, and which is best is measured."""
+
+    ranges: str = "mse"
+    """A key of `ranges.CHOOSERS`, for every activation but those in ``ranges_of``."""
+    rounding: str = "gptq"
+    """One of `rounding.METHODS`, for the weights."""
+    correct_bias: bool = True
+    width: Width = Width.INT8
+    """What operators compute in where they keep their meaning in it (see `rules.sensible_width`)."""
+    kept_float: frozenset[str] = frozenset()
+    """Kinds of operators that the target's runtimes cannot run in integers."""
+    per_tensor: bool = False
+    """Whether weights have one scale a tensor instead of one an output channel."""
+    symmetric: bool = False
+    """Whether int8 activations have zero point 0 (int16 ones always have)."""
+    ranges_of: Mapping[int, str] = field(default_factory=dict)
+    """By id of tensor, another key of `ranges.CHOOSERS`."""
+    widths_of: Widths = field(default_factory=dict)
+    """By id of operator, another width; one there is no kernel for is passed over."""
+
+    def __str__(self) -> str:
+        correction = "with" if self.correct_bias else "without"
+        return f"{self.ranges} ranges, {self.rounding} rounding, {correction} bias correction"
+
+
+def widths_of(graph: Graph, options: StaticOptions) -> dict[int, Width]:
+    """The width of every operator under these options."""
+    widths = sensible_widths(graph, options.width, kept_float=options.kept_float)
+    for operator in graph.operators:
+        wanted = options.widths_of.get(id(operator))
+        if wanted is not None and wanted in possible_widths(operator):
+            widths[id(operator)] = wanted
+    return widths
+
+
+def quantize_static(
+    graph: Graph,
+    calibration: Calibration,
+    options: StaticOptions,
+    *,
+    inputs: dict[str, Quantization] | None = None,
+    rounding: Rounding | None = None,
+) -> Graph:
+    """The quantized twin of a float graph; ``graph`` is left as it is.
+
+    ``inputs`` names graph inputs that become int8 themselves, with the quantization they must have (so that a
+    camera's bytes are the input). All others, and all outputs, stay float32. A ``rounding`` given again keeps the
+    weights that an earlier call rounded.
+    """
+    return _StaticQuantizer(
+        graph, calibration, options, inputs or {}, rounding or Rounding(calibration)
+    ).run()
+
+
+class _StaticQuantizer:
+    def __init__(
+        self,
+        graph: Graph,
+        calibration: Calibration,
+        options: StaticOptions,
+        inputs: dict[str, Quantization],
+        rounding: Rounding,
+    ) -> None:
+        self.source, self.options, self.rounding = graph, options, rounding
+        self.widths = widths_of(graph, options)
+        self.fixed = {id(t): inputs[t.name] for t in graph.inputs if t.name in inputs}
+        ranges = {
+            key: CHOOSERS[options.ranges_of.get(key, options.ranges)](statistics)
+            for key, statistics in calibration.by_tensor.items()
+        }
+        self.scales = {
+            width.dtype: Scales(
+                graph,
+                ranges,
+                width,
+                frozenset(key for key, own in self.widths.items() if own is width),
+                self.fixed if width is Width.INT8 else {},
+                symmetric=options.symmetric,
+            )
+            for width in (Width.INT8, Width.INT16)
+        }
+        self.result = Graph(graph.name)
+        self.made: dict[int, dict[np.dtype[np.generic], Tensor]] = {}
+        """By id of the float tensor: its twins by dtype, the one its operator wrote first."""
+        self.constants: dict[tuple[int, int], Tensor] = {}
+        """Rounded weights by id of the float ones and of the rounded ones: shared weights stay shared."""
+
+    def run(self) -> Graph:
+        """Rebuild the graph, operator by operator."""
+        for tensor in self.source.inputs:
+            dtype = np.dtype(np.int8) if id(tensor) in self.fixed else _FLOAT
+            entry = self._twin(tensor, dtype, tensor.name) if dtype != _FLOAT else tensor
+            self.made[id(tensor)] = {dtype if tensor.is_float else tensor.dtype: entry}
+            self.result.inputs.append(entry)
+        for operator in self.source.operators:
+            self._rebuild(operator, self.widths[id(operator)])
+        self.result.outputs = [self._as(tensor, _FLOAT) for tensor in self.source.outputs]
+        self.result.remove_unused()
+        return self.result
+
+    def _rebuild(self, operator: Operator, width: Width) -> None:
+        outputs = list(operator.outputs)
+        if width.is_integer:
+            outputs = [self._twin(t, width.dtype, f"{t.name}/{width.dtype}") for t in outputs]
+            make = self._weighted_inputs if has_weights(operator) else self._plain_inputs
+            inputs = make(operator, width)
+        elif width is Width.HYBRID:
+            inputs = self._hybrid_inputs(operator)
+        else:
+            inputs = [None if t is None else self._as(t, _FLOAT) for t in operator.inputs]
+        self.result.operators.append(
+            Operator(operator.kind, inputs, outputs, operator.options, operator.in_float)
+        )
+        for tensor, output in zip(operator.outputs, outputs, strict=True):
+            self.made[id(tensor)] = {output.dtype: output}
+
+    def _twin(self, tensor: Tensor, dtype: np.dtype[np.generic], name: str) -> Tensor:
+        quantization = None if dtype == _FLOAT else self.scales[dtype].of(tensor)
+        return Tensor(name, tensor.shape, dtype, None, quantization)
+
+    def _as(self, tensor: Tensor, dtype: np.dtype[np.generic]) -> Tensor:
+        """An activation in ``dtype``, converted where it is not there yet; what is no float stays as it is."""
+        if tensor.is_constant or not tensor.is_float:
+            return tensor
+        twins = self.made[id(tensor)]
+        if dtype not in twins:
+            leaves = dtype == _FLOAT and any(tensor is end for end in self.source.outputs)
+            twin = self._twin(tensor, dtype, tensor.name if leaves else f"{tensor.name}/{dtype}")
+            kind = "DEQUANTIZE" if dtype == _FLOAT else "QUANTIZE"
+            twins[dtype] = self._emit(kind, next(iter(twins.values())), twin)
+        return twins[dtype]
+
+    def _emit(self, kind: str, source: Tensor, output: Tensor) -> Tensor:
+        self.result.operators.append(Operator(kind, [source], [output]))
+        return output
+
+    def _plain_inputs(self, operator: Operator, width: Width) -> list[Tensor | None]:
+        inputs: list[Tensor | None] = []
+        for tensor in operator.inputs:
+            if tensor is None or not tensor.is_float:
+                inputs.append(tensor)  # axes, shapes, pads
+            elif tensor.is_constant:
+                inputs.append(self._constant(operator, tensor, width))
+            elif operator.kind == CONCATENATION:
+                inputs.append(self._rescaled(tensor, self.scales[width.dtype].of(operator.output), width))
+            else:
+                inputs.append(self._as(tensor, width.dtype))
+        return inputs
+
+    def _constant(self, operator: Operator, tensor: Tensor, width: Width) -> Tensor:
+        """A constant operand: in the data's scale where scales must agree, else in its own."""
+        assert tensor.data is not None
+        name = f"{tensor.name}/{width.dtype}"
+        if operator.kind in SAME_SCALE or operator.kind == CONCATENATION:
+            quantization = self.scales[width.dtype].of(operator.output)
+            limits = np.iinfo(width.dtype)  # type: ignore[type-var]
+            # In float64: the fill of a padded maximum pooling lies near the end of float32.
+            steps = np.rint(tensor.data.astype(np.float64) / quantization.scale) + quantization.zero_point
+            integers = np.clip(steps, limits.min, limits.max).astype(width.dtype)
+            return Tensor.constant(name, integers, quantization)
+        data, quantization = quantize_weights(tensor.data, None, dtype=width.dtype)
+        return Tensor.constant(name, data, quantization)
+
+    def _rescaled(self, tensor: Tensor, wanted: Quantization, width: Width) -> Tensor:
+        integer = self._as(tensor, width.dtype)
+        if integer.quantization == wanted:
+            return integer
+        output = Tensor(f"{tensor.name}/rescaled", tensor.shape, width.dtype, None, wanted)
+        return self._emit("QUANTIZE", integer, output)
+
+    def _weighted_inputs(self, operator: Operator, width: Width) -> list[Tensor | None]:
+        data = self._as(data_input(operator), width.dtype)
+        bias = _bias(operator)
+        assert data.quantization is not None
+        scale = data.quantization.scale
+        floor = smallest_scales(bias, scale) if width is Width.INT8 else np.zeros(bias.shape)
+        weights, shift = self._weights(operator, floor)
+        assert weights.quantization is not None
+        if self.options.correct_bias:
+            bias = bias - shift
+        dtype = np.dtype(np.int32 if width is Width.INT8 else np.int64)
+        integers, quantization = quantize_bias(bias, scale, weights.quantization, dtype=dtype)
+        return [
+            data,
+            weights,
+            Tensor.constant(f"{operator.output.name}/bias/{dtype}", integers, quantization),
+        ]
+
+    def _hybrid_inputs(self, operator: Operator) -> list[Tensor | None]:
+        bias = _bias(operator)
+        weights, shift = self._weights(operator, np.zeros(bias.shape))
+        if self.options.correct_bias:
+            bias = (bias - shift).astype(np.float32)
+        name = f"{operator.output.name}/bias"
+        return [self._as(data_input(operator), _FLOAT), weights, Tensor.constant(name, bias)]
+
+    def _weights(self, operator: Operator, floor: Array) -> tuple[Tensor, Array]:
+        """The rounded weights, and what rounding them adds to each output on average."""
+        weights = operator.inputs[1]
+        assert weights is not None and weights.data is not None
+        one_scale = operator.kind == "FULLY_CONNECTED" or self.options.per_tensor
+        axis = None if one_scale else channel_axis(operator.kind)
+        rounded = self.rounding.of(operator, weights, axis, floor=floor, method=self.options.rounding)
+        key = (id(weights), id(rounded))
+        if key not in self.constants:
+            name = f"{operator.output.name}/weights/int8"
+            self.constants[key] = Tensor.constant(name, rounded.integers, rounded.quantization)
+        return self.constants[key], rounded.shift
+
+
+def _bias(operator: Operator) -> Array:
+    """Of the operator, zeros if it has none, float32 [C]."""
+    weights = operator.inputs[1]
+    bias = operator.inputs[2] if len(operator.inputs) > 2 else None
+    assert weights is not None
+    channels = weights.shape[channel_axis(operator.kind)]
+    return np.zeros(channels, np.float32) if bias is None else np.asarray(bias.data)
