@@ -37,9 +37,9 @@ CLASSIFIERS = (
 """By both exporters, at full size."""
 
 TRACED = {
-    11: ("regnety_002", "unet", "autoencoder", "ssd_like", "ds_cnn", "lstm"),
+    11: ("regnety_002", "unet", "ssd_like", "ds_cnn", "lstm"),
     12: ("ghostnet_100", "dilated_segmenter", "generator", "yolo_v5_like", "tcn"),
-    13: ("mobilenetv3_small_100", "resnet18", "densenet121", "super_resolution", "pointnet"),
+    13: ("mobilenetv3_small_100", "resnet18", "densenet121", "autoencoder", "super_resolution", "pointnet"),
     14: ("vit_tiny_patch16_224", "edgenext_xx_small", "detr_like", "gru"),
     15: ("convnext_atto", "conformer_like", "crnn"),
     16: ("mobilevit_xxs", "swin_tiny_patch4_window7_224"),
@@ -53,8 +53,8 @@ TRACED = {
 CAPTURED = {
     18: (
         "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "convnext_atto", "mobilevit_xxs", "unet",
-        "yolo_v5_like", "yolo_v8_like", "ssd_like", "detr_like", "conformer_like", "wav2vec2", "whisper_encoder", "lstm",
-        "gru", "bilstm_with_state", "crnn", "bert_like", "segformer",
+        "yolo_v5_like", "yolo_v8_like", "ssd_like", "detr_like", "conformer_like", "wav2vec2", "whisper_encoder",
+        "lstm", "gru", "bilstm_with_state", "crnn", "bert_like", "segformer",
     ),
     20: ("gpt2_like", "llama_like", "style_transfer", "pointnet"),
 }  # fmt: skip
