@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edgewise.tensors import Array
+from edgewise_converters.intervals import Interval, wilson
 
 IDENTICAL_DB = 200.0
 """What is said instead of infinity; float32 cannot come near it otherwise."""
@@ -30,7 +31,16 @@ class Agreement:
     cases: int
     outputs: tuple[OutputAgreement, ...]
     top1: float | None = None
-    """Part of the cases whose first answer is the same; None for what does not classify."""
+    """Part of the distinct cases whose first answer is the same; None for what does not classify."""
+    distinct: int = 0
+    """Cases that are no repetition of an earlier one: what ``top1`` is counted on."""
+
+    @property
+    def top1_interval(self) -> Interval | None:
+        """``top1`` with its 95 % interval."""
+        if self.top1 is None or not self.distinct:
+            return None
+        return wilson(round(self.top1 * self.distinct), self.distinct)
 
     @property
     def worst_db(self) -> float:
@@ -56,11 +66,17 @@ class Meter:
 
     classifies: bool = False
     cases: int = 0
+    distinct: int = 0
     same_top: int = 0
     sums: dict[str, _Sums] = field(default_factory=dict)
 
-    def add(self, expected: Mapping[str, Array], actual: Mapping[str, Array]) -> None:
-        """One case: outputs by name, in the same layout. What is no number in either counts as wrong."""
+    def add(
+        self, expected: Mapping[str, Array], actual: Mapping[str, Array], *, repeated: bool = False
+    ) -> None:
+        """One case: outputs by name, in the same layout. What is no number in either counts as wrong.
+
+        A ``repeated`` case is no further evidence of first answers.
+        """
         for name, want in expected.items():
             got = np.asarray(actual[name], np.float64)
             want = np.asarray(want, np.float64)
@@ -75,15 +91,16 @@ class Meter:
             sums.other += float(np.sum(np.square(got, where=np.isfinite(got), out=np.zeros_like(got))))
             sums.max_error = max(sums.max_error, float(np.abs(difference).max(initial=0.0)))
         self.cases += 1
-        if self.classifies:
+        self.distinct += not repeated
+        if self.classifies and not repeated:
             name = next(iter(expected))
             self.same_top += int(np.argmax(expected[name]) == np.argmax(actual[name]))
 
     def result(self) -> Agreement:
         """What the cases so far amount to."""
         outputs = tuple(_summary(name, sums) for name, sums in self.sums.items())
-        top1 = self.same_top / self.cases if self.classifies and self.cases else None
-        return Agreement(self.cases, outputs, top1)
+        top1 = self.same_top / self.distinct if self.classifies and self.distinct else None
+        return Agreement(self.cases, outputs, top1, self.distinct)
 
 
 def _summary(name: str, sums: _Sums) -> OutputAgreement:

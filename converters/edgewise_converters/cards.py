@@ -15,7 +15,9 @@ from edgewise.model_card import (
 )  # fmt: skip
 from edgewise_converters import readers
 from edgewise_converters.agreement import Agreement
+from edgewise_converters.intervals import Interval
 from edgewise_converters.lower.layout import CHANNELS_LAST, Layout
+from edgewise_converters.survey import Accuracy
 from edgewise_converters.tflite.graph import Graph, Tensor
 
 GOLDEN_TOLERANCE_DB = {"fp32": 80.0, "fp16": 60.0, "dynamic": 30.0, "int8": 20.0}
@@ -58,8 +60,10 @@ def tensor_card(
     )
 
 
-def quality_of(agreement: Agreement, measured_on: str) -> tuple[Quality, ...]:
-    """Agreement with the original, as the card's figures."""
+def quality_of(
+    agreement: Agreement, measured_on: str, accuracy: Accuracy | None = None
+) -> tuple[Quality, ...]:
+    """Agreement with the original, and accuracy where it was measured, as the card's figures."""
     figures = [
         Quality(
             "worst output SNR against the original",
@@ -76,11 +80,27 @@ def quality_of(agreement: Agreement, measured_on: str) -> tuple[Quality, ...]:
             agreement.cases,
         ),
     ]
-    if agreement.top1 is not None:
-        figures.append(
-            Quality("top-1 agreement with the original", agreement.top1, "", measured_on, agreement.cases)
-        )
+    if accuracy is not None:
+        figures += _accuracy_figures(accuracy, measured_on)
+    elif (top1 := agreement.top1_interval) is not None:
+        figures.append(_share("top-1 agreement with the original", top1, measured_on, agreement.distinct))
     return tuple(figures)
+
+
+def _accuracy_figures(accuracy: Accuracy, measured_on: str) -> list[Quality]:
+    shares = [("top-1 agreement with the original", accuracy.agreement, accuracy.samples)]
+    if accuracy.original and accuracy.converted and accuracy.drop:
+        shares += [
+            ("top-1 accuracy", accuracy.converted, accuracy.labelled),
+            ("top-1 accuracy of the original", accuracy.original, accuracy.labelled),
+            ("top-1 accuracy lost", accuracy.drop, accuracy.labelled),
+        ]
+    return [_share(title, share, measured_on, count) for title, share, count in shares]
+
+
+def _share(title: str, share: Interval, measured_on: str, count: int) -> Quality:
+    value, low, high = (round(number, 4) for number in (share.value, share.low, share.high))
+    return Quality(title, value, "", measured_on, count, low, high)
 
 
 def tool_versions() -> dict[str, str]:

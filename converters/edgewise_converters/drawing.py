@@ -15,6 +15,7 @@ from rich.progress import (
 
 from edgewise_converters.agreement import Agreement
 from edgewise_converters.request import Result
+from edgewise_converters.survey import Accuracy
 
 
 class Drawn:
@@ -62,9 +63,9 @@ def table(result: Result) -> None:
         ("size", size),
         ("precision", f"{result.precision} for {result.target}"),
     ]
-    rows += [
-        ("agreement", _agreement_line(runtime, agreement)) for runtime, agreement in result.agreement.items()
-    ]
+    for runtime, agreement in result.agreement.items():
+        rows += [("agreement", _agreement_line(runtime, agreement)), *_output_rows(agreement)]
+    rows += _accuracy_rows(result.accuracy)
     if result.floor is not None:
         floor = result.floor.worst
         said = f"float32 rounding alone amounts to {floor.snr_db:.1f} dB on this model ('{floor.name}')"
@@ -82,9 +83,31 @@ def _agreement_line(runtime: str, agreement: Agreement) -> str:
     said = f"{worst.snr_db:.1f} dB, cosine {worst.cosine:.6f}"
     if len(agreement.outputs) > 1:
         said += f" (worst of {len(agreement.outputs)} outputs, '{worst.name}')"
-    if agreement.top1 is not None:
-        said += f", the same first answer in {agreement.top1:.1%}"
-    return f"{said}; {agreement.cases} inputs in {runtime}"
+    if (top1 := agreement.top1_interval) is not None:
+        said += f", the same first answer in {top1.percent}"
+    return f"{said}; {agreement.distinct} inputs in {runtime}"
+
+
+def _output_rows(agreement: Agreement) -> list[tuple[str, str]]:
+    """Each of several outputs."""
+    if len(agreement.outputs) == 1:
+        return []
+    return [
+        ("", f"{output.name}: {output.snr_db:.1f} dB, cosine {output.cosine:.6f}")
+        for output in agreement.outputs
+    ]
+
+
+def _accuracy_rows(accuracy: Accuracy | None) -> list[tuple[str, str]]:
+    """How often the first answer is right and the same, each with its 95 % interval."""
+    if accuracy is None:
+        return []
+    rows = [("first answers", f"the same in {accuracy.agreement.percent} of {accuracy.samples} samples")]
+    if accuracy.original and accuracy.converted and accuracy.drop:
+        shares = f"{accuracy.converted.percent}, of the original {accuracy.original.percent}"
+        rows.append(("top-1", f"{shares}, on {accuracy.labelled} labelled samples"))
+        rows.append(("lost", f"{accuracy.drop.percent} (95 % intervals in brackets)"))
+    return rows
 
 
 def _megabytes(size: int) -> str:

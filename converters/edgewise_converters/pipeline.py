@@ -4,12 +4,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgewise import tflite_metadata
+from edgewise.drift_baseline import DriftBaseline
 from edgewise.errors import ModelFileError
 from edgewise.model_card import ModelCard
 from edgewise.model_file import write_model
 from edgewise_converters import cards
 from edgewise_converters.agreement import Agreement
+from edgewise_converters.baseline import BaselineObserver
 from edgewise_converters.errors import ConversionError, VerificationFailed
+from edgewise_converters.layers import layer_precisions
 from edgewise_converters.lower import LoweredGraph, lower_graph
 from edgewise_converters.onnx_session import Reference
 from edgewise_converters.passes import canonicalize
@@ -20,6 +23,7 @@ from edgewise_converters.proof import golden_cases
 from edgewise_converters.readers import Source, read_onnx
 from edgewise_converters.request import Request, Result, output_path, read_labels
 from edgewise_converters.samples import image_layout
+from edgewise_converters.survey import Accuracy, Survey
 from edgewise_converters.targets import Target, load_target
 from edgewise_converters.tflite.graph import Graph
 from edgewise_converters.tflite.writer import serialize
@@ -44,6 +48,8 @@ class _Built:
     card: ModelCard
     agreement: dict[str, Agreement]
     floor: Agreement | None
+    baseline: DriftBaseline | None = None
+    accuracy: Accuracy | None = None
 
     @property
     def worst(self) -> Agreement:
@@ -62,6 +68,8 @@ class _Conversion:
         self.target: Target = load_target(request.target)
         self.out = output_path(request)
         self.labels = read_labels(request.labels)
+        self.survey: Survey | None = None
+        """What is asked of all samples; None for random inputs."""
         self.network = b""
         """What was serialized last; an attribute, so that it can be let go before the file is loaded again."""
 
@@ -94,11 +102,46 @@ class _Conversion:
         some = replace(plan.calibration, sources=plan.calibration.sources[:wanted])
         self.progress.stage("Asking the original", len(plan.held_out) + len(some))
         reference = Reference(self.request.source, values=plan.source.values)
-        cases = reference_cases(reference, plan.held_out.feeds(), tick=self.progress.tick)
-        trials = reference_cases(reference, some.feeds(), tick=self.progress.tick)
+        cases = reference_cases(reference, plan.held_out, tick=self.progress.tick)
+        trials = reference_cases(reference, some, tick=self.progress.tick)
+        self._ask_all(plan, reference)
         # Fewer samples than cases: ask them again, so that state left between calls would show.
         cases = [cases[i % len(cases)] for i in range(max(len(cases), MIN_CASES))]
         return cases, trials
+
+    def _ask_all(self, plan: Plan, reference: Reference) -> None:
+        """The original's first answers to all samples, where accuracy or a largest drop is to be told."""
+        if plan.held_out.is_noise:
+            return
+        most = self.request.max_drop
+        judge = plan.classifies and (bool(plan.samples.truths) or most is not None)
+        self.survey = Survey(plan.samples, plan.calibration, plan.held_out, judge=judge)
+        self.progress.stage("Asking the original", len(self.survey.judged))
+        self.survey.ask_original(reference, self.progress.tick)
+        if most is not None:
+            self.survey.check_provable(most)
+
+    def _examine(self, plan: Plan, built: _Built) -> _Built:
+        """What the network does on all samples: its drift baseline and its accuracy."""
+        if self.survey is None:
+            return built
+        self.progress.stage("Asking all samples", len(self.survey.asked))
+        observer = BaselineObserver(classifies=plan.classifies, activation=built.card.outputs[0].activation)
+        backend = open_runtime(self.network, self.target.runtimes[0])
+        baseline, accuracy = self.survey.of_network(backend, plan.layouts, observer, self.progress.tick)
+        backend.close()
+        return replace(built, baseline=baseline, accuracy=accuracy)
+
+    def _too_much_lost(self, precision: str, accuracy: Accuracy | None) -> str:
+        """What to say where more may be lost than was allowed; "" where all is well."""
+        most = self.request.max_drop
+        if most is None or accuracy is None or accuracy.drop_bound <= most:
+            return ""
+        lost = "of top-1 accuracy" if accuracy.labelled else "of first answers"
+        return (
+            f"{precision}: up to {accuracy.drop_bound:.1%} {lost} may be lost (one-sided 95 % bound over "
+            f"{accuracy.samples} samples), --max-drop allows {most:.3g}"
+        )
 
     def _build(
         self, plan: Plan, lowered: list[LoweredGraph], cases: list[Case], trials: list[Case]
@@ -114,9 +157,13 @@ class _Conversion:
             del graph
             agreement, floor = self._verify(plan, precision, cases)
             built = _Built(card, agreement, floor)
+            lost = ""
             if passes(precision, built.worst, floor):
-                return built
-            precision = self._step_down(precision, built.worst)
+                built = self._examine(plan, built)
+                lost = self._too_much_lost(precision, built.accuracy)
+                if not lost:
+                    return built
+            precision = self._step_down(precision, built.worst, lost)
 
     def _at_precision(
         self, plan: Plan, precision: str, graph: Graph, trials: list[Case]
@@ -155,6 +202,8 @@ class _Conversion:
             source=cards.source_of(plan.source),
             tools=cards.tool_versions(),
             command=self.request.command,
+            licence=self.request.licence,
+            layers=layer_precisions(graph),
             calibration=ranges,
         )
 
@@ -177,10 +226,10 @@ class _Conversion:
             self.request.source, cases[:MIN_CASES], plan.source.values
         ) if low else None
 
-    def _step_down(self, precision: str, agreement: Agreement) -> str:
+    def _step_down(self, precision: str, agreement: Agreement, lost: str) -> str:
         worst = agreement.worst
-        said = f"{precision}: output '{worst.name}' is at {worst.snr_db:.1f} dB against the original"
-        if agreement.top1 is not None:
+        said = lost or f"{precision}: output '{worst.name}' is at {worst.snr_db:.1f} dB against the original"
+        if agreement.top1 is not None and not lost:
             said += f", top-1 agreement {agreement.top1:.0%}"
         following = STEP_DOWN.get(precision)
         if self.request.precision != "auto" or following is None:
@@ -203,7 +252,8 @@ class _Conversion:
         card = replace(
             built.card,
             golden=cards.Golden(len(golden), cards.GOLDEN_TOLERANCE_DB[built.card.precision]),
-            quality=cards.quality_of(built.worst, plan.held_out.described),
+            quality=cards.quality_of(built.worst, plan.held_out.described, built.accuracy),
+            drift=built.baseline,
         )
         partial = self.out.with_name(f".{self.out.name}.partial")
         try:
@@ -231,6 +281,7 @@ class _Conversion:
             notices=tuple(self.notices),
             skipped_samples=len(plan.held_out.skipped),
             card=card,
+            accuracy=built.accuracy,
         )
 
 

@@ -11,6 +11,7 @@ from edgewise_converters.preprocessing import PreprocessRequest, parse_preproces
 from edgewise_converters.readers import Source
 from edgewise_converters.request import Request
 from edgewise_converters.samples import InputSpec, Samples, holds_images, image_layout, load_samples, noise
+from edgewise_converters.survey import check_truths
 from edgewise_converters.targets import Target
 from edgewise_converters.tflite.graph import Tensor
 from edgewise_converters.verify import Layouts
@@ -71,6 +72,12 @@ def make_plan(
     samples = load_samples(request.samples, specs, labels=labels) if request.samples else noise(specs)
     for text in samples.notices:
         notice(text)
+    classifies = task == cards.IMAGE_CLASSIFICATION
+    if classifies:
+        check_truths(samples, answer.shape[-1])
+    if request.max_drop is not None and (samples.is_noise or not classifies):
+        wrong = "no --samples" if samples.is_noise else f"the task {task}, which has no first answer"
+        raise InvalidSamples(f"--max-drop: got {wrong}, expected a classifier and samples to ask it")
     calibration, held_out = samples.split()
     return Plan(
         source=source,

@@ -8,6 +8,7 @@ from pathlib import Path
 from edgewise.model_card import ModelCard
 from edgewise_converters.agreement import Agreement
 from edgewise_converters.errors import ConversionError
+from edgewise_converters.survey import Accuracy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,9 @@ class Request:
     out: Path | None = None
     calibration: str = "auto"
     task: str | None = None
+    max_drop: float | None = None
+    """The largest share of first answers that may be lost, by a one-sided 95 % bound."""
+    licence: str = ""
     command: str = ""
 
 
@@ -45,6 +49,8 @@ class Result:
     notices: tuple[str, ...]
     skipped_samples: int
     card: ModelCard
+    accuracy: Accuracy | None = None
+    """Where samples say their class, or a largest drop was asked for."""
 
 
 def output_path(request: Request) -> Path:

@@ -77,13 +77,13 @@ class Verdicts:
 class Survey:
     """Asks the original once, and then each network that is to be written."""
 
-    def __init__(self, samples: Samples, calibrated_on: Samples, *, judge: bool) -> None:
+    def __init__(self, samples: Samples, calibrated_on: Samples, held_out: Samples, *, judge: bool) -> None:
         """``judge`` is for classifiers: first answers are compared on the samples that nothing was tuned on."""
         seen = {id(sample) for sample in calibrated_on.sources}
         unseen = [sample for sample in samples.sources if id(sample) not in seen] or samples.sources
         self.judged = samples.only(spread(unseen, MOST_SAMPLES) if judge else [])
-        extra = {id(sample) for sample in self.judged.sources}
-        self.asked = samples.only([s for s in samples.sources if id(s) in seen or id(s) in extra])
+        asked = seen | {id(sample) for sample in held_out.sources + self.judged.sources}
+        self.asked = samples.only([sample for sample in samples.sources if id(sample) in asked])
         self._first_answers: dict[int, int] = {}
 
     def ask_original(self, original: Answers, tick: Callable[[], None]) -> None:

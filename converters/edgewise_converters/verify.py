@@ -1,7 +1,7 @@
 """The written network against the original: in the runtimes it is for, on consecutive inputs, every output."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from edgewise_converters.errors import RuntimeMissing, VerificationFailed
 from edgewise_converters.lower.layout import Layout
 from edgewise_converters.onnx_session import Reference
 from edgewise_converters.resummed import resummed
-from edgewise_converters.samples import Feed
+from edgewise_converters.samples import Feed, Sample, Samples
 from edgewise_converters.tflite.schema import operator_kinds
 
 GATES_DB = {"fp32": 90.0, "fp16": 40.0, "dynamic": 15.0, "int8": 12.0}
@@ -32,6 +32,8 @@ class Case:
 
     feed: Feed
     expected: dict[str, Array]
+    sample: Sample | None = None
+    """Where the input is from."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,11 @@ class Layouts:
     outputs: Mapping[str, Layout]
 
 
-def reference_cases(reference: Reference, feeds: Iterable[Feed], *, tick: Callable[[], None]) -> list[Case]:
+def reference_cases(reference: Reference, samples: Samples, *, tick: Callable[[], None]) -> list[Case]:
     """The original model's answers."""
     cases = []
-    for feed in feeds:
-        cases.append(Case(feed, reference.run(feed)))
+    for sample, feed in samples.read():
+        cases.append(Case(feed, reference.run(feed), sample))
         tick()
     return cases
 
@@ -98,12 +100,12 @@ def measure(
 ) -> Agreement:
     """Run all cases one after the other in the same interpreter, so that leaking state would show."""
     meter = Meter(classifies=classifies)
-    for case in cases:
+    for position, case in enumerate(cases):
         try:
             actual = run_case(backend, to_stored(backend, case.feed, layouts), layouts)
         except EdgewiseError as error:
             raise VerificationFailed(f"the written file fails in {backend.name}: {error}") from error
-        meter.add(case.expected, actual)
+        meter.add(case.expected, actual, repeated=any(case is earlier for earlier in cases[:position]))
         tick()
     return meter.result()
 
@@ -125,7 +127,7 @@ def passes(precision: str, agreement: Agreement, floor: Agreement | None) -> boo
     """Whether a file of this precision is good enough to be written."""
     floors = {output.name: output.snr_db for output in floor.outputs} if floor else {}
     answers_alike = (
-        agreement.top1 is not None and agreement.top1 >= GATE_TOP1 and agreement.cases >= MIN_CASES
+        agreement.top1 is not None and agreement.top1 >= GATE_TOP1 and agreement.distinct >= MIN_CASES
     )
     if precision != "fp32" and answers_alike and agreement.worst_db > 0:
         return True

@@ -39,7 +39,7 @@ def judged(network: bytes, low: LoweredGraph, this: object = NET, runtime: str =
 
 
 def agreement(snr_db: float, *, top1: float | None = None, cases: int = MIN_CASES) -> Agreement:
-    return Agreement(cases, (OutputAgreement("y", snr_db, 1.0, 0.0),), top1)
+    return Agreement(cases, (OutputAgreement("y", snr_db, 1.0, 0.0),), top1, cases)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

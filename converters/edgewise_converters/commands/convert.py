@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +24,10 @@ _SHAPE = "NAME=1,3,224,224 for an input of open shape; may be given several time
 _VALUE = "NAME=16000 for an input that is always the same (a sample rate); it leaves the model. Repeatable."
 _OUT = "Where to write; MODEL-TARGET.tflite in this folder if not given."
 _CALIBRATION = "How int8 ranges are chosen: auto (the best by measurement), minmax, percentile or mse."
+_MAX_DROP = (
+    "Such as 1%: refuse, or step down, where more first answers may be lost (one-sided 95 % bound, of accuracy "
+    "where samples lie in folders named after --labels)."
+)
 _TASK = "image-classification or tensors, where the model's shape does not tell."
 
 
@@ -38,6 +43,8 @@ def convert_app(
     out: Annotated[Path | None, typer.Option(help=_OUT)] = None,
     calibration: Annotated[str, typer.Option(help=_CALIBRATION)] = "auto",
     task: Annotated[str | None, typer.Option(help=_TASK)] = None,
+    max_drop: Annotated[str | None, typer.Option(help=_MAX_DROP)] = None,
+    licence: Annotated[str, typer.Option(help="The model's licence, for its card.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
     """Convert a trained model for a device, and prove that it still gives the same answers."""
@@ -60,6 +67,8 @@ def convert_app(
         out=out,
         calibration=_one_of("--calibration", calibration, ("auto", "minmax", "percentile", "mse")),
         task=task and _one_of("--task", task, ("image-classification", "tensors")),
+        max_drop=_parse_share("--max-drop", max_drop) if max_drop else None,
+        licence=licence,
         command=_command(),
     )
     with Drawn() as progress:
@@ -98,6 +107,17 @@ def _parse_value(text: str) -> tuple[str, float]:
     return name, value
 
 
+def _parse_share(option: str, text: str) -> float:
+    number, percent, rest = text.partition("%")
+    try:
+        share = float(number) / (100 if percent else 1)
+    except ValueError:
+        share = -1.0
+    if rest or not 0 < share < 1:
+        raise typer.BadParameter(f"{option}: got '{text}', expected a share such as 1% or 0.01")
+    return share
+
+
 def _command() -> str:
     """The command line without the folders of this machine."""
     words = ["edgewise", *sys.argv[1:]]
@@ -118,10 +138,13 @@ def _as_dict(result: "Result") -> dict[str, object]:
         "agreement": {
             runtime: {
                 "cases": agreement.cases,
+                "distinct_cases": agreement.distinct,
                 "top1": agreement.top1,
+                "top1_interval": asdict(top1) if (top1 := agreement.top1_interval) else None,
                 "outputs": [vars(output) for output in agreement.outputs],
             }
             for runtime, agreement in result.agreement.items()
         },
+        "accuracy": asdict(result.accuracy) if result.accuracy else None,
         "float32_noise_floor_db": {o.name: o.snr_db for o in result.floor.outputs} if result.floor else None,
     }
