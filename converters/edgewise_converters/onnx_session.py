@@ -1,11 +1,13 @@
 """The one place that runs onnxruntime on ONNX graphs: folding, and the reference that verification trusts."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import onnx
 
-from edgewise.tensors import Array
+from edgewise.tensors import Array, TensorSpec
 from edgewise_converters.errors import SourceError
 
 _LOG_ERRORS_ONLY = 3
@@ -54,6 +56,8 @@ class Reference:
         self._session = _session(
             source if isinstance(source, bytes) else str(source), optimized=optimized, threads=threads
         )
+        self.inputs = tuple(_spec(v) for v in self._session.get_inputs() if v.name not in self._values)
+        self.outputs = tuple(map(_spec, self._session.get_outputs()))
         self.input_names = [value.name for value in self._session.get_inputs()]
         self.output_names = [value.name for value in self._session.get_outputs()]
 
@@ -65,3 +69,17 @@ class Reference:
             text = str(error).splitlines()[0][:300]
             raise SourceError(f"onnxruntime cannot run the original model: {text}") from error
         return dict(zip(self.output_names, results, strict=True))
+
+    def close(self) -> None:
+        """Give the session's memory back; `run` must not be called again."""
+        self._session = None
+
+
+def _spec(argument: Any) -> TensorSpec:
+    """What onnxruntime says of an input or output; an open dimension is -1."""
+    found = re.fullmatch(r"tensor\((\w+)\)", argument.type)
+    if found is None:
+        raise SourceError(f"'{argument.name}' is a {argument.type}, expected a tensor")
+    name = {"float": "float32", "double": "float64"}.get(found[1], found[1])
+    shape = tuple(size if isinstance(size, int) else -1 for size in argument.shape)
+    return TensorSpec(argument.name, shape, name)

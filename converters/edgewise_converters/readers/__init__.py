@@ -1,5 +1,6 @@
 """From a file to the canonical graph: one file per source format."""
 
-from edgewise_converters.readers.onnx_file import Source, read_onnx
+from edgewise_converters.readers.onnx_file import read_onnx
+from edgewise_converters.readers.source import Source, SourceInput
 
-__all__ = ["Source", "read_onnx"]
+__all__ = ["Source", "SourceInput", "read_onnx"]

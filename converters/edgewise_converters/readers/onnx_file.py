@@ -1,9 +1,7 @@
 """An ONNX file to an onnx-ir model whose every input has a static shape. The file is only ever read."""
 
 import difflib
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,31 +9,9 @@ import onnx_ir as ir
 
 from edgewise.tensors import Array
 from edgewise_converters.errors import SourceError
+from edgewise_converters.readers.source import ONNX, Source, SourceInput, digest_of, format_of
 
-_READ_BLOCK = 1 << 20
 _MIN_OPSET, _MAX_OPSET = 7, 28
-
-
-@dataclass(frozen=True)
-class SourceInput:
-    """One input of the model to convert."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[np.generic]
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a model came from and what it takes, without its weights."""
-
-    path: Path
-    sha256: str
-    opset: int
-    inputs: tuple[SourceInput, ...]
-    notices: tuple[str, ...]
-    values: Mapping[str, Array] = field(default_factory=dict)
-    """Inputs of the original that are constants of the converted model."""
 
 
 def static_shape(value: ir.Value) -> tuple[int, ...]:
@@ -58,7 +34,10 @@ def read_onnx(
     Inputs with a number in ``values`` become constants. Raises SourceError for anything that is not an ONNX model, and
     for an open dimension without a hint.
     """
-    digest = _sha256(path)
+    found = format_of(path)
+    if found != ONNX:
+        raise SourceError(f"{path}: this is a {found} model, expected an ONNX model")
+    digest = digest_of(path)
     model = _parse(path)
     opset = _check_opset(path, model)
     initialized = set(model.graph.initializers)
@@ -113,29 +92,6 @@ def _input_named(path: Path, model: ir.Model, option: str, name: str) -> ir.Valu
 def _describe(value: ir.Value) -> SourceInput:
     dtype = np.dtype(np.float32) if value.dtype is None else np.dtype(value.dtype.numpy())
     return SourceInput(str(value.name), static_shape(value), dtype)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            head = file.read(16)
-            if not head:
-                raise SourceError(f"{path}: the file is empty, expected an ONNX model")
-            if head[4:8] == b"TFL3":
-                raise SourceError(
-                    f"{path}: this is a TFLite model already; expected an ONNX model to convert"
-                )
-            digest.update(head)
-            while block := file.read(_READ_BLOCK):
-                digest.update(block)
-    except FileNotFoundError:
-        raise SourceError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise SourceError(f"{path}: this is a folder, expected an .onnx file") from None
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be read: {error.strerror}") from error
-    return digest.hexdigest()
 
 
 def _parse(path: Path) -> ir.Model:

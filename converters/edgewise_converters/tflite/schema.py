@@ -39,11 +39,16 @@ _OPTIONS_NAME = {
     "TOPK_V2": "TopKV2Options",
     "CONV_3D": "Conv3DOptions",
     "CONV_3D_TRANSPOSE": "Conv3DOptions",
+    "L2_NORMALIZATION": "L2NormOptions",
+    "L2_POOL_2D": "Pool2DOptions",
+    "SPACE_TO_BATCH_ND": "SpaceToBatchNDOptions",
+    "BATCH_TO_SPACE_ND": "BatchToSpaceNDOptions",
 }
 # Operators that have no options table in the schema.
 _WITHOUT_OPTIONS = frozenset({
     "RELU", "RELU6", "RELU_N1_TO_1", "RELU_0_TO_1", "LOGISTIC", "TANH", "SQRT", "RSQRT", "LOG", "SIN", "FLOOR",
     "CEIL", "ROUND", "PRELU", "ELU", "EMBEDDING_LOOKUP",
+    "BROADCAST_ARGS",
 })  # fmt: skip
 
 
