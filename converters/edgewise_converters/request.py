@@ -17,6 +17,8 @@ class Request:
 
     source: Path
     target: str
+    format: str = "tflite"
+    """tflite, or onnx for onnxruntime."""
     precision: str = "auto"
     samples: Path | None = None
     preprocess: str | None = None
@@ -55,13 +57,14 @@ class Result:
 
 def output_path(request: Request) -> Path:
     """Where the file will be. Raises ConversionError early for a place that cannot be written to."""
-    path = request.out or Path(f"{request.source.stem}-{request.target}.tflite")
+    suffix = f".{request.format}"
+    path = request.out or Path(f"{request.source.stem}-{request.target}{suffix}")
     if path.is_dir():
-        raise ConversionError(f"--out {path}: this is a folder, expected a file name ending in .tflite")
+        raise ConversionError(f"--out {path}: this is a folder, expected a file name ending in {suffix}")
     if path.exists() and request.source.exists() and path.samefile(request.source):
         raise ConversionError(f"--out {path}: this is the model to convert, which is never overwritten")
-    if path.suffix != ".tflite":
-        raise ConversionError(f"--out {path}: the name ends in '{path.suffix}', expected .tflite")
+    if path.suffix != suffix:
+        raise ConversionError(f"--out {path}: the name ends in '{path.suffix}', expected {suffix}")
     folder = path.parent
     if not folder.is_dir():
         raise ConversionError(f"--out {path}: the folder {folder} does not exist")

@@ -65,7 +65,8 @@ def check_operators(network: bytes) -> None:
 def open_runtime(network: bytes, runtime: str) -> Backend:
     """Open the written network. Raises RuntimeMissing or VerificationFailed."""
     try:
-        return open_backend(network, "tflite", name=runtime, threads=1)
+        form = "onnx" if runtime == "onnxruntime" else "tflite"
+        return open_backend(network, form, name=runtime, threads=1)
     except BackendUnavailable as error:
         if not available()[runtime]:
             raise VerificationFailed(f"the written file does not load in {runtime}: {error}") from error

@@ -22,6 +22,8 @@ class Target:
     """What `--precision auto` tries first when there are samples to calibrate on."""
     precision_without_samples: str
     """What `--precision auto` tries first when there are none."""
+    no_onnxruntime: str = ""
+    """Why onnxruntime cannot run there; "" where it can."""
 
 
 def target_names() -> list[str]:
