@@ -43,7 +43,7 @@ TRACED = {
     14: ("vit_tiny_patch16_224", "edgenext_xx_small", "detr_like", "gru"),
     15: ("convnext_atto", "conformer_like", "crnn"),
     16: ("mobilevit_xxs", "swin_tiny_patch4_window7_224"),
-    17: ("gmixer_12_224", "style_transfer", "yolo_v8_like", "wav2vec2", "bilstm_with_state", "t5_encoder"),
+    17: ("mlp_mixer", "style_transfer", "yolo_v8_like", "wav2vec2", "bilstm_with_state", "t5_encoder"),
     18: ("whisper_encoder",),
     19: ("segformer",),
     20: ("bert_like",),

@@ -26,7 +26,6 @@ _SMALLER: dict[str, dict[str, Any]] = {
     "vit_tiny_patch16_224": {"img_size": _SMALL_SIDE, "depth": 4},
     "convnext_atto": {},
     "mobilevit_xxs": {},
-    "gmixer_12_224": {"img_size": _SMALL_SIDE, "embed_dim": 96},
     "edgenext_xx_small": {},
     "swin_tiny_patch4_window7_224": {
         "img_size": _SMALL_SIDE,
@@ -47,6 +46,13 @@ def _timm(name: str, **options: Any) -> Callable[[], nn.Module]:
     return build
 
 
+def _mixer() -> nn.Module:
+    """Perceptrons over patches and over channels in turn (Tolstikhin et al. 2021, arXiv:2105.01601)."""
+    from timm.models.mlp_mixer import MlpMixer
+
+    return MlpMixer(img_size=_SMALL_SIDE, patch_size=16, num_blocks=3, embed_dim=96)
+
+
 def _torchvision(name: str) -> Callable[[], nn.Module]:
     def build() -> nn.Module:
         import torchvision.models
@@ -63,4 +69,5 @@ STRUCTURES = {
         name: Structure(_timm(name, **options), picture(_SMALL_SIDE), ("logits",))
         for name, options in _SMALLER.items()
     },
+    "mlp_mixer": Structure(_mixer, picture(_SMALL_SIDE), ("logits",)),
 }
