@@ -20,7 +20,7 @@ from edgewise_converters.lower.layout import CHANNELS_LAST, Layout
 from edgewise_converters.survey import Accuracy
 from edgewise_converters.tflite.graph import Graph, Tensor
 
-GOLDEN_TOLERANCE_DB = {"fp32": 80.0, "fp16": 60.0, "dynamic": 30.0, "int8": 20.0}
+GOLDEN_TOLERANCE_DB = {"fp32": 80.0, "fp16": 60.0, "weights8": 80.0, "dynamic": 30.0, "int8": 20.0}
 """How near a device's answers must come to the golden ones.
 
 int8 is bit-identical on 64-bit boards in LiteRT; tflite-runtime rounds products twice and is 29 to 31 dB away
@@ -110,7 +110,7 @@ def tool_versions() -> dict[str, str]:
 
 def source_of(source: "readers.Source") -> Source:
     """Where the model came from, without the folders of the machine it was converted on."""
-    return Source(source.path.name, source.sha256, "onnx", source.opset)
+    return Source(source.path.name, source.sha256, source.format, source.opset)
 
 
 def task_of(graph: Graph, *, takes_images: bool, labels: int, asked: str | None) -> str:

@@ -13,16 +13,17 @@ from edgewise_converters.agreement import Agreement
 from edgewise_converters.baseline import BaselineObserver
 from edgewise_converters.errors import ConversionError, VerificationFailed
 from edgewise_converters.layers import layer_precisions
-from edgewise_converters.lower import LoweredGraph, lower_graph
-from edgewise_converters.onnx_session import Reference
-from edgewise_converters.passes import canonicalize
+from edgewise_converters.lower import LoweredGraph
+from edgewise_converters.original import Original
 from edgewise_converters.plan import Plan, make_plan, tensor_cards
-from edgewise_converters.precisions import STEP_DOWN, TRIAL_CASES, float_twin, static_int8
+from edgewise_converters.precisions import STEP_DOWN, TRIAL_CASES, static_int8
 from edgewise_converters.progress import Progress, Silent
 from edgewise_converters.proof import golden_cases
-from edgewise_converters.readers import Source, read_onnx
+from edgewise_converters.readers import Source
+from edgewise_converters.reference import Reference
 from edgewise_converters.request import Request, Result, output_path, read_labels
 from edgewise_converters.samples import image_layout
+from edgewise_converters.stored_precisions import ROUNDED, Trials, at_stored_precision
 from edgewise_converters.survey import Accuracy, Survey
 from edgewise_converters.targets import Target, load_target
 from edgewise_converters.tflite.graph import Graph
@@ -58,15 +59,16 @@ class _Built:
 
 def convert(request: Request, progress: Progress | None = None) -> Result:
     """Convert one model. Raises ConversionError; nothing is written then, and the source is never touched."""
-    return _Conversion(request, progress or Silent()).run()
+    out = output_path(request)
+    with Original(request.source, shapes=request.shapes, values=request.values) as original:
+        return _Conversion(request, original, out, progress or Silent()).run()
 
 
 class _Conversion:
-    def __init__(self, request: Request, progress: Progress) -> None:
-        self.request, self.progress = request, progress
+    def __init__(self, request: Request, original: Original, out: Path, progress: Progress) -> None:
+        self.request, self.original, self.out, self.progress = request, original, out, progress
         self.notices: list[str] = []
         self.target: Target = load_target(request.target)
-        self.out = output_path(request)
         self.labels = read_labels(request.labels)
         self.survey: Survey | None = None
         """What is asked of all samples; None for random inputs."""
@@ -87,24 +89,23 @@ class _Conversion:
             self.progress.notice(text)
 
     def _lower(self) -> tuple[Source, LoweredGraph]:
-        """Read, rewrite, lower; the ONNX weights are gone after it, which halves what a conversion needs."""
-        self.progress.stage("Reading the model")
-        source, model = read_onnx(self.request.source, shapes=self.request.shapes, values=self.request.values)
+        """Read, rewrite, lower; the original's weights are gone after it, which halves what a conversion needs."""
+        source, lowered = self.original.lower(self.progress.stage)
         for text in source.notices:
             self._notice(text)
-        self.progress.stage("Rewriting the graph")
-        canonicalize(model)
-        return source, lower_graph(model)
+        return source, lowered
 
     def _ask_original(self, plan: Plan) -> tuple[list[Case], list[Case]]:
         """The original's answers to what is verified on, and to some of what is calibrated on."""
-        wanted = TRIAL_CASES if plan.precision == "int8" else 0
+        compared = plan.precision in ("int8", *ROUNDED) and not plan.calibration.is_noise
+        wanted = TRIAL_CASES if compared else 0
         some = replace(plan.calibration, sources=plan.calibration.sources[:wanted])
         self.progress.stage("Asking the original", len(plan.held_out) + len(some))
-        reference = Reference(self.request.source, values=plan.source.values)
+        reference = self.original.reference(plan.source)
         cases = reference_cases(reference, plan.held_out, tick=self.progress.tick)
         trials = reference_cases(reference, some, tick=self.progress.tick)
         self._ask_all(plan, reference)
+        reference.close()
         # Fewer samples than cases: ask them again, so that state left between calls would show.
         cases = [cases[i % len(cases)] for i in range(max(len(cases), MIN_CASES))]
         return cases, trials
@@ -170,7 +171,8 @@ class _Conversion:
     ) -> tuple[Graph, dict[str, tuple[float, float]]]:
         """The graph at a precision, and the ranges that were measured for it."""
         if precision != "int8":
-            return float_twin(graph, precision, self.target), {}
+            compared = Trials(plan.calibration, plan.layouts, trials, self.progress.stage, self.progress.tick)
+            return at_stored_precision(graph, precision, self.target, compared), {}
         choice = static_int8(
             graph,
             self.target,
@@ -222,9 +224,8 @@ class _Conversion:
             )
             backend.close()
         low = precision == "fp32" and min(a.worst_db for a in agreement.values()) < _FLOOR_WANTED_BELOW_DB
-        return agreement, noise_floor(
-            self.request.source, cases[:MIN_CASES], plan.source.values
-        ) if low else None
+        floor = noise_floor(self.original.otherwise(plan.source), cases[:MIN_CASES]) if low else None
+        return agreement, floor
 
     def _step_down(self, precision: str, agreement: Agreement, lost: str) -> str:
         worst = agreement.worst

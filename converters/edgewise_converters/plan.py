@@ -54,17 +54,8 @@ def make_plan(
 ) -> Plan:
     """Decide. Raises ConversionError where what was asked does not fit the model."""
     answer = lowered.graph.outputs[0]
-    if labels and answer.shape[-1] != len(labels):
-        raise ConversionError(
-            f"--labels: got {len(labels)} labels, the model's output '{answer.name}' has {answer.shape[-1]} scores"
-        )
-    pictures = _pictures(request, source, notice)
-    task = cards.task_of(lowered.graph, takes_images=bool(pictures), labels=len(labels), asked=request.task)
-    layouts = {name: layout for name, (layout, _) in pictures.items()}
-    images = {
-        name: asked.for_input(*_size(source, name, layout), classifies=task == cards.IMAGE_CLASSIFICATION)
-        for name, (layout, asked) in pictures.items()
-    }
+    labels = _labels(labels, source, answer, notice)
+    task, layouts, images = _images(request, source, lowered, len(labels), notice)
     specs = [
         InputSpec(i.name, i.shape, i.dtype, images.get(i.name), layouts.get(i.name, ""))
         for i in source.inputs
@@ -91,6 +82,43 @@ def make_plan(
         samples=samples,
         precision=_first_precision(request, target, samples, notice),
     )
+
+
+def _labels(asked: tuple[str, ...], source: Source, answer: Tensor, notice: Notice) -> tuple[str, ...]:
+    """The labels that were given, else those that the original carries, if they fit its answer."""
+    scores = answer.shape[-1] if answer.shape else 1
+    if asked and scores != len(asked):
+        raise ConversionError(
+            f"--labels: got {len(asked)} labels, the model's output '{answer.name}' has {scores} scores"
+        )
+    carried = source.inherited.labels
+    if asked or not carried:
+        return asked
+    if len(carried) != scores:
+        notice(f"the model carries {len(carried)} labels for {scores} scores: they are left out")
+        return ()
+    notice(f"the {len(carried)} labels that the model carries are taken over")
+    return carried
+
+
+def _images(
+    request: Request, source: Source, lowered: LoweredGraph, labels: int, notice: Notice
+) -> tuple[str, dict[str, str], dict[str, ImagePreprocess]]:
+    """The task; by name of input, the layout of its pictures, and how they become it."""
+    carried = {} if request.preprocess else dict(source.inherited.images)
+    pictures = {} if carried else _pictures(request, source, notice)
+    asked = request.task or source.inherited.task or None
+    takes_images = bool(pictures or carried)
+    task = cards.task_of(lowered.graph, takes_images=takes_images, labels=labels, asked=asked)
+    layouts = {name: layout for name, (layout, _) in pictures.items()}
+    images = {
+        name: asked.for_input(*_size(source, name, layout), classifies=task == cards.IMAGE_CLASSIFICATION)
+        for name, (layout, asked) in pictures.items()
+    }
+    if carried:
+        notice("pictures become the input as the model itself says; --preprocess would win over it")
+        layouts = {i.name: image_layout(i.shape) for i in source.inputs if i.name in carried}
+    return task, layouts, images or carried
 
 
 def _pictures(request: Request, source: Source, notice: Notice) -> dict[str, tuple[str, PreprocessRequest]]:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -13,12 +12,11 @@ from edgewise.tensors import Array
 from edgewise_converters.agreement import Agreement, Meter
 from edgewise_converters.errors import RuntimeMissing, VerificationFailed
 from edgewise_converters.lower.layout import Layout
-from edgewise_converters.onnx_session import Reference
-from edgewise_converters.resummed import resummed
+from edgewise_converters.reference import Reference
 from edgewise_converters.samples import Feed, Sample, Samples
 from edgewise_converters.tflite.schema import operator_kinds
 
-GATES_DB = {"fp32": 90.0, "fp16": 40.0, "dynamic": 15.0, "int8": 12.0}
+GATES_DB = {"fp32": 90.0, "fp16": 40.0, "weights8": 20.0, "dynamic": 15.0, "int8": 12.0}
 """Below this the worst output of a precision is taken for wrong; a classifier may pass by agreement instead."""
 GATE_TOP1 = 0.9
 _FLOOR_MARGIN_DB = 6.0
@@ -111,16 +109,16 @@ def measure(
     return meter.result()
 
 
-def noise_floor(path: Path, cases: list[Case], values: Mapping[str, Array]) -> Agreement:
-    """What float32 rounding alone amounts to: how far onnxruntime is from itself when it computes in another order.
+def noise_floor(otherwise: Reference, cases: list[Case]) -> Agreement:
+    """What float32 rounding alone amounts to: how far the original is from itself, computed ``otherwise``.
 
-    That is with its optimizations off, and with every mean taken in two steps where the model has any.
+    Of ONNX that is without onnxruntime's optimizations, and with every mean taken in two steps where there is any;
+    of TFLite, without XNNPACK.
     """
     meter = Meter()
-    source = resummed(path) or path
-    plain = Reference(source, optimized=False, values=values)
     for case in cases:
-        meter.add(case.expected, plain.run(case.feed))
+        meter.add(case.expected, otherwise.run(case.feed))
+    otherwise.close()
     return meter.result()
 
 

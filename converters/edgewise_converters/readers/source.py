@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgewise.model_card import ImagePreprocess
 from edgewise.tensors import Array
 from edgewise_converters.errors import SourceError
 
@@ -26,6 +27,16 @@ class SourceInput:
 
 
 @dataclass(frozen=True)
+class Inherited:
+    """What a model file says of itself, which holds where the user says nothing else."""
+
+    labels: tuple[str, ...] = ()
+    images: Mapping[str, ImagePreprocess] = field(default_factory=dict)
+    """By name of input: how pictures become it."""
+    task: str = ""
+
+
+@dataclass(frozen=True)
 class Source:
     """Where a model came from and what it takes, without its weights."""
 
@@ -39,6 +50,7 @@ class Source:
     """Inputs of the original that are constants of the converted model."""
     format: str = ONNX
     """onnx, tflite or pt2."""
+    inherited: Inherited = field(default_factory=Inherited)
 
 
 def format_of(path: Path) -> str:

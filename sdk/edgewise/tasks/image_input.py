@@ -18,7 +18,7 @@ def image_reader_for(
     """
     if len(inputs) != 1:
         raise CardError(f"{file.path}: got {len(inputs)} inputs, expected one image; use run()")
-    spec = preprocess or _stated(file, inputs[0])
+    spec = preprocess or stated_preprocess(file, inputs[0])
     if spec is None:
         raise CardError(
             f"{file.path}: the file does not say how a picture becomes its input (size, mean, std); "
@@ -34,9 +34,10 @@ def image_reader_for(
     return reader
 
 
-def _stated(file: ModelFile, spec: TensorSpec) -> ImagePreprocess | None:
+def stated_preprocess(file: ModelFile, spec: TensorSpec) -> ImagePreprocess | None:
+    """How a picture becomes this input by the file's card, else by its standard metadata; None if neither says."""
     if file.card:
-        return next(card.image for card in file.card.inputs if card.name == spec.name)
+        return next((card.image for card in file.card.inputs if card.name == spec.name), None)
     if file.metadata is None or not file.metadata.inputs or spec.layout not in ("nhwc", "nchw"):
         return None
     stated = file.metadata.inputs[0]

@@ -1,0 +1,73 @@
+"""The model to convert, whatever its format: read into a TFLite graph as often as needed, and asked for the truth."""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from edgewise_converters.errors import SourceError
+from edgewise_converters.lower import LoweredGraph, lower_graph
+from edgewise_converters.lower.layout import identity
+from edgewise_converters.onnx_session import Reference as OnnxReference
+from edgewise_converters.passes import canonicalize
+from edgewise_converters.readers import Source, read_onnx
+from edgewise_converters.readers.source import ONNX, TFLITE, format_of
+from edgewise_converters.readers.tflite_file import read_tflite
+from edgewise_converters.reference import Reference, open_reference
+from edgewise_converters.resummed import resummed
+
+
+class Original:
+    """One model file. A context manager: what was exported on the way is gone after it."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        shapes: Mapping[str, tuple[int, ...]] | None = None,
+        values: Mapping[str, float] | None = None,
+    ) -> None:
+        """Raises SourceError for what is no model file; the rest is looked at by `lower`."""
+        self.path = path
+        self._shapes, self._values = shapes, values
+        self.format = format_of(path)
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        if self.format != ONNX and values:
+            raise SourceError(f"--value: {path.name} is a {self.format} model, expected an ONNX model for it")
+
+    def lower(self, stage: Callable[[str], None]) -> tuple[Source, LoweredGraph]:
+        """Read, rewrite and lower, from the file each time: no weights are kept. Raises ConversionError."""
+        stage("Reading the model")
+        if self.format == TFLITE:
+            source, graph = read_tflite(self.path, shapes=self._shapes)
+            inputs = {tensor.name: identity(len(tensor.shape)) for tensor in graph.inputs}
+            outputs = {tensor.name: identity(len(tensor.shape)) for tensor in graph.outputs}
+            return source, LoweredGraph(graph, inputs, outputs)
+        source, model = read_onnx(self.path, shapes=self._shapes, values=self._values)
+        stage("Rewriting the graph")
+        canonicalize(model)
+        return source, lower_graph(model)
+
+    def reference(self, source: Source) -> Reference:
+        """The original, opened. Close it when done."""
+        return open_reference(self.path, values=source.values, form=self.format)
+
+    def otherwise(self, source: Source) -> Reference:
+        """The original computed in another order, to see what float32 rounding alone amounts to."""
+        if self.format != ONNX:
+            return open_reference(self.path, form=self.format, optimized=False)
+        return OnnxReference(resummed(self.path) or self.path, optimized=False, values=source.values)
+
+    def close(self) -> None:
+        """Remove what was exported."""
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
