@@ -102,7 +102,7 @@ def _accuracy_rows(accuracy: Accuracy | None) -> list[tuple[str, str]]:
     """How often the first answer is right and the same, each with its 95 % interval."""
     if accuracy is None:
         return []
-    rows = [("first answers", f"the same in {accuracy.agreement.percent} of {accuracy.samples} samples")]
+    rows = [("first answer", f"the same in {accuracy.agreement.percent} of {accuracy.samples} samples")]
     if accuracy.original and accuracy.converted and accuracy.drop:
         shares = f"{accuracy.converted.percent}, of the original {accuracy.original.percent}"
         rows.append(("top-1", f"{shares}, on {accuracy.labelled} labelled samples"))
