@@ -11,8 +11,9 @@ from edgewise.tensors import Array, TensorSpec
 from edgewise_converters.errors import SourceError
 
 _LOG_ERRORS_ONLY = 3
-_BROKEN_OPTIMIZERS = ["QDQS8ToU8Transformer"]
-"""onnxruntime 1.32 gives weights per channel a scalar zero point with it, and then cannot run them."""
+_DISABLED_OPTIMIZERS: tuple[list[str], ...] = (["QDQS8ToU8Transformer"], [])
+"""Tried in turn. onnxruntime 1.32 gives weights per channel a scalar zero point with this one, and then cannot run
+them; without it, it has no kernel for a Gemm of int8 that stands between QuantizeLinear nodes."""
 
 
 def _session(source: str | bytes, *, optimized: bool, threads: int):  # type: ignore[no-untyped-def]
@@ -25,13 +26,16 @@ def _session(source: str | bytes, *, optimized: bool, threads: int):  # type: ig
     options.add_session_config_entry("session.x64quantprecision", "1")
     if not optimized:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    try:
-        return onnxruntime.InferenceSession(
-            source, options, providers=["CPUExecutionProvider"], disabled_optimizers=_BROKEN_OPTIMIZERS
-        )
-    except Exception as error:  # onnxruntime raises bare RuntimeErrors and its own unrelated types
-        text = str(error).splitlines()[0][:300]
-        raise SourceError(f"onnxruntime cannot load the model: {text}") from error
+    failure: Exception | None = None
+    for disabled in _DISABLED_OPTIMIZERS:
+        try:
+            return onnxruntime.InferenceSession(
+                source, options, providers=["CPUExecutionProvider"], disabled_optimizers=disabled
+            )
+        except Exception as error:  # onnxruntime raises bare RuntimeErrors and its own unrelated types
+            failure = failure or error
+    text = str(failure).splitlines()[0][:300]
+    raise SourceError(f"onnxruntime cannot load the model: {text}") from failure
 
 
 def compute(model: onnx.ModelProto) -> list[Array]:
