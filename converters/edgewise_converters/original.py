@@ -6,6 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import onnx_ir as ir
+
 from edgewise_converters.errors import SourceError
 from edgewise_converters.lower import LoweredGraph, lower_graph
 from edgewise_converters.lower.layout import identity
@@ -38,16 +40,26 @@ class Original:
 
     def lower(self, stage: Callable[[str], None]) -> tuple[Source, LoweredGraph]:
         """Read, rewrite and lower, from the file each time: no weights are kept. Raises ConversionError."""
-        stage("Reading the model")
         if self.format == TFLITE:
+            stage("Reading the model")
             source, graph = read_tflite(self.path, shapes=self._shapes)
             inputs = {tensor.name: identity(len(tensor.shape)) for tensor in graph.inputs}
             outputs = {tensor.name: identity(len(tensor.shape)) for tensor in graph.outputs}
             return source, LoweredGraph(graph, inputs, outputs)
-        source, model = read_onnx(self.path, shapes=self._shapes, values=self._values)
+        source, model = self.model(stage)
         stage("Rewriting the graph")
         canonicalize(model)
         return source, lower_graph(model)
+
+    def model(self, stage: Callable[[str], None]) -> tuple[Source, ir.Model]:
+        """Read as an ONNX model, from the file each time. Raises SourceError for a source that is none."""
+        stage("Reading the model")
+        if self.format == TFLITE:
+            raise SourceError(
+                f"{self.path}: a TFLite model cannot become an ONNX one, expected an ONNX model for --format onnx; "
+                "leave out --format to write TFLite"
+            )
+        return read_onnx(self.path, shapes=self._shapes, values=self._values)
 
     def reference(self, source: Source) -> Reference:
         """The original, opened. Close it when done."""
@@ -57,7 +69,8 @@ class Original:
         """The original computed in another order, to see what float32 rounding alone amounts to."""
         if self.format != ONNX:
             return open_reference(self.path, form=self.format, optimized=False)
-        return OnnxReference(resummed(self.path) or self.path, optimized=False, values=source.values)
+        other = resummed(self.path) or self.path
+        return OnnxReference(other, optimized=False, values=source.values, weights_in=self.path.parent)
 
     def close(self) -> None:
         """Remove what was exported."""

@@ -61,10 +61,16 @@ def convert(request: Request, progress: Progress | None = None) -> Result:
     """Convert one model. Raises ConversionError; nothing is written then, and the source is never touched."""
     out = output_path(request)
     with Original(request.source, shapes=request.shapes, values=request.values) as original:
-        return _Conversion(request, original, out, progress or Silent()).run()
+        if request.format == "onnx":
+            from edgewise_converters.onnx_out.conversion import OnnxConversion  # it is a Conversion itself
+
+            return OnnxConversion(request, original, out, progress or Silent()).run()
+        return Conversion(request, original, out, progress or Silent()).run()
 
 
-class _Conversion:
+class Conversion:
+    """One conversion to a TFLite file; what another format does otherwise is in the methods it overrides."""
+
     def __init__(self, request: Request, original: Original, out: Path, progress: Progress) -> None:
         self.request, self.original, self.out, self.progress = request, original, out, progress
         self.notices: list[str] = []
@@ -150,12 +156,7 @@ class _Conversion:
         """The first precision that is good enough. ``lowered`` is taken out of its list, to be freed in time."""
         precision = plan.precision
         while True:
-            graph = (lowered.pop() if lowered else self._lower()[1]).graph
-            graph, ranges = self._at_precision(plan, precision, graph, trials)
-            card = self._card(plan, precision, graph, ranges)
-            metadata = {tflite_metadata.BUFFER_NAME: tflite_metadata.encode(card)}
-            self.network = serialize(graph, description=f"Edgewise, {precision}", metadata=metadata)
-            del graph
+            card = self._make(plan, precision, lowered, trials)
             agreement, floor = self._verify(plan, precision, cases)
             built = _Built(card, agreement, floor)
             lost = ""
@@ -165,6 +166,21 @@ class _Conversion:
                 if not lost:
                     return built
             precision = self._step_down(precision, built.worst, lost)
+
+    def _make(self, plan: Plan, precision: str, lowered: list[LoweredGraph], trials: list[Case]) -> ModelCard:
+        """Serialize the network at a precision. Returns its card, without what is measured later."""
+        graph = (lowered.pop() if lowered else self._lower()[1]).graph
+        graph, ranges = self._at_precision(plan, precision, graph, trials)
+        activation = cards.activation_of(graph, graph.outputs[0])
+        card = self._card(plan, precision, tensor_cards(plan, graph.inputs, graph.outputs, activation))
+        card = replace(card, layers=layer_precisions(graph), calibration=ranges)
+        metadata = {tflite_metadata.BUFFER_NAME: tflite_metadata.encode(card)}
+        self.network = serialize(graph, description=f"Edgewise, {precision}", metadata=metadata)
+        return card
+
+    def _check_network(self) -> None:
+        """Raise VerificationFailed for a file that small runtimes cannot run whole."""
+        check_operators(self.network)
 
     def _at_precision(
         self, plan: Plan, precision: str, graph: Graph, trials: list[Case]
@@ -187,11 +203,7 @@ class _Conversion:
         )
         return choice.graph, choice.ranges
 
-    def _card(
-        self, plan: Plan, precision: str, graph: Graph, ranges: dict[str, tuple[float, float]]
-    ) -> ModelCard:
-        activation = cards.activation_of(graph, graph.outputs[0])
-        tensors = tensor_cards(plan, graph.inputs, graph.outputs, activation)
+    def _card(self, plan: Plan, precision: str, tensors: cards.Tensors) -> ModelCard:
         return ModelCard(
             name=self.request.source.stem,
             task=plan.task,
@@ -205,14 +217,12 @@ class _Conversion:
             tools=cards.tool_versions(),
             command=self.request.command,
             licence=self.request.licence,
-            layers=layer_precisions(graph),
-            calibration=ranges,
         )
 
     def _verify(
         self, plan: Plan, precision: str, cases: list[Case]
     ) -> tuple[dict[str, Agreement], Agreement | None]:
-        check_operators(self.network)
+        self._check_network()
         agreement = {}
         for runtime in self.target.runtimes:
             self.progress.stage(f"Verifying {precision} in {runtime}", len(cases))
