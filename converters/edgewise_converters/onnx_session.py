@@ -10,24 +10,34 @@ import onnx
 from edgewise.tensors import Array, TensorSpec
 from edgewise_converters.errors import SourceError
 
-_LOG_ERRORS_ONLY = 3
-_DISABLED_OPTIMIZERS: tuple[list[str], ...] = (["QDQS8ToU8Transformer"], [])
-"""Tried in turn. onnxruntime 1.32 gives weights per channel a scalar zero point with this one, and then cannot run
-them; without it, it has no kernel for a Gemm of int8 that stands between QuantizeLinear nodes."""
+_LOG_FATAL_ONLY = 4
+"""What fails is raised; onnxruntime need not print it too."""
+_WAYS: tuple[tuple[list[str], bool], ...] = ((["QDQS8ToU8Transformer"], True), ([], True), ([], False))
+"""Optimizers to leave out, and whether to use the others; tried in turn.
+
+onnxruntime 1.32 gives weights per channel a scalar zero point with the one named here, and then cannot run them;
+without it, it has no kernel for a Gemm of int8 that stands between QuantizeLinear nodes; some models have both.
+"""
 
 
-def _session(source: str | bytes, *, optimized: bool, threads: int):  # type: ignore[no-untyped-def]
+def _session(  # type: ignore[no-untyped-def]
+    source: str | bytes, *, optimized: bool, threads: int, weights_in: Path | None = None
+):
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = _LOG_ERRORS_ONLY
+    options.log_severity_level = _LOG_FATAL_ONLY
     options.intra_op_num_threads = threads
     # Else products of uint8 and int8 saturate at 16 bits on x86 without VNNI, and the truth is none.
     options.add_session_config_entry("session.x64quantprecision", "1")
-    if not optimized:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if weights_in is not None and isinstance(source, bytes):
+        options.add_session_config_entry(_WEIGHTS_FOLDER, str(weights_in.resolve()))
+    levels = onnxruntime.GraphOptimizationLevel
     failure: Exception | None = None
-    for disabled in _DISABLED_OPTIMIZERS:
+    for disabled, use_others in _WAYS:
+        options.graph_optimization_level = (
+            levels.ORT_ENABLE_ALL if optimized and use_others else levels.ORT_DISABLE_ALL
+        )
         try:
             return onnxruntime.InferenceSession(
                 source, options, providers=["CPUExecutionProvider"], disabled_optimizers=disabled
@@ -54,11 +64,18 @@ class Reference:
         optimized: bool = True,
         threads: int = 1,
         values: Mapping[str, Array] | None = None,
+        weights_in: Path | None = None,
     ) -> None:
-        """``source`` is a file or the model itself; ``values`` are inputs always the same, which need not be fed."""
+        """``source`` is a file or the model itself; ``values`` are inputs always the same, which need not be fed.
+
+        ``weights_in`` is the folder of the files that hold the weights of a model that does not hold them itself.
+        """
         self._values = dict(values or {})
         self._session = _session(
-            source if isinstance(source, bytes) else str(source), optimized=optimized, threads=threads
+            source if isinstance(source, bytes) else str(source),
+            optimized=optimized,
+            threads=threads,
+            weights_in=weights_in,
         )
         self.inputs = tuple(_spec(v) for v in self._session.get_inputs() if v.name not in self._values)
         self.outputs = tuple(map(_spec, self._session.get_outputs()))
