@@ -18,6 +18,8 @@ _WAYS: tuple[tuple[list[str], bool], ...] = ((["QDQS8ToU8Transformer"], True), (
 onnxruntime 1.32 gives weights per channel a scalar zero point with the one named here, and then cannot run them;
 without it, it has no kernel for a Gemm of int8 that stands between QuantizeLinear nodes; some models have both.
 """
+_WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
+"""onnxruntime_session_options_config_keys.h, since 1.19."""
 
 
 def _session(  # type: ignore[no-untyped-def]

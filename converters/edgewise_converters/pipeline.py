@@ -85,8 +85,10 @@ class Conversion:
         """Everything, in order."""
         source, lowered = self._lower()
         plan = make_plan(self.request, self.target, self.labels, source, lowered, self._notice)
+        waiting = [lowered]
+        del lowered  # the list holds it alone, so that `_make` frees its weights once they are serialized
         cases, trials = self._ask_original(plan)
-        built = self._build(plan, [lowered], cases, trials)
+        built = self._build(plan, waiting, cases, trials)
         return self._write(plan, built, cases)
 
     def _notice(self, text: str) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 
 from edgewise_converters.errors import SourceError
+from edgewise_converters.readers.onnx_skeleton import read_skeleton
 
 _AXES_INPUT_OPSET = 18
 """From here on ReduceMean takes its axes as an input."""
@@ -18,10 +19,10 @@ _AXES_INPUT_OPSET = 18
 def resummed(path: Path) -> bytes | None:
     """The model with every mean over several axes taken over the last ones first, then over the rest.
 
-    None where it has none, or is too large to be held in one piece.
+    Its large weights stay in the file: whoever runs it must know the folder. None where it has no such mean.
     """
     try:
-        model = onnx.load(str(path))
+        model = read_skeleton(path)
     except Exception as error:  # protobuf and onnx raise many kinds
         raise SourceError(f"{path}: cannot be read again: {type(error).__name__}") from error
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 1)
@@ -35,7 +36,7 @@ def resummed(path: Path) -> bytes | None:
             node.input[0] = partial
         nodes.append(onnx.NodeProto())
         nodes[-1].CopyFrom(node)
-    if len(nodes) == len(model.graph.node) or model.ByteSize() >= onnx.checker.MAXIMUM_PROTOBUF:
+    if len(nodes) == len(model.graph.node):
         return None
     del model.graph.node[:]
     model.graph.node.extend(nodes)

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
+from onnx import serialization
 
 from edgewise.tensors import Array
 from edgewise_converters.errors import SourceError
+from edgewise_converters.readers.onnx_skeleton import read_skeleton
 from edgewise_converters.readers.source import ONNX, Source, SourceInput, digest_of, format_of
 
 _MIN_OPSET, _MAX_OPSET = 7, 28
@@ -96,7 +98,7 @@ def _describe(value: ir.Value) -> SourceInput:
 
 def _parse(path: Path) -> ir.Model:
     try:
-        model = ir.load(path)
+        model = _load(path)
     except Exception as error:  # protobuf and onnx-ir raise many kinds for broken bytes
         raise SourceError(
             f"{path}: cannot be read as an ONNX model ({type(error).__name__}); "
@@ -105,6 +107,15 @@ def _parse(path: Path) -> ir.Model:
     if not model.graph.outputs or not (model.graph.num_nodes() or model.graph.initializers):
         raise SourceError(f"{path}: holds no ONNX graph; it is truncated or of another kind")
     _check_external_data(path, model)
+    return model
+
+
+def _load(path: Path) -> ir.Model:
+    """The model with its large weights mapped: they are read from the file when something needs them."""
+    if serialization.registry.get_format_from_file_extension(path.suffix) not in (None, "protobuf"):
+        return ir.load(path)  # ONNX's text formats
+    model: ir.Model = ir.from_proto(read_skeleton(path))
+    ir.external_data.set_base_dir(model.graph, path.parent)
     return model
 
 
