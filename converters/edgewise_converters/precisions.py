@@ -12,9 +12,7 @@ from edgewise_converters.quantize import (
     Rounding,
     StaticOptions,
     calibrate,
-    quantize_dynamic,
     quantize_static,
-    store_float16,
 )  # fmt: skip
 from edgewise_converters.quantize.dense_as_convolution import dense_as_convolution
 from edgewise_converters.quantize.ranges import CHOOSERS, scale_of
@@ -24,8 +22,8 @@ from edgewise_converters.tflite.graph import Graph
 from edgewise_converters.tflite.writer import serialize
 from edgewise_converters.verify import Case, Layouts, measure, open_runtime
 
-PRECISIONS = ("auto", "fp32", "fp16", "dynamic", "int8")
-STEP_DOWN = {"int8": "dynamic", "dynamic": "fp16", "fp16": "fp32"}
+PRECISIONS = ("auto", "fp32", "fp16", "weights8", "dynamic", "int8")
+STEP_DOWN = {"int8": "dynamic", "dynamic": "fp16", "weights8": "fp16", "fp16": "fp32"}
 """What `auto` tries next when a precision is not good enough."""
 CALIBRATIONS = ("auto", *CHOOSERS)
 TRIAL_CASES = 24
@@ -44,15 +42,6 @@ class StaticChoice:
     """Smallest and largest value seen of each input and output, by name."""
     options: StaticOptions
     tried: tuple[tuple[StaticOptions, Agreement], ...]
-
-
-def float_twin(graph: Graph, precision: str, target: Target) -> Graph:
-    """The graph at a precision that needs no samples."""
-    if precision == "fp16":
-        return store_float16(graph)
-    if precision == "dynamic":
-        return quantize_dynamic(graph, dense_per_channel=_OLD_RUNTIME not in target.runtimes)
-    return graph
 
 
 def byte_quantization(image: ImagePreprocess) -> Quantization:

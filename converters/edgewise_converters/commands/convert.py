@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 _TARGET = "The device: rpi3, rpi4, rpi5, rpi-zero2w, arm64 or armv7."
 _PRECISION = (
-    "auto, fp32, fp16, dynamic or int8; auto takes what suits the target and steps down by measured quality."
+    "auto, fp32, fp16, weights8, dynamic or int8; "
+    "auto takes what suits the target and steps down by measured quality."
 )
 _SAMPLES = "Typical inputs: a folder of images, an .npy or an .npz file."
 _PREPROCESS = (
@@ -58,7 +59,7 @@ def convert_app(
     request = Request(
         source=model,
         target=target,
-        precision=_one_of("--precision", precision, ("auto", "fp32", "fp16", "dynamic", "int8")),
+        precision=_one_of("--precision", precision, ("auto", "fp32", "fp16", "weights8", "dynamic", "int8")),
         samples=samples,
         preprocess=preprocess,
         shapes=dict(_parse_shape(text) for text in shape or ()),

@@ -3,19 +3,24 @@
 from edgewise_converters.quantize.calibrate import Calibration, calibrate
 from edgewise_converters.quantize.dynamic_int8 import quantize_dynamic
 from edgewise_converters.quantize.float16 import store_float16
+from edgewise_converters.quantize.narrow_weights import Grid, WeightStore
 from edgewise_converters.quantize.rounding import Rounding
 from edgewise_converters.quantize.static import StaticOptions, quantize_static, widths_of
+from edgewise_converters.quantize.stored_int8 import store_int8
 from edgewise_converters.quantize.widths import Width, Widths
 
 __all__ = [
     "Calibration",
+    "Grid",
     "Rounding",
     "StaticOptions",
+    "WeightStore",
     "Width",
     "Widths",
     "calibrate",
     "quantize_dynamic",
     "quantize_static",
     "store_float16",
+    "store_int8",
     "widths_of",
 ]

@@ -27,7 +27,7 @@ class Moments:
 
 
 class MomentsObserver:
-    """Adds up patches of one CONV_2D or DEPTHWISE_CONV_2D with constant weights and one group, or a dense layer's rows."""
+    """Adds up patches of a CONV_2D of one group or a DEPTHWISE_CONV_2D, or rows of a dense layer."""
 
     def __init__(self, operator: Operator, samples: int, *, fewest_rows: int = _FEWEST_ROWS) -> None:
         weights = operator.inputs[1]
@@ -102,9 +102,9 @@ class MomentsObserver:
     def _patches(self, image: Array, rng: np.random.Generator) -> Array:
         """Some of the patches that the kernel meets, zero where it reaches past the border: [rows, positions, C]."""
         options = self._operator.options
-        strides = int(options["strideH"]), int(options["strideW"])  # type: ignore[arg-type]
+        strides = int(options.get("strideH", 1)), int(options.get("strideW", 1))  # type: ignore[arg-type]
         dilations = int(options.get("dilationHFactor", 1)), int(options.get("dilationWFactor", 1))  # type: ignore[arg-type]
-        height, width = self._operator.output.shape[1:3]
+        height, width = image.shape[:2] if self._dense else self._operator.output.shape[1:3]
         total = height * width
         chosen = np.arange(total) if total <= self._rows else rng.choice(total, self._rows, replace=False)
         places = np.divmod(chosen, width)

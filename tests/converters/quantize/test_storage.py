@@ -16,9 +16,10 @@ from converters.onnx_cases import (
 )
 
 from edgewise_converters.lower import LoweredGraph
-from edgewise_converters.quantize import quantize_dynamic, store_float16
+from edgewise_converters.quantize import WeightStore, quantize_dynamic, store_float16, store_int8
 from edgewise_converters.quantize.dense_as_convolution import dense_as_convolution
 from edgewise_converters.tflite.graph import Graph
+from edgewise_converters.tflite.runtimes import RULES
 
 NET = case(
     "a = Conv<pads=[1,1,1,1]>(x, w, b) r = Relu(a) d = Conv<group=32,pads=[1,1,1,1]>(r, k) g = GlobalAveragePool(d) "
@@ -67,12 +68,12 @@ def test_float16_leaves_what_it_cannot_hold() -> None:
 def test_dynamic_int8_answers_in_both_runtimes(runtime: str, name: str) -> None:
     this = {"net": NET, "grouped": GROUPED}[name]
     low = lowered(model_of(this))
-    dynamic = of(quantize_dynamic(low.graph, dense_per_channel=runtime == "litert"), low)
+    dynamic = of(quantize_dynamic(low.graph, WeightStore(), RULES[runtime]), low)
     assert agreement_db(model_of(this), dynamic, network_of(dynamic), feeds_of(this), runtime) >= DYNAMIC_DB
 
 
 def test_dynamic_int8_weights_are_per_channel_but_for_dense_layers_of_the_old_runtime() -> None:
-    graph = quantize_dynamic(lowered(model_of(NET)).graph, dense_per_channel=False)
+    graph = quantize_dynamic(lowered(model_of(NET)).graph, WeightStore(), RULES["tflite-runtime"])
     scales = {
         o.kind: len(o.inputs[1].quantization.scales)
         for o in graph.operators
@@ -85,7 +86,8 @@ def test_source_graph_is_left_as_it_is() -> None:
     low = lowered(model_of(NET))
     before = network_of(low)
     store_float16(low.graph)
-    quantize_dynamic(low.graph, dense_per_channel=True)
+    quantize_dynamic(low.graph, WeightStore(), RULES["litert"])
+    store_int8(low.graph, WeightStore(), narrow_tables=True)
     dense_as_convolution(low.graph.copy())
     assert network_of(low) == before
 

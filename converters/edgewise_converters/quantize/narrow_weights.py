@@ -1,0 +1,109 @@
+"""Weights in 8 or 4 bits, rounded once and shared by all operators that use them."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgewise.tensors import Array, Quantization
+from edgewise_converters.quantize.calibrate import Calibration
+from edgewise_converters.quantize.gptq import round_jointly
+from edgewise_converters.quantize.moments import Moments
+from edgewise_converters.quantize.weight_grids import as_block_scales, least_error_scales
+from edgewise_converters.quantize.weight_slots import WeightSlot
+from edgewise_converters.tflite.graph import BlockScales, Operator, Tensor
+from edgewise_converters.tflite.nibbles import as_int4
+
+_MOST_JOINT = 2560
+"""More weights than this in one output are rounded one by one: the cost of doing it jointly grows with the cube."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How weights are to be stored."""
+
+    bits: int = 8
+    per_channel: bool = True
+    block: int = 0
+    """Inputs that share a scale; 0 for all of an output's."""
+
+    @property
+    def largest(self) -> int:
+        """The largest integer, and minus the smallest: grids are symmetric."""
+        return int(2 ** (self.bits - 1) - 1)
+
+
+@dataclass(frozen=True)
+class NarrowWeights:
+    """Stored weights, and what rounding adds to each output channel on average (None where that is not known)."""
+
+    tensor: Tensor
+    shift: Array | None
+
+
+class WeightStore:
+    """Makes narrow twins of weights; equal weights get the same twin, so that a file holds them once."""
+
+    def __init__(self, calibration: Calibration | None = None) -> None:
+        """With ``calibration`` weights are rounded jointly where the moments of their inputs are known."""
+        self._calibration = calibration
+        self._known: dict[tuple[bytes, int, Grid], NarrowWeights] = {}
+
+    def of(self, operator: Operator, slot: WeightSlot, grid: Grid) -> NarrowWeights:
+        """The twin of an operator's weights on a grid."""
+        data = np.asarray(slot.tensor.data, order="C")
+        digest = hashlib.blake2b(data.reshape(-1).view(np.uint8).data, digest_size=16).digest()
+        key = digest, slot.axis, grid
+        if key not in self._known:
+            moments = self._calibration.moments_of(operator) if self._calibration else None
+            self._known[key] = _narrowed(operator, slot, data, grid, moments)
+        return self._known[key]
+
+
+def _narrowed(
+    operator: Operator, slot: WeightSlot, data: Array, grid: Grid, moments: Moments | None
+) -> NarrowWeights:
+    rows = np.moveaxis(data, slot.axis, 0)
+    batch = 1 if moments is None else moments.mean.shape[0]
+    stacked = rows.reshape(batch, rows.shape[0] // batch, -1)
+    variance = None if moments is None else np.diagonal(moments.covariance, axis1=1, axis2=2)[:, None, :]
+    scales = _scales(stacked, grid, variance)
+    elements = np.repeat(scales, stacked.shape[2] // scales.shape[2], axis=2).astype(np.float64)
+    if moments is None or stacked.shape[2] > _MOST_JOINT:
+        steps = np.clip(np.rint(stacked / elements), -grid.largest, grid.largest).astype(np.int8)
+    else:
+        steps = round_jointly(stacked, elements, moments.covariance, grid.largest)
+    shift = None
+    if moments is not None:
+        shift = np.einsum("bok,bk->bo", steps * elements - stacked, moments.mean).reshape(-1)
+    integers = np.ascontiguousarray(np.moveaxis(steps.reshape(rows.shape), 0, slot.axis))
+    return NarrowWeights(_stored(slot, integers, scales, grid), shift)
+
+
+def _scales(stacked: Array, grid: Grid, variance: Array | None) -> Array:
+    """float32 [B, O, blocks]."""
+    batch, outputs = stacked.shape[:2]
+    if grid.block:
+        pieces = stacked.reshape(batch, outputs, -1, grid.block)
+        if variance is not None:
+            variance = variance.reshape(batch, 1, -1, grid.block)
+        return as_block_scales(least_error_scales(pieces, grid.largest, variance)).astype(np.float32)
+    if grid.per_channel:
+        return least_error_scales(stacked, grid.largest, variance)[..., None]
+    if variance is not None:
+        variance = np.broadcast_to(variance, stacked.shape).reshape(-1)
+    one = least_error_scales(stacked.reshape(-1), grid.largest, variance)
+    return np.full((batch, outputs, 1), one, np.float32)
+
+
+def _stored(slot: WeightSlot, steps: Array, scales: Array, grid: Grid) -> Tensor:
+    data = as_int4(steps) if grid.bits == 4 else steps
+    name = f"{slot.tensor.name}/int{grid.bits}"
+    if grid.block:
+        tensor = Tensor.constant(name, data)
+        blocks = Tensor.constant(f"{name}/scales", scales[0].astype(np.float16))
+        tensor.blocks = BlockScales(blocks, grid.block)
+        return tensor
+    flat = scales.reshape(-1) if grid.per_channel else scales.reshape(-1)[:1]
+    axis = slot.axis if grid.per_channel else 0
+    return Tensor.constant(name, data, Quantization(tuple(map(float, flat)), (0,) * len(flat), axis))
