@@ -13,7 +13,15 @@ from edgewise.errors import EdgewiseError
 
 
 class ConversionError(EdgewiseError):
-    """Base of everything the converter raises on purpose."""
+    """Base of everything the converter raises on purpose; its text is one line, whatever names a model has."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(_one_line(text))
+
+
+def _one_line(text: str) -> str:
+    """Line breaks and other control characters as Python writes them: names of nodes and values may hold any."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class SourceError(ConversionError, ValueError):

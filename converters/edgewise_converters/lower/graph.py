@@ -14,7 +14,7 @@ from edgewise_converters.lower.layout import (
     identity,
     stored_shape,
 )  # fmt: skip
-from edgewise_converters.lower.lowering import LOWERERS, Lowering
+from edgewise_converters.lower.lowering import LOWERERS, Lowering, ShapesDisagree
 from edgewise_converters.lower.peephole import tidy
 from edgewise_converters.tflite.graph import Graph, Tensor
 from edgewise_converters.tflite.schema import TENSOR_TYPES
@@ -48,7 +48,10 @@ def lower_graph(model: ir.Model) -> LoweredGraph:
     low = Lowering(str(model.graph.name or "model"), opset=model.graph.opset_imports.get("", 1))
     inputs = {str(value.name): _lower_input(low, value) for value in model.graph.inputs}
     for node in model.graph:
-        LOWERERS[node.op_type](low, node)
+        try:
+            LOWERERS[node.op_type](low, node)
+        except ShapesDisagree as error:
+            raise low.refuse(node, str(error)) from error
     outputs = {str(value.name): _lower_output(low, value) for value in model.graph.outputs}
     tidy(low.graph)
     _make_names_unique(low.graph)
@@ -73,7 +76,9 @@ def _lower_input(low: Lowering, value: ir.Value) -> Layout:
     dtype = np.dtype(value.dtype.numpy()) if value.dtype is not None else np.dtype(np.float32)
     if dtype not in TENSOR_TYPES:
         raise UnsupportedOperator("Input", str(value.name), f"TFLite has no type {dtype}")
-    layout = _wanted_layout(value, len(shape), _LOOK_AHEAD) or identity(len(shape))
+    wanted = _wanted_layout(value, len(shape), _LOOK_AHEAD)
+    # The card has words for two orders only, ONNX's own and NHWC: an input in any other would be fed wrong.
+    layout = CHANNELS_LAST if wanted == CHANNELS_LAST else identity(len(shape))
     tensor = Tensor(low.name(str(value.name)), stored_shape(shape, layout), dtype)
     low.graph.inputs.append(tensor)
     low.bind(value, tensor, layout)

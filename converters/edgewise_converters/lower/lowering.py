@@ -44,6 +44,10 @@ def _in_float(function: Lowerer) -> Lowerer:
     return lower
 
 
+class ShapesDisagree(AssertionError):
+    """What was lowered has another shape than the model says: it contradicts itself, or the lowering is wrong."""
+
+
 @dataclass(frozen=True, eq=False)
 class Stored:
     """A tensor and the order of its axes."""
@@ -128,7 +132,9 @@ class Lowering:
         place = Stored(tensor, identity(len(tensor.shape)) if layout is None else layout)
         expected = stored_shape(self.shape(value), place.layout)
         if tensor.shape != expected:
-            raise AssertionError(f"value '{value.name}': stored as {tensor.shape}, expected {expected}")
+            raise ShapesDisagree(
+                f"the lowering gives its result '{value.name}' the shape {tensor.shape}, ONNX's rules say {expected}"
+            )
         self._places.setdefault(id(value), []).append(place)
         return place
 
@@ -180,7 +186,7 @@ class Lowering:
         if tensor.shape == target:
             return tensor
         if math.prod(tensor.shape) != math.prod(target):
-            raise AssertionError(f"{name}: {tensor.shape} holds other elements than {target}")
+            raise ShapesDisagree(f"{name}: {tensor.shape} holds other elements than {target}")
         return self.emit(
             "RESHAPE",
             [tensor, self.ints(target, f"{name}/shape")],

@@ -32,7 +32,12 @@ def _bypass_identities(model: ir.Model) -> bool:
             continue
         source, result = node.inputs[0], node.outputs[0]
         assert source is not None
-        if result.is_graph_output() or any(output.uses() for output in node.outputs[1:]):
+        if any(output.uses() for output in node.outputs[1:]):
+            continue
+        if result.is_graph_output():
+            for user, index in list(result.uses()):
+                user.replace_input_with(index, source)
+                changed = True
             continue
         result.replace_all_uses_with(source)
         model.graph.remove(node, safe=True)

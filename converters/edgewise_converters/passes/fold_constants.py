@@ -173,6 +173,9 @@ def _make_constant(graph: ir.Graph, value: ir.Value, array: Array) -> None:
     if not value.is_graph_output():
         value.replace_all_uses_with(constant)
         return
+    # What reads it reads the constant, so that chains behind an output fold too.
+    for user, index in list(value.uses()):
+        user.replace_input_with(index, constant)
     node, name = value.producer(), value.name
     assert node is not None
     value.name = f"{name}/computed"

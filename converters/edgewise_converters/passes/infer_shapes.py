@@ -7,6 +7,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from edgewise_converters.errors import SourceError
+from edgewise_converters.passes import count_axes_from_front, spell_out_windows
 
 _SHAPED_AS_THEIR_INPUT = frozenset({
     "MeanVarianceNormalization", "GroupNormalization", "RMSNormalization", "LayerNormalization",
@@ -23,7 +24,7 @@ def apply(model: ir.Model) -> bool:
             # ONNX's inference takes the absent attribute for 0, the operator for 1.
             node.attributes["onesided"] = ir.AttrInt64("onesided", 1)
     inference(model)
-    while _copy_shapes(model):
+    while _copy_shapes(model) or count_axes_from_front.apply(model) or spell_out_windows.apply(model):
         inference(model)
     return False
 
