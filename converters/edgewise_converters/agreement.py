@@ -106,10 +106,11 @@ class Meter:
 def _summary(name: str, sums: _Sums) -> OutputAgreement:
     norm = math.sqrt(sums.signal * sums.other)
     cosine = sums.product / norm if norm else float(sums.signal == sums.other)
-    return OutputAgreement(name, _decibel(sums.signal, sums.noise), cosine, sums.max_error)
+    return OutputAgreement(name, decibel(sums.signal, sums.noise), cosine, sums.max_error)
 
 
-def _decibel(signal: float, noise: float) -> float:
+def decibel(signal: float, noise: float) -> float:
+    """10 log10(signal / noise), two sums of squares, within plus and minus `IDENTICAL_DB`."""
     if noise == 0:
         return IDENTICAL_DB
     if not math.isfinite(noise) or signal == 0:

@@ -8,7 +8,7 @@ from edgewise_converters.tflite.graph import Graph, Operator, Tensor
 CONVERSIONS = frozenset({"QUANTIZE", "DEQUANTIZE"})
 """Between precisions: no layers of their own."""
 _MOST_NAMED = 12
-_SUFFIXES = ("/int8", "/int16", "/float", "/rows", "/columns", "/rescaled")
+_SUFFIXES = ("/int8", "/int16", "/float", "/columns", "/rescaled")
 
 
 def precision_of(operator: Operator, producers: Mapping[int, Operator]) -> str:
