@@ -49,7 +49,9 @@ class Original:
         source, model = self.model(stage)
         stage("Rewriting the graph")
         canonicalize(model)
-        return source, lower_graph(model)
+        lowered = lower_graph(model)
+        _let_go_of_weights(model)
+        return source, lowered
 
     def model(self, stage: Callable[[str], None]) -> tuple[Source, ir.Model]:
         """Read as an ONNX model, from the file each time. Raises SourceError for a source that is none."""
@@ -84,3 +86,9 @@ class Original:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _let_go_of_weights(model: ir.Model) -> None:
+    """Nodes and values refer to each other: what they hold would stay until Python next looks for such circles."""
+    for value in model.graph.initializers.values():
+        value.const_value = None
