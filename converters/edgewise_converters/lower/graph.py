@@ -16,6 +16,7 @@ from edgewise_converters.lower.layout import (
 )  # fmt: skip
 from edgewise_converters.lower.lowering import LOWERERS, Lowering, ShapesDisagree
 from edgewise_converters.lower.peephole import tidy
+from edgewise_converters.passes import keep_quantization
 from edgewise_converters.tflite.graph import Graph, Tensor
 from edgewise_converters.tflite.schema import TENSOR_TYPES
 
@@ -40,12 +41,18 @@ class LoweredGraph:
     graph: Graph
     input_layouts: dict[str, Layout]
     output_layouts: dict[str, Layout]
+    keeps_quantization: bool = False
+    """Whether its QUANTIZE and DEQUANTIZE are what a quantized source states."""
 
 
 def lower_graph(model: ir.Model) -> LoweredGraph:
     """Lower every node. Raises UnsupportedOperator, naming all operators that have no lowering."""
     _refuse_unknown(model)
-    low = Lowering(str(model.graph.name or "model"), opset=model.graph.opset_imports.get("", 1))
+    low = Lowering(
+        str(model.graph.name or "model"),
+        opset=model.graph.opset_imports.get("", 1),
+        keeps_quantization=keep_quantization.is_marked(model),
+    )
     inputs = {str(value.name): _lower_input(low, value) for value in model.graph.inputs}
     for node in model.graph:
         try:
@@ -55,7 +62,7 @@ def lower_graph(model: ir.Model) -> LoweredGraph:
     outputs = {str(value.name): _lower_output(low, value) for value in model.graph.outputs}
     tidy(low.graph)
     _make_names_unique(low.graph)
-    return LoweredGraph(low.graph, inputs, outputs)
+    return LoweredGraph(low.graph, inputs, outputs, low.keeps_quantization)
 
 
 def _refuse_unknown(model: ir.Model) -> None:

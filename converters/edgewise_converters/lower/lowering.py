@@ -59,8 +59,12 @@ class Stored:
 class Lowering:
     """Reads ONNX values in the layout asked for, and emits TFLite operators."""
 
-    def __init__(self, name: str, *, opset: int) -> None:
+    def __init__(self, name: str, *, opset: int, keeps_quantization: bool = False) -> None:
         self.graph = Graph(name)
+        self.keeps_quantization = keeps_quantization
+        """Whether QuantizeLinear and DequantizeLinear become QUANTIZE and DEQUANTIZE, not the arithmetic they mean."""
+        self.integers: dict[int, Stored] = {}
+        """By id of an integer value, the quantized tensor that stores it, where its quantization is kept."""
         self.opset = opset
         """Version of ONNX's operators in the model: some changed their meaning (Softmax, Resize)."""
         self._places: dict[int, list[Stored]] = {}

@@ -11,6 +11,7 @@ from edgewise_converters.lower.attributes import input_of, int_of, normal_axes
 from edgewise_converters.lower.convolution import convolve
 from edgewise_converters.lower.layout import Layout, channels_last, identity
 from edgewise_converters.lower.lowering import Lowering, lowers
+from edgewise_converters.lower.stated import bind_dequantized, bind_quantized
 from edgewise_converters.lower.windows import plan_window
 from edgewise_converters.tflite.graph import Tensor
 
@@ -56,6 +57,8 @@ def _operand(low: Lowering, f: Algebra, node: ir.Node, index: int, layout: Layou
 @lowers("DequantizeLinear", in_float=True)
 def lower_dequantize(low: Lowering, node: ir.Node) -> None:
     """(x - zero point) * scale."""
+    if low.keeps_quantization and bind_dequantized(low, node):
+        return
     data, result = node.inputs[0], node.outputs[0]
     assert data is not None
     place, f = low.stored(data), Algebra(low, str(result.name))
@@ -70,6 +73,8 @@ def lower_dequantize(low: Lowering, node: ir.Node) -> None:
 @lowers("QuantizeLinear", in_float=True)
 def lower_quantize(low: Lowering, node: ir.Node) -> None:
     """saturate(round(x / scale) + zero point)."""
+    if low.keeps_quantization and bind_quantized(low, node):
+        return
     data, result = node.inputs[0], node.outputs[0]
     assert data is not None
     place, f = low.stored(data), Algebra(low, str(result.name))

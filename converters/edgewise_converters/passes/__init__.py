@@ -15,8 +15,11 @@ from edgewise_converters.passes import (
     gather_compressed,
     infer_shapes,
     inline_branches,
+    keep_quantization,
     spell_out_cast_like,
     spell_out_fused,
+    spell_out_matmul_nbits,
+    spell_out_qlinear,
     unroll_loops,
 )
 
@@ -39,6 +42,9 @@ STRUCTURE: tuple[Rewrite, ...] = (
     fold_constants.apply,
     spell_out_cast_like.apply,
     spell_out_fused.apply,
+    spell_out_qlinear.apply,
+    spell_out_matmul_nbits.apply,
+    keep_quantization.apply,
     gather_compressed.apply,
     expand_functions.apply,
     inline_branches.apply,
@@ -47,11 +53,14 @@ STRUCTURE: tuple[Rewrite, ...] = (
 """What one of these leaves behind may be work for another."""
 
 
-def canonicalize(model: ir.Model) -> None:
+def canonicalize(model: ir.Model, *, keep_quantization_of_source: bool = False) -> None:
     """Constants become initializers, shapes static, functions inline; dead code and identities go; patterns fuse.
 
     Every rewrite keeps what the model computes. Raises SourceError where a shape stays open.
+    ``keep_quantization_of_source`` leaves the integers that a quantized model states (see `keep_quantization`).
     """
+    if keep_quantization_of_source:
+        keep_quantization.mark(model)
     clean.inline(model)
     _settle(model)
     while inline_branches.choose(model):

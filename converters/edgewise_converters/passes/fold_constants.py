@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from edgewise.tensors import Array
 from edgewise_converters import onnx_session
+from edgewise_converters.passes import keep_quantization
 from edgewise_converters.passes.clean import is_identity
 from edgewise_converters.passes.graph_edit import add_constant
 
@@ -25,7 +26,7 @@ def apply(model: ir.Model) -> bool:
     """Fold once; returns whether anything was folded."""
     graph = model.graph
     shapes = _fold_shapes(graph) | _fold_empty(graph) | _fold_eyes(graph) | _fold_masks(graph)
-    nodes = _foldable(graph)
+    nodes = _foldable(graph, keeps_integers=keep_quantization.is_marked(model))
     if not nodes:
         return shapes
     wanted = [value for node in nodes for value in node.outputs if _leaves(value, nodes)]
@@ -112,7 +113,7 @@ def _is_empty(shape: ir.Shape | None) -> bool:
     return shape is not None and all(isinstance(dim, int) for dim in shape) and 0 in list(shape)
 
 
-def _foldable(graph: ir.Graph) -> list[ir.Node]:
+def _foldable(graph: ir.Graph, *, keeps_integers: bool) -> list[ir.Node]:
     known: set[int] = set()
     nodes = []
     for node in graph:
@@ -129,6 +130,8 @@ def _foldable(graph: ir.Graph) -> list[ir.Node]:
         ):
             continue
         if any(_elements(output) > _MAX_ELEMENTS for output in node.outputs):
+            continue
+        if keeps_integers and keep_quantization.stays(node):
             continue
         nodes.append(node)
         known.update(id(output) for output in node.outputs)
