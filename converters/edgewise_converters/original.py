@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,8 +14,9 @@ from edgewise_converters.lower import LoweredGraph, lower_graph
 from edgewise_converters.lower.layout import identity
 from edgewise_converters.onnx_session import Reference as OnnxReference
 from edgewise_converters.passes import canonicalize
-from edgewise_converters.readers import Source, read_onnx
-from edgewise_converters.readers.source import ONNX, TFLITE, format_of
+from edgewise_converters.passes.keep_quantization import is_quantized
+from edgewise_converters.readers import Source, read_onnx, torch_program
+from edgewise_converters.readers.source import ONNX, TFLITE, TORCH, digest_of, format_of
 from edgewise_converters.readers.tflite_file import read_tflite
 from edgewise_converters.reference import Reference, open_reference
 from edgewise_converters.resummed import resummed
@@ -35,11 +37,17 @@ class Original:
         self._shapes, self._values = shapes, values
         self.format = format_of(path)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._exported: Path | None = None
         if self.format != ONNX and values:
             raise SourceError(f"--value: {path.name} is a {self.format} model, expected an ONNX model for it")
 
-    def lower(self, stage: Callable[[str], None]) -> tuple[Source, LoweredGraph]:
-        """Read, rewrite and lower, from the file each time: no weights are kept. Raises ConversionError."""
+    def lower(
+        self, stage: Callable[[str], None], *, keep_quantization: bool = False
+    ) -> tuple[Source, LoweredGraph]:
+        """Read, rewrite and lower, from the file each time: no weights are kept. Raises ConversionError.
+
+        ``keep_quantization``: integers that a quantized ONNX model states stay integers (`quantize.stated`).
+        """
         if self.format == TFLITE:
             stage("Reading the model")
             source, graph = read_tflite(self.path, shapes=self._shapes)
@@ -48,7 +56,7 @@ class Original:
             return source, LoweredGraph(graph, inputs, outputs)
         source, model = self.model(stage)
         stage("Rewriting the graph")
-        canonicalize(model)
+        canonicalize(model, keep_quantization_of_source=keep_quantization and is_quantized(model))
         lowered = lower_graph(model)
         _let_go_of_weights(model)
         return source, lowered
@@ -61,18 +69,33 @@ class Original:
                 f"{self.path}: a TFLite model cannot become an ONNX one, expected an ONNX model for --format onnx; "
                 "leave out --format to write TFLite"
             )
-        return read_onnx(self.path, shapes=self._shapes, values=self._values)
+        source, model = read_onnx(self._onnx(), shapes=self._shapes, values=self._values)
+        if self.format == TORCH:
+            source = replace(source, path=self.path, sha256=digest_of(self.path), opset=0, format=TORCH)
+        return source, model
+
+    def _onnx(self) -> Path:
+        """The model as an ONNX file: itself, or its export, made once."""
+        if self.format == ONNX:
+            return self.path
+        if self._exported is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="edgewise-")
+            self._exported = torch_program.export_onnx(self.path, Path(self._folder.name))
+        return self._exported
 
     def reference(self, source: Source) -> Reference:
         """The original, opened. Close it when done."""
+        if self.format == TORCH:
+            return torch_program.TorchReference(self.path, exported=self._onnx())
         return open_reference(self.path, values=source.values, form=self.format)
 
     def otherwise(self, source: Source) -> Reference:
         """The original computed in another order, to see what float32 rounding alone amounts to."""
-        if self.format != ONNX:
+        if self.format == TFLITE:
             return open_reference(self.path, form=self.format, optimized=False)
-        other = resummed(self.path) or self.path
-        return OnnxReference(other, optimized=False, values=source.values, weights_in=self.path.parent)
+        path = self._onnx()
+        other = resummed(path) or path
+        return OnnxReference(other, optimized=False, values=source.values, weights_in=path.parent)
 
     def close(self) -> None:
         """Remove what was exported."""
