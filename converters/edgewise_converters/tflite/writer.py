@@ -20,17 +20,22 @@ _PLACEHOLDER_CODE = 127
 """What deprecated_builtin_code says for operators numbered above it (schema.fbs, OperatorCode)."""
 
 
-def serialize(graph: Graph, *, description: str, metadata: Mapping[str, bytes]) -> bytes:
+def serialize(
+    graph: Graph, *, description: str, metadata: Mapping[str, bytes], consume: bool = False
+) -> bytes:
     """The flatbuffer of ``graph``; ``metadata`` are named buffers of the model (TFLITE_METADATA and the like).
 
-    The same graph gives the same bytes. Raises KeyError for a dtype that TFLite does not have.
+    The same graph gives the same bytes. With ``consume`` the graph loses each constant once it is written, so that
+    large weights are held twice at most; it must not be used afterwards. Raises KeyError for a dtype that TFLite does
+    not have.
     """
-    return _Writer(graph).model(description, metadata)
+    return _Writer(graph, consume=consume).model(description, metadata)
 
 
 class _Writer:
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, *, consume: bool) -> None:
+        self.graph, self.consume = graph, consume
+        self.versions = [operator_version(operator) for operator in graph.operators]
         self.tensors = graph.tensors()
         weights = sum(t.data.nbytes for t in self.tensors if t.data is not None)
         # Sized once: growing would copy all weights, and hold them twice.
@@ -142,7 +147,7 @@ class _Writer:
         return int(schema.TensorEnd(b))
 
     def _operators(self) -> tuple[int, int]:
-        needed = [(o.kind, operator_version(o)) for o in self.graph.operators]
+        needed = [(o.kind, version) for o, version in zip(self.graph.operators, self.versions, strict=True)]
         keys = list(dict.fromkeys(needed))
         index = {key: i for i, key in enumerate(keys)}
         codes = self._tables([self._operator_code(kind, version) for kind, version in keys])
