@@ -28,14 +28,12 @@ class _Session:
     name = "onnxruntime"
 
     def __init__(self, source: Path | bytes, threads: int | None) -> None:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = _ERRORS_ONLY
-        options.intra_op_num_threads = threads or 0
         model = source if isinstance(source, bytes) else str(source)
         try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's errors share no base but Exception
-            raise BackendUnavailable(f"{self.name} cannot run it: {first_line(error)}") from error
+            self._session = _session(model, threads, exact=True)
+        except BackendUnavailable:
+            # Exactness makes uint8 of int8, which onnxruntime 1.32 does not manage for every scale per channel.
+            self._session = _session(model, threads, exact=False)
         self._inputs = tuple(map(_spec, self._session.get_inputs()))
         self._outputs = tuple(map(_spec, self._session.get_outputs()))
         self._input_names = [spec.name for spec in self._inputs]
@@ -62,6 +60,22 @@ class _Session:
     def close(self) -> None:
         """Give the session's memory back."""
         self._session = None
+
+
+def _session(model: str | bytes, threads: int | None, *, exact: bool) -> Any:
+    """``exact``: products of uint8 and int8 must not saturate at 16 bits, as on x86 without VNNI they else do.
+
+    On ARM they never do, and it changes nothing.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    options.intra_op_num_threads = threads or 0
+    if exact:
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors share no base but Exception
+        raise BackendUnavailable(f"{_Session.name} cannot run it: {first_line(error)}") from error
 
 
 def _spec(argument: Any) -> TensorSpec:
