@@ -10,19 +10,21 @@ from edgewise.model_card import ModelCard
 from edgewise.model_file import write_model
 from edgewise_converters import cards
 from edgewise_converters.agreement import Agreement
+from edgewise_converters.as_source import AS_SOURCE, at_source_precision, described
 from edgewise_converters.baseline import BaselineObserver
 from edgewise_converters.errors import ConversionError, VerificationFailed
 from edgewise_converters.layers import layer_precisions
 from edgewise_converters.lower import LoweredGraph
 from edgewise_converters.original import Original
 from edgewise_converters.plan import Plan, make_plan, tensor_cards
-from edgewise_converters.precisions import STEP_DOWN, TRIAL_CASES, static_int8
+from edgewise_converters.precisions import STATIC, STEP_DOWN, TRIAL_CASES, static
 from edgewise_converters.progress import Progress, Silent
 from edgewise_converters.proof import golden_cases
 from edgewise_converters.readers import Source
 from edgewise_converters.reference import Reference
 from edgewise_converters.request import Request, Result, output_path, read_labels
 from edgewise_converters.samples import image_layout
+from edgewise_converters.search import StaticRequest
 from edgewise_converters.stored_precisions import ROUNDED, Trials, at_stored_precision
 from edgewise_converters.survey import Accuracy, Survey
 from edgewise_converters.targets import Target, load_target
@@ -76,6 +78,8 @@ class Conversion:
         self.notices: list[str] = []
         self.target: Target = load_target(request.target)
         self.labels = read_labels(request.labels)
+        self.keeps_quantization = request.precision in ("auto", AS_SOURCE)
+        """Whether a quantized source stays so; not when it steps down from that."""
         self.survey: Survey | None = None
         """What is asked of all samples; None for random inputs."""
         self.network = b""
@@ -98,14 +102,15 @@ class Conversion:
 
     def _lower(self) -> tuple[Source, LoweredGraph]:
         """Read, rewrite, lower; the original's weights are gone after it, which halves what a conversion needs."""
-        source, lowered = self.original.lower(self.progress.stage)
+        source, lowered = self.original.lower(self.progress.stage, keep_quantization=self.keeps_quantization)
         for text in source.notices:
             self._notice(text)
         return source, lowered
 
     def _ask_original(self, plan: Plan) -> tuple[list[Case], list[Case]]:
         """The original's answers to what is verified on, and to some of what is calibrated on."""
-        compared = plan.precision in ("int8", *ROUNDED) and not plan.calibration.is_noise
+        by_answers = plan.precision in (*STATIC, *ROUNDED) and not plan.calibration.is_noise
+        compared = by_answers or plan.precision == "int4"
         wanted = TRIAL_CASES if compared else 0
         some = replace(plan.calibration, sources=plan.calibration.sources[:wanted])
         self.progress.stage("Asking the original", len(plan.held_out) + len(some))
@@ -174,10 +179,11 @@ class Conversion:
         graph = (lowered.pop() if lowered else self._lower()[1]).graph
         graph, ranges = self._at_precision(plan, precision, graph, trials)
         activation = cards.activation_of(graph, graph.outputs[0])
-        card = self._card(plan, precision, tensor_cards(plan, graph.inputs, graph.outputs, activation))
+        named = described(graph) if precision == AS_SOURCE else precision
+        card = self._card(plan, named, tensor_cards(plan, graph.inputs, graph.outputs, activation))
         card = replace(card, layers=layer_precisions(graph), calibration=ranges)
         metadata = {tflite_metadata.BUFFER_NAME: tflite_metadata.encode(card)}
-        self.network = serialize(graph, description=f"Edgewise, {precision}", metadata=metadata)
+        self.network = serialize(graph, description=f"Edgewise, {precision}", metadata=metadata, consume=True)
         return card
 
     def _check_network(self) -> None:
@@ -188,17 +194,27 @@ class Conversion:
         self, plan: Plan, precision: str, graph: Graph, trials: list[Case]
     ) -> tuple[Graph, dict[str, tuple[float, float]]]:
         """The graph at a precision, and the ranges that were measured for it."""
-        if precision != "int8":
-            compared = Trials(plan.calibration, plan.layouts, trials, self.progress.stage, self.progress.tick)
+        if precision == AS_SOURCE:
+            return at_source_precision(graph, self.target), {}
+        if precision not in STATIC:
+            compared = Trials(
+                plan.calibration, plan.layouts, trials, self.progress.stage, self.progress.tick, self._notice
+            )
             return at_stored_precision(graph, precision, self.target, compared), {}
-        choice = static_int8(
+        choice = static(
             graph,
+            precision,
             self.target,
             plan.calibration,
+            StaticRequest(
+                ranges=self.request.calibration,
+                rescue=self.request.rescue,
+                per_tensor=self.request.weights == "per-tensor",
+                symmetric=self.request.activations == "symmetric",
+            ),
             layouts=plan.layouts,
             images=plan.images,
             trials=trials,
-            method=self.request.calibration,
             classifies=plan.classifies,
             stage=self.progress.stage,
             tick=self.progress.tick,
@@ -245,6 +261,7 @@ class Conversion:
         if agreement.top1 is not None and not lost:
             said += f", top-1 agreement {agreement.top1:.0%}"
         following = STEP_DOWN.get(precision)
+        self.keeps_quantization = False
         if self.request.precision != "auto" or following is None:
             way_out = f"; --precision {following} or auto keeps more" if following else ""
             raise VerificationFailed(f"{said}: not good enough, so nothing was written{way_out}")
@@ -264,7 +281,7 @@ class Conversion:
         backend.close()
         card = replace(
             built.card,
-            golden=cards.Golden(len(golden), cards.GOLDEN_TOLERANCE_DB[built.card.precision]),
+            golden=cards.Golden(len(golden), cards.GOLDEN_TOLERANCE_DB[built.card.precision.split()[0]]),
             quality=cards.quality_of(built.worst, plan.held_out.described, built.accuracy),
             drift=built.baseline,
         )

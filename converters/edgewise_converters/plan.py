@@ -5,13 +5,16 @@ from dataclasses import dataclass
 
 from edgewise.model_card import ImagePreprocess
 from edgewise_converters import cards
+from edgewise_converters.as_source import AS_SOURCE, check_stated
 from edgewise_converters.errors import ConversionError, InvalidSamples
 from edgewise_converters.lower import LoweredGraph
+from edgewise_converters.precisions import STATIC
 from edgewise_converters.preprocessing import PreprocessRequest, parse_preprocess
 from edgewise_converters.readers import Source
 from edgewise_converters.request import Request
 from edgewise_converters.samples import InputSpec, Samples, holds_images, image_layout, load_samples, noise
 from edgewise_converters.survey import check_truths
+from edgewise_converters.stored_precisions import check_target
 from edgewise_converters.targets import Target
 from edgewise_converters.tflite.graph import Tensor
 from edgewise_converters.verify import Layouts
@@ -80,7 +83,7 @@ def make_plan(
         calibration=calibration,
         held_out=held_out,
         samples=samples,
-        precision=_first_precision(request, target, samples, notice),
+        precision=_first_precision(request, target, lowered, samples, notice),
     )
 
 
@@ -147,11 +150,19 @@ def _size(source: Source, name: str, layout: str) -> tuple[tuple[int, int], int]
     return (width, height), channels
 
 
-def _first_precision(request: Request, target: Target, samples: Samples, notice: Notice) -> str:
+def _first_precision(
+    request: Request, target: Target, lowered: LoweredGraph, samples: Samples, notice: Notice
+) -> str:
     asked = request.precision
-    if asked == "int8" and samples.is_noise:
+    check_target(asked, target)
+    if asked == AS_SOURCE:
+        check_stated(lowered)
+    if lowered.keeps_quantization:
+        notice("the model is quantized already: it stays as it is; --precision fp32 computes it in float32")
+        return AS_SOURCE
+    if asked in STATIC and samples.is_noise:
         raise InvalidSamples(
-            "--precision int8 needs --samples: a folder of typical images (or .npy, .npz) to measure ranges on; "
+            f"--precision {asked} needs --samples: a folder of typical images (or .npy, .npz) to measure ranges on; "
             "without samples use --precision dynamic"
         )
     if asked != "auto":

@@ -1,4 +1,4 @@
-"""The float graph at each precision; for static int8, the best of several ways by measured output."""
+"""Names of precisions, what follows what, and the static ones: the best of several ways by measured output."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -7,41 +7,35 @@ import numpy as np
 
 from edgewise.model_card import ImagePreprocess
 from edgewise.tensors import Array, Quantization
-from edgewise_converters.agreement import Agreement
-from edgewise_converters.quantize import (
-    Rounding,
-    StaticOptions,
-    calibrate,
-    quantize_static,
-)  # fmt: skip
+from edgewise_converters.as_source import AS_SOURCE
+from edgewise_converters.quantize import Shared, StaticOptions, Width, calibrate
 from edgewise_converters.quantize.dense_as_convolution import dense_as_convolution
 from edgewise_converters.quantize.ranges import CHOOSERS, scale_of
 from edgewise_converters.samples import Feed, Samples
+from edgewise_converters.search import Candidates, StaticRequest, Trial, protect, search_static
 from edgewise_converters.targets import Target
 from edgewise_converters.tflite.graph import Graph
-from edgewise_converters.tflite.writer import serialize
-from edgewise_converters.verify import Case, Layouts, measure, open_runtime
+from edgewise_converters.tflite.runtimes import rules_of
+from edgewise_converters.verify import Case, Layouts
 
-PRECISIONS = ("auto", "fp32", "fp16", "weights8", "dynamic", "int8")
-STEP_DOWN = {"int8": "dynamic", "dynamic": "fp16", "weights8": "fp16", "fp16": "fp32"}
+PRECISIONS = ("auto", "fp32", "fp16", "weights8", "dynamic", "int8", "mixed", "int16x8", "int4", AS_SOURCE)
+STATIC = frozenset({"int8", "mixed", "int16x8"})
+"""Precisions with activations of ranges that were measured beforehand."""
+STEP_DOWN = {
+    "int4": "dynamic",
+    "int8": "mixed",
+    "mixed": "dynamic",
+    "int16x8": "dynamic",
+    "dynamic": "fp16",
+    "weights8": "fp16",
+    "fp16": "fp32",
+}
 """What `auto` tries next when a precision is not good enough."""
 CALIBRATIONS = ("auto", *CHOOSERS)
 TRIAL_CASES = 24
-_OLD_RUNTIME = "tflite-runtime"
-_NO_INT8_THERE = frozenset({"TRANSPOSE_CONV"})
-"""Kernels that tflite-runtime 2.14 lacks."""
+_INT16_TRIAL_CASES = 6
+"""int16x8 kernels are slow."""
 _BYTE_STEPS = 128
-
-
-@dataclass(frozen=True)
-class StaticChoice:
-    """The best static int8 graph, and what was tried."""
-
-    graph: Graph
-    ranges: dict[str, tuple[float, float]]
-    """Smallest and largest value seen of each input and output, by name."""
-    options: StaticOptions
-    tried: tuple[tuple[StaticOptions, Agreement], ...]
 
 
 def byte_quantization(image: ImagePreprocess) -> Quantization:
@@ -58,54 +52,59 @@ def byte_quantization(image: ImagePreprocess) -> Quantization:
     return Quantization((scale,), (zero_point,))
 
 
-def static_int8(
+@dataclass(frozen=True)
+class StaticChoice:
+    """The best static graph, and what was tried."""
+
+    graph: Graph
+    ranges: dict[str, tuple[float, float]]
+    """Smallest and largest value seen of each input and output, by name."""
+    best: Trial
+    tried: tuple[Trial, ...]
+    candidates: Candidates
+
+
+def static(
     graph: Graph,
+    precision: str,
     target: Target,
     samples: Samples,
+    wanted: StaticRequest,
     *,
     layouts: Layouts,
     images: dict[str, ImagePreprocess],
     trials: list[Case],
-    method: str,
     classifies: bool,
     stage: Callable[[str, int], None],
     tick: Callable[[], None],
 ) -> StaticChoice:
-    """Calibrate, quantize in every way that ``method`` allows, and keep the one whose outputs are nearest."""
+    """Calibrate, quantize in every way that is wanted, and keep the one whose outputs are nearest."""
     dense = graph.copy()
     dense_as_convolution(dense)
     stage("Calibrating", len(samples))
     inputs = (_in_order(dense, feed, layouts) for feed in samples.feeds())
     calibration = calibrate(dense, inputs, count=len(samples), tick=tick, threads=1)
-    kept_float = _NO_INT8_THERE if _OLD_RUNTIME in target.runtimes else frozenset()
-    entries = {name: byte_quantization(image) for name, image in images.items()}
-    rounding = Rounding(calibration)
-    tried: list[tuple[StaticOptions, Agreement]] = []
-
-    def build(options: StaticOptions) -> Graph:
-        return quantize_static(dense, calibration, options, inputs=entries, rounding=rounding)
-
-    def score(options: StaticOptions) -> float:
-        network = serialize(build(options), description="trial", metadata={})
-        backend = open_runtime(network, target.runtimes[0])
-        agreement = measure(backend, trials, layouts, classifies=classifies, tick=tick)
-        backend.close()
-        tried.append((options, agreement))
-        return float(np.mean([output.snr_db for output in agreement.outputs]))
-
-    first = [
-        StaticOptions(ranges, kept_float=kept_float)
-        for ranges in (CHOOSERS if method == "auto" else (method,))
-    ]
-    stage("Choosing ranges", (len(first) + 2) * len(trials))
-    by_ranges = max((score(options), -i) for i, options in enumerate(first))
-    best = first[-by_ranges[1]]
-    # Cleverer rounding and the correction stay only where they help.
-    others = [replace(best, rounding="nearest"), replace(best, correct_bias=False)]
-    options = max([(by_ranges[0], 0, best), *((score(o), -1 - i, o) for i, o in enumerate(others))])[2]
+    wide = precision == "int16x8"
+    candidates = Candidates(
+        dense,
+        Shared(calibration),
+        {} if wide else {name: byte_quantization(image) for name, image in images.items()},
+        target.runtimes[0],
+        trials[: _INT16_TRIAL_CASES if wide else None],
+        layouts,
+        classifies,
+        tick,
+    )
+    width = Width.INT16 if wide else Width.INT8
+    first = StaticOptions(
+        width=width, rules=rules_of(target.runtimes), per_tensor=wanted.per_tensor, symmetric=wanted.symmetric
+    )
+    best = search_static(candidates, replace(wanted, width=width), first, stage)
+    if precision == "mixed":
+        best = protect(candidates, best, stage)
     ends = dense.inputs + dense.outputs
     ranges = {t.name: (s.minimum, s.maximum) for t in ends if (s := calibration.by_tensor.get(id(t)))}
-    return StaticChoice(build(options), ranges, options, tuple(tried))
+    return StaticChoice(candidates.build(best.options), ranges, best, tuple(candidates.tried), candidates)
 
 
 def _in_order(graph: Graph, feed: Feed, layouts: Layouts) -> list[Array]:

@@ -28,6 +28,12 @@ class Request:
     labels: Path | None = None
     out: Path | None = None
     calibration: str = "auto"
+    rescue: bool = True
+    """Whether parts that lose most in int8 may leave it where that costs little."""
+    weights: str = "per-channel"
+    """per-channel or per-tensor: how many scales the weights of a static precision have."""
+    activations: str = "asymmetric"
+    """asymmetric or symmetric: whether int8 activations have a zero point."""
     task: str | None = None
     max_drop: float | None = None
     """The largest share of first answers that may be lost, by a one-sided 95 % bound."""

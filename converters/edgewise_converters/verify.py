@@ -16,7 +16,17 @@ from edgewise_converters.reference import Reference
 from edgewise_converters.samples import Feed, Sample, Samples
 from edgewise_converters.tflite.schema import operator_kinds
 
-GATES_DB = {"fp32": 90.0, "fp16": 40.0, "weights8": 20.0, "dynamic": 15.0, "int8": 12.0}
+GATES_DB = {
+    "fp32": 90.0,
+    "source": 12.0,
+    "fp16": 40.0,
+    "weights8": 20.0,
+    "dynamic": 15.0,
+    "int8": 12.0,
+    "mixed": 12.0,
+    "int16x8": 25.0,
+    "int4": 12.0,
+}
 """Below this the worst output of a precision is taken for wrong; a classifier may pass by agreement instead."""
 GATE_TOP1 = 0.9
 _FLOOR_MARGIN_DB = 6.0

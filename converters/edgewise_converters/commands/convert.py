@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _TARGET = "The device: rpi3, rpi4, rpi5, rpi-zero2w, arm64 or armv7."
 _PRECISION = (
-    "auto, fp32, fp16, weights8, dynamic or int8; "
+    "auto, fp32, fp16, weights8, dynamic, int8, mixed, int16x8 or int4; "
     "auto takes what suits the target and steps down by measured quality."
 )
 _SAMPLES = "Typical inputs: a folder of images, an .npy or an .npz file."
@@ -24,11 +24,18 @@ _PREPROCESS = (
 _SHAPE = "NAME=1,3,224,224 for an input of open shape; may be given several times."
 _VALUE = "NAME=16000 for an input that is always the same (a sample rate); it leaves the model. Repeatable."
 _OUT = "Where to write; MODEL-TARGET.tflite in this folder if not given."
-_CALIBRATION = "How int8 ranges are chosen: auto (the best by measurement), minmax, percentile or mse."
+_CALIBRATION = (
+    "How int8 ranges are chosen: auto (the best by measurement), minmax, percentile, mse or entropy."
+)
 _MAX_DROP = (
     "Such as 1%: refuse, or step down, where more first answers may be lost (one-sided 95 % bound, of accuracy "
     "where samples lie in folders named after --labels)."
 )
+_RESCUE = (
+    "Whether int8 leaves a few layers that lose most in float32; without, every board gives the same bits."
+)
+_WEIGHTS = "per-channel or per-tensor: the scales of int8 weights."
+_ACTIVATIONS = "asymmetric or symmetric: whether int8 activations have a zero point."
 _TASK = "image-classification or tensors, where the model's shape does not tell."
 
 
@@ -43,6 +50,9 @@ def convert_app(
     labels: Annotated[Path | None, typer.Option(help="A text file with one label a line.")] = None,
     out: Annotated[Path | None, typer.Option(help=_OUT)] = None,
     calibration: Annotated[str, typer.Option(help=_CALIBRATION)] = "auto",
+    rescue: Annotated[bool, typer.Option(help=_RESCUE)] = True,
+    weights: Annotated[str, typer.Option(help=_WEIGHTS)] = "per-channel",
+    activations: Annotated[str, typer.Option(help=_ACTIVATIONS)] = "asymmetric",
     task: Annotated[str | None, typer.Option(help=_TASK)] = None,
     max_drop: Annotated[str | None, typer.Option(help=_MAX_DROP)] = None,
     licence: Annotated[str, typer.Option(help="The model's licence, for its card.")] = "",
@@ -54,19 +64,23 @@ def convert_app(
     process.set_up()
     from edgewise_converters.drawing import Drawn, table
     from edgewise_converters.pipeline import convert
+    from edgewise_converters.precisions import CALIBRATIONS, PRECISIONS
     from edgewise_converters.request import Request
 
     request = Request(
         source=model,
         target=target,
-        precision=_one_of("--precision", precision, ("auto", "fp32", "fp16", "weights8", "dynamic", "int8")),
+        precision=_one_of("--precision", precision, PRECISIONS),
         samples=samples,
         preprocess=preprocess,
         shapes=dict(_parse_shape(text) for text in shape or ()),
         values=dict(_parse_value(text) for text in value or ()),
         labels=labels,
         out=out,
-        calibration=_one_of("--calibration", calibration, ("auto", "minmax", "percentile", "mse")),
+        calibration=_one_of("--calibration", calibration, CALIBRATIONS),
+        rescue=rescue,
+        weights=_one_of("--weights", weights, ("per-channel", "per-tensor")),
+        activations=_one_of("--activations", activations, ("asymmetric", "symmetric")),
         task=task and _one_of("--task", task, ("image-classification", "tensors")),
         max_drop=_parse_share("--max-drop", max_drop) if max_drop else None,
         licence=licence,

@@ -5,7 +5,7 @@ from edgewise_converters.quantize.dynamic_int8 import quantize_dynamic
 from edgewise_converters.quantize.float16 import store_float16
 from edgewise_converters.quantize.narrow_weights import Grid, WeightStore
 from edgewise_converters.quantize.rounding import Rounding
-from edgewise_converters.quantize.static import StaticOptions, quantize_static, widths_of
+from edgewise_converters.quantize.static import Shared, StaticOptions, quantize_static, widths_of
 from edgewise_converters.quantize.stored_int8 import store_int8
 from edgewise_converters.quantize.widths import Width, Widths
 
@@ -13,6 +13,7 @@ __all__ = [
     "Calibration",
     "Grid",
     "Rounding",
+    "Shared",
     "StaticOptions",
     "WeightStore",
     "Width",

@@ -1,7 +1,10 @@
 """Which operators compute in integers, and how their outputs' scales relate to their inputs'."""
 
+import numpy as np
+
 from edgewise_converters.quantize.widths import Width
 from edgewise_converters.tflite.graph import Graph, Operator, Tensor
+from edgewise_converters.tflite.runtimes import RuntimeRules
 
 WEIGHTED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
 SAME_SCALE = frozenset({
@@ -21,11 +24,6 @@ FIXED = {
 CONCATENATION = "CONCATENATION"
 DATA_INPUT = {"SPLIT": 1}
 """Where an operator's data is not its first input."""
-_NO_INT16 = frozenset({
-    "PADV2", "MIRROR_PAD", "DEPTH_TO_SPACE", "SPACE_TO_DEPTH", "TILE", "RELU_N1_TO_1", "HARD_SWISH", "PRELU", "ELU",
-    "SUM", "SPLIT",
-})  # fmt: skip
-"""Kinds that compute in int8 but have no int16 kernel in one of the runtimes."""
 _SMALLEST_HYBRID = 1024
 """Fewer weights than this are not worth a hybrid kernel."""
 
@@ -45,36 +43,43 @@ def has_weights(operator: Operator) -> bool:
     return weights is not None and weights.is_constant
 
 
-def possible_widths(operator: Operator) -> frozenset[Width]:
-    """What there are kernels for, whatever comes of it."""
+def possible_widths(operator: Operator, rules: RuntimeRules) -> frozenset[Width]:
+    """What the runtimes have kernels for, whatever comes of it."""
     data = data_input(operator) if operator.inputs and operator.inputs[0] is not None else None
     found = {Width.FLOAT}
     if data is None or data.is_constant or not data.is_float or not operator.outputs[0].is_float:
         return frozenset(found)
     kind = operator.kind
     if kind in WEIGHTED:
-        if has_weights(operator):
-            found |= {Width.INT8, Width.INT16}
-            weights = operator.inputs[1]
-            if kind != "DEPTHWISE_CONV_2D" and weights is not None and weights.data.size >= _SMALLEST_HYBRID:  # type: ignore[union-attr]
-                found.add(Width.HYBRID)
+        if not has_weights(operator):
+            return frozenset(found)
+        weights = operator.inputs[1]
+        large = weights is not None and int(np.prod(weights.shape)) >= _SMALLEST_HYBRID
+        if large and kind in rules.mixed_per_channel:
+            found.add(Width.HYBRID)
+    elif not _has_integer_kernel(operator):
         return frozenset(found)
-    if kind == "PRELU" and not operator.inputs[1].is_constant:  # type: ignore[union-attr]
-        return frozenset(found)
-    if kind in FREE or kind in SAME_SCALE or kind in FIXED[Width.INT8] or kind == CONCATENATION:
+    if kind not in rules.no_int8:
         found.add(Width.INT8)
-        if kind not in _NO_INT16:
-            found.add(Width.INT16)
+    if kind not in rules.no_int16:
+        found.add(Width.INT16)
     return frozenset(found)
 
 
-def sensible_width(operator: Operator, graph: Graph, wanted: Width) -> Width:
+def _has_integer_kernel(operator: Operator) -> bool:
+    if operator.kind == "PRELU":
+        slopes = operator.inputs[1]
+        return slopes is not None and slopes.is_constant
+    return operator.kind in FREE | SAME_SCALE | FIXED[Width.INT8].keys() | {CONCATENATION}
+
+
+def sensible_width(operator: Operator, graph: Graph, wanted: Width, rules: RuntimeRules) -> Width:
     """The integer width ``wanted`` where the operator keeps its meaning in it, else float32.
 
     Gates of squeeze-and-excite blocks, sigmoids that are answers, softmax and normalisations lose most in integers
     and cost nothing in float.
     """
-    if operator.in_float or wanted not in possible_widths(operator):
+    if operator.in_float or wanted not in possible_widths(operator, rules):
         return Width.FLOAT
     kind = operator.kind
     if kind in FIXED[Width.INT8]:
@@ -85,14 +90,9 @@ def sensible_width(operator: Operator, graph: Graph, wanted: Width) -> Width:
     return wanted
 
 
-def sensible_widths(
-    graph: Graph, wanted: Width, *, kept_float: frozenset[str] = frozenset()
-) -> dict[int, Width]:
-    """`sensible_width` of every operator; ``kept_float`` names kinds that a runtime cannot run in integers."""
-    return {
-        id(o): Width.FLOAT if o.kind in kept_float else sensible_width(o, graph, wanted)
-        for o in graph.operators
-    }
+def sensible_widths(graph: Graph, wanted: Width, rules: RuntimeRules) -> dict[int, Width]:
+    """`sensible_width` of every operator."""
+    return {id(o): sensible_width(o, graph, wanted, rules) for o in graph.operators}
 
 
 def _is_gate(operator: Operator) -> bool:

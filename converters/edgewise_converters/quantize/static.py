@@ -26,6 +26,7 @@ from edgewise_converters.quantize.weights import (
 )  # fmt: skip
 from edgewise_converters.quantize.widths import Width, Widths
 from edgewise_converters.tflite.graph import Graph, Operator, Tensor
+from edgewise_converters.tflite.runtimes import EVERY_RUNTIME, RuntimeRules
 
 _FLOAT = np.dtype(np.float32)
 
@@ -41,8 +42,8 @@ class StaticOptions:
     correct_bias: bool = True
     width: Width = Width.INT8
     """What operators compute in where they keep their meaning in it (see `rules.sensible_width`)."""
-    kept_float: frozenset[str] = frozenset()
-    """Kinds of operators that the target's runtimes cannot run in integers."""
+    rules: RuntimeRules = EVERY_RUNTIME
+    """What the target's runtimes can run."""
     per_tensor: bool = False
     """Whether weights have one scale a tensor instead of one an output channel."""
     symmetric: bool = False
@@ -57,50 +58,62 @@ class StaticOptions:
         return f"{self.ranges} ranges, {self.rounding} rounding, {correction} bias correction"
 
 
+class Shared:
+    """What the ways of quantizing one calibrated graph share: rounded weights, and ranges."""
+
+    def __init__(self, calibration: Calibration) -> None:
+        self.calibration = calibration
+        self.rounding = Rounding(calibration)
+        self._ranges: dict[tuple[int, str], tuple[float, float]] = {}
+
+    def range_of(self, tensor: int, chooser: str) -> tuple[float, float]:
+        """The range of a tensor (by id) by a key of `CHOOSERS`."""
+        key = (tensor, chooser)
+        if key not in self._ranges:
+            self._ranges[key] = CHOOSERS[chooser](self.calibration.by_tensor[tensor])
+        return self._ranges[key]
+
+
 def widths_of(graph: Graph, options: StaticOptions) -> dict[int, Width]:
     """The width of every operator under these options."""
-    widths = sensible_widths(graph, options.width, kept_float=options.kept_float)
+    widths = sensible_widths(graph, options.width, options.rules)
     for operator in graph.operators:
         wanted = options.widths_of.get(id(operator))
-        if wanted is not None and wanted in possible_widths(operator):
+        if wanted is not None and wanted in possible_widths(operator, options.rules):
             widths[id(operator)] = wanted
     return widths
 
 
 def quantize_static(
     graph: Graph,
-    calibration: Calibration,
+    shared: Shared,
     options: StaticOptions,
     *,
     inputs: dict[str, Quantization] | None = None,
-    rounding: Rounding | None = None,
 ) -> Graph:
     """The quantized twin of a float graph; ``graph`` is left as it is.
 
     ``inputs`` names graph inputs that become int8 themselves, with the quantization they must have (so that a
-    camera's bytes are the input). All others, and all outputs, stay float32. A ``rounding`` given again keeps the
-    weights that an earlier call rounded.
+    camera's bytes are the input). All others, and all outputs, stay float32. ``shared`` given again spares what an
+    earlier call rounded.
     """
-    return _StaticQuantizer(
-        graph, calibration, options, inputs or {}, rounding or Rounding(calibration)
-    ).run()
+    return _StaticQuantizer(graph, shared, options, inputs or {}).run()
 
 
 class _StaticQuantizer:
     def __init__(
         self,
         graph: Graph,
-        calibration: Calibration,
+        shared: Shared,
         options: StaticOptions,
         inputs: dict[str, Quantization],
-        rounding: Rounding,
     ) -> None:
-        self.source, self.options, self.rounding = graph, options, rounding
+        self.source, self.options, self.rounding = graph, options, shared.rounding
         self.widths = widths_of(graph, options)
         self.fixed = {id(t): inputs[t.name] for t in graph.inputs if t.name in inputs}
         ranges = {
-            key: CHOOSERS[options.ranges_of.get(key, options.ranges)](statistics)
-            for key, statistics in calibration.by_tensor.items()
+            key: shared.range_of(key, options.ranges_of.get(key, options.ranges))
+            for key in shared.calibration.by_tensor
         }
         self.scales = {
             width.dtype: Scales(

@@ -67,3 +67,7 @@ def rules_of(runtimes: Sequence[str]) -> RuntimeRules:
         narrow_tables=all(r.narrow_tables for r in rules),
         four_bits=all(r.four_bits for r in rules),
     )
+
+
+EVERY_RUNTIME = rules_of(tuple(RULES))
+"""What a file must keep to that is to run everywhere."""

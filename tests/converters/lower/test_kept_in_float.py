@@ -7,6 +7,7 @@ from converters.onnx_cases import case, kinds, lowered, model_of
 from edgewise_converters.quantize import Width
 from edgewise_converters.quantize.rules import sensible_width
 from edgewise_converters.tflite.graph import Graph, Operator
+from edgewise_converters.tflite.runtimes import RULES, rules_of
 
 X = (1, 4, 6, 6)
 GRID = np.zeros((1, 5, 5, 2), np.float32)
@@ -30,7 +31,7 @@ CASES = {
 
 
 def runs_in_int8(operator: Operator, graph: Graph) -> bool:
-    return sensible_width(operator, graph, Width.INT8) is Width.INT8
+    return sensible_width(operator, graph, Width.INT8, rules_of(tuple(RULES))) is Width.INT8
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -8,7 +8,7 @@ from converters.onnx_cases import RUNTIMES, Case, agreement_db, lowered, model_o
 from edgewise.backends import open_backend
 from edgewise.tensors import Array, Quantization
 from edgewise_converters.lower import LoweredGraph
-from edgewise_converters.quantize import Calibration, StaticOptions, calibrate, quantize_static
+from edgewise_converters.quantize import Calibration, Shared, StaticOptions, calibrate, quantize_static
 from edgewise_converters.quantize.dense_as_convolution import dense_as_convolution
 from edgewise_converters.tflite.graph import Graph, Operator
 from edgewise_converters.verify import Layouts, to_stored
@@ -93,5 +93,5 @@ def quantized(
     ]
     calibration = calibrate(dense, batches, count=len(batches), tick=lambda: None, threads=1)
     options = StaticOptions(ranges, correct_bias)
-    graph = quantize_static(dense, calibration, options, inputs=inputs)
+    graph = quantize_static(dense, Shared(calibration), options, inputs=inputs)
     return Quantized(source, calibration, graph, feeds, this)

@@ -1,0 +1,97 @@
+"""Parts of a network that lose most in int8 and cost little outside it, found by structure alone."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from edgewise_converters.quantize.rules import has_weights, possible_widths
+from edgewise_converters.quantize.widths import Width
+from edgewise_converters.search.cost import products
+from edgewise_converters.tflite.graph import Graph, Operator
+from edgewise_converters.tflite.runtimes import RuntimeRules
+
+_STEM_LAYERS = 3
+_STEM_SHARE = 0.08
+"""Part of all products that the first layers may have to be taken out of int8."""
+_HEAD_REACH = 12
+"""Operators between an output and its layer with weights."""
+
+
+@dataclass(frozen=True)
+class Rescue:
+    """Operators to take out of int8 together."""
+
+    name: str
+    widths: dict[int, Width]
+    """By id of operator."""
+
+
+def rescues(graph: Graph, rules: RuntimeRules) -> list[Rescue]:
+    """Those that the graph has."""
+    found = [
+        Rescue("the first layers in float32", _stem(graph, rules)),
+        Rescue("the last layers with float32 answers", _heads(graph, rules)),
+        Rescue("sums that skip layers in float32", _sums(graph, rules)),
+    ]
+    return [rescue for rescue in found if rescue.widths]
+
+
+def spared(operator: Operator, rules: RuntimeRules) -> Width:
+    """The cheapest width whose output is not rounded."""
+    return Width.HYBRID if Width.HYBRID in possible_widths(operator, rules) else Width.FLOAT
+
+
+def _stem(graph: Graph, rules: RuntimeRules) -> dict[int, Width]:
+    """The first layers with weights behind the inputs, and what lies between them."""
+    budget = _STEM_SHARE * sum(products(operator) for operator in graph.operators)
+    reached = {id(tensor) for tensor in graph.inputs}
+    widths: dict[int, Width] = {}
+    layers = 0
+    for operator in graph.operators:
+        if not any(tensor is not None and id(tensor) in reached for tensor in operator.inputs):
+            continue
+        budget -= products(operator)
+        layers += has_weights(operator)
+        if budget < 0 or layers > _STEM_LAYERS:
+            break
+        widths[id(operator)] = Width.FLOAT
+        reached |= {id(tensor) for tensor in operator.outputs}
+    return widths
+
+
+def _heads(graph: Graph, rules: RuntimeRules) -> dict[int, Width]:
+    """The last layer with weights before each output, and what lies behind it."""
+    producers = graph.producers()
+    widths: dict[int, Width] = {}
+    for output in graph.outputs:
+        waiting = [(output, 0)]
+        while waiting:
+            tensor, distance = waiting.pop()
+            operator = producers.get(id(tensor))
+            if operator is None or distance > _HEAD_REACH:
+                continue
+            widths[id(operator)] = spared(operator, rules)
+            if not has_weights(operator):
+                waiting += [(t, distance + 1) for t in operator.inputs if t is not None]
+    return widths
+
+
+def _sums(graph: Graph, rules: RuntimeRules) -> dict[int, Width]:
+    """Sums of two activations, with the layers that feed them."""
+    producers = graph.producers()
+    widths: dict[int, Width] = {}
+    for operator in _residual_sums(graph):
+        widths[id(operator)] = Width.FLOAT
+        for tensor in operator.inputs:
+            feeding = producers.get(id(tensor))
+            if feeding is not None and spared(feeding, rules) is Width.HYBRID:
+                widths[id(feeding)] = Width.HYBRID
+    return widths
+
+
+def _residual_sums(graph: Graph) -> Iterator[Operator]:
+    for operator in graph.operators:
+        if operator.kind != "ADD":
+            continue
+        first, second = operator.inputs[:2]
+        if first is not None and second is not None and not first.is_constant and first.shape == second.shape:
+            yield operator

@@ -1,0 +1,90 @@
+"""The search for the best static quantization: ranges, rounding, correction, rescues, ranges of single tensors."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from edgewise_converters.quantize import StaticOptions, Width
+from edgewise_converters.quantize.ranges import CHOOSERS
+from edgewise_converters.quantize.static import widths_of
+from edgewise_converters.search.candidates import Candidates, Trial
+from edgewise_converters.search.cost import time_of, weight_bytes
+from edgewise_converters.search.rescue import rescues
+from edgewise_converters.search.single_ranges import disputed_ranges
+
+_DEAREST_RESCUE, _LARGEST_RESCUE = 1.25, 1.01
+"""Time and weights of a rescued network in units of the plain one's."""
+_RESCUE_WORTH_DB = 0.3
+_SINGLE_WORTH_DB = 0.1
+_DISPUTED = 4
+"""Tensors whose ranges are chosen one by one."""
+
+
+@dataclass(frozen=True)
+class StaticRequest:
+    """What the search may choose from."""
+
+    width: Width = Width.INT8
+    ranges: str = "auto"
+    """A key of `CHOOSERS`, or auto for the best by measurement."""
+    rescue: bool = True
+    """Whether parts that lose most may leave int8 where that costs little."""
+    per_tensor: bool = False
+    symmetric: bool = False
+
+
+def search_static(
+    candidates: Candidates, wanted: StaticRequest, first: StaticOptions, stage: Callable[[str, int], None]
+) -> Trial:
+    """The best way found. ``first`` holds what is not searched for."""
+    width = wanted.width
+    if width is Width.INT16:
+        # 65,536 steps need no narrower ranges, and the kernels are slow: only the weights are in question.
+        return _weights(candidates, candidates.ask(replace(first, ranges="minmax"), "minmax ranges"))
+    names = list(CHOOSERS) if wanted.ranges == "auto" else [wanted.ranges]
+    stage("Choosing ranges", len(names) * len(candidates.cases))
+    ways = [(f"{name} ranges", replace(first, ranges=name)) for name in names]
+    best = candidates.better(candidates.ask(ways[0][1], ways[0][0]), ways[1:])
+    stage("Choosing the rounding", 2 * len(candidates.cases))
+    best = _weights(candidates, best)
+    if wanted.rescue:
+        best = _rescued(candidates, best, stage)
+    if wanted.ranges == "auto":
+        best = _single_ranges(candidates, best, stage)
+    return best
+
+
+def _weights(candidates: Candidates, best: Trial) -> Trial:
+    """Cleverer rounding and the correction stay only where they help."""
+    plainer = [
+        ("weights rounded to nearest", replace(best.options, rounding="nearest")),
+        ("no bias correction", replace(best.options, correct_bias=False)),
+    ]
+    return candidates.better(best, plainer, worth_db=0.0)
+
+
+def _rescued(candidates: Candidates, best: Trial, stage: Callable[[str, int], None]) -> Trial:
+    """Take parts out of int8, one after the other, where that helps and costs little."""
+    graph = candidates.graph
+    found = rescues(graph, best.options.rules)
+    stage("Sparing what int8 harms most", len(found) * len(candidates.cases))
+    plain = widths_of(graph, replace(best.options, widths_of={}))
+    time, size = time_of(graph, plain), weight_bytes(graph, plain)
+    for rescue in found:
+        options = replace(best.options, widths_of={**best.options.widths_of, **rescue.widths})
+        widths = widths_of(graph, options)
+        dear = time_of(graph, widths) > _DEAREST_RESCUE * time
+        if dear or weight_bytes(graph, widths) > _LARGEST_RESCUE * size:
+            continue
+        best = candidates.better(best, [(rescue.name, options)], worth_db=_RESCUE_WORTH_DB)
+    return best
+
+
+def _single_ranges(candidates: Candidates, best: Trial, stage: Callable[[str, int], None]) -> Trial:
+    """Another range for the tensors over which the choosers disagree most, one after the other."""
+    disputed = disputed_ranges(candidates.graph, candidates.shared, best.options)[:_DISPUTED]
+    stage("Choosing ranges one by one", len(disputed) * len(candidates.cases))
+    for tensor, name in disputed:
+        options = replace(best.options, ranges_of={**best.options.ranges_of, id(tensor): name})
+        why = f"{name} range of '{tensor.name}'"
+        best = candidates.better(best, [(why, options)], worth_db=_SINGLE_WORTH_DB)
+    return best
