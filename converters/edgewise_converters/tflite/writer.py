@@ -133,6 +133,8 @@ class _Writer:
         buffer = 0
         if tensor.data is not None:
             buffer = self._add_buffer(packed(tensor.data) if tensor.dtype == INT4 else tensor.data)
+        if self.consume:
+            tensor.data = None
         name = b.CreateString(tensor.name)
         shape = self._numbers(tensor.shape, np.int32)
         quantization = self._scales(tensor)
