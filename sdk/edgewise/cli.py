@@ -12,8 +12,13 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 COMMAND_GROUP = "edgewise.commands"
-_ORDER = ("convert", "inspect", "run", "agent", "fleet")
-_EXTRAS = {"convert": "edgewise[convert]", "agent": "edgewise[agent]", "fleet": "edgewise[fleet]"}
+_ORDER = ("convert", "compare", "inspect", "run", "agent", "fleet")
+_EXTRAS = {
+    "convert": "edgewise[convert]",
+    "compare": "edgewise[convert]",
+    "agent": "edgewise[agent]",
+    "fleet": "edgewise[fleet]",
+}
 _INTERRUPTED = 130
 """128 + SIGINT, as shells report it."""
 

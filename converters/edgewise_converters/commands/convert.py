@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgewise_converters.commands.options import one_of, parse_shape, parse_share, parse_value
+
 if TYPE_CHECKING:
     from edgewise_converters.request import Result
 
@@ -70,19 +72,19 @@ def convert_app(
     request = Request(
         source=model,
         target=target,
-        precision=_one_of("--precision", precision, PRECISIONS),
+        precision=one_of("--precision", precision, PRECISIONS),
         samples=samples,
         preprocess=preprocess,
-        shapes=dict(_parse_shape(text) for text in shape or ()),
-        values=dict(_parse_value(text) for text in value or ()),
+        shapes=dict(parse_shape(text) for text in shape or ()),
+        values=dict(parse_value(text) for text in value or ()),
         labels=labels,
         out=out,
-        calibration=_one_of("--calibration", calibration, CALIBRATIONS),
+        calibration=one_of("--calibration", calibration, CALIBRATIONS),
         rescue=rescue,
-        weights=_one_of("--weights", weights, ("per-channel", "per-tensor")),
-        activations=_one_of("--activations", activations, ("asymmetric", "symmetric")),
-        task=task and _one_of("--task", task, ("image-classification", "tensors")),
-        max_drop=_parse_share("--max-drop", max_drop) if max_drop else None,
+        weights=one_of("--weights", weights, ("per-channel", "per-tensor")),
+        activations=one_of("--activations", activations, ("asymmetric", "symmetric")),
+        task=task and one_of("--task", task, ("image-classification", "tensors")),
+        max_drop=parse_share("--max-drop", max_drop) if max_drop else None,
         licence=licence,
         command=_command(),
     )
@@ -92,45 +94,6 @@ def convert_app(
         print(json.dumps(_as_dict(result), indent=2))  # noqa: T201
     else:
         table(result)
-
-
-def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> str:
-    if value not in allowed:
-        raise typer.BadParameter(f"{option}: got '{value}', expected one of {', '.join(allowed)}")
-    return value
-
-
-def _parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
-    name, equals, numbers = text.rpartition("=")
-    try:
-        shape = tuple(int(number) for number in numbers.split(","))
-    except ValueError:
-        shape = ()
-    if not equals or not name or not shape or min(shape) < 1:
-        raise typer.BadParameter(f"--shape: got '{text}', expected NAME=1,3,224,224")
-    return name, shape
-
-
-def _parse_value(text: str) -> tuple[str, float]:
-    name, _, number = text.rpartition("=")
-    try:
-        value = float(number)
-    except ValueError:
-        name = ""
-    if not name:
-        raise typer.BadParameter(f"--value: got '{text}', expected NAME=16000")
-    return name, value
-
-
-def _parse_share(option: str, text: str) -> float:
-    number, percent, rest = text.partition("%")
-    try:
-        share = float(number) / (100 if percent else 1)
-    except ValueError:
-        share = -1.0
-    if rest or not 0 < share < 1:
-        raise typer.BadParameter(f"{option}: got '{text}', expected a share such as 1% or 0.01")
-    return share
 
 
 def _command() -> str:
