@@ -21,6 +21,13 @@ _DTYPES = {
     **{f"tensor({sign}int{bits})": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
 }
 
+_WAYS: tuple[tuple[str, list[str]], ...] = (("1", []), ("1", ["QDQS8ToU8Transformer"]), ("0", []))
+"""Whether to be exact, and optimizers to leave out; tried in turn.
+
+Products of uint8 and int8 saturate at 16 bits on x86 without VNNI unless onnxruntime is told to be exact; on ARM they
+never do. Exactness makes uint8 of int8, which onnxruntime 1.32 does not manage for every model.
+"""
+
 
 class _Session:
     """One model in one InferenceSession."""
@@ -28,12 +35,7 @@ class _Session:
     name = "onnxruntime"
 
     def __init__(self, source: Path | bytes, threads: int | None) -> None:
-        model = source if isinstance(source, bytes) else str(source)
-        try:
-            self._session = _session(model, threads, exact=True)
-        except BackendUnavailable:
-            # Exactness makes uint8 of int8, which onnxruntime 1.32 does not manage for every scale per channel.
-            self._session = _session(model, threads, exact=False)
+        self._session = _session(source if isinstance(source, bytes) else str(source), threads)
         self._inputs = tuple(map(_spec, self._session.get_inputs()))
         self._outputs = tuple(map(_spec, self._session.get_outputs()))
         self._input_names = [spec.name for spec in self._inputs]
@@ -62,20 +64,23 @@ class _Session:
         self._session = None
 
 
-def _session(model: str | bytes, threads: int | None, *, exact: bool) -> Any:
-    """``exact``: products of uint8 and int8 must not saturate at 16 bits, as on x86 without VNNI they else do.
-
-    On ARM they never do, and it changes nothing.
-    """
+def _session(model: str | bytes, threads: int | None) -> Any:
+    """A session that computes on x86 what ARM computes, if onnxruntime manages that for this model."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
     options.intra_op_num_threads = threads or 0
-    if exact:
-        options.add_session_config_entry("session.x64quantprecision", "1")
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors share no base but Exception
-        raise BackendUnavailable(f"{_Session.name} cannot run it: {first_line(error)}") from error
+    failure: Exception | None = None
+    for exact, left_out in _WAYS:
+        options.add_session_config_entry("session.x64quantprecision", exact)
+        try:
+            return onnxruntime.InferenceSession(
+                model, options, providers=["CPUExecutionProvider"], disabled_optimizers=left_out
+            )
+        except Exception as error:  # onnxruntime's errors share no base but Exception
+            failure = failure or error
+    raise BackendUnavailable(
+        f"{_Session.name} cannot run it: {first_line(failure or RuntimeError())}"
+    ) from failure
 
 
 def _spec(argument: Any) -> TensorSpec:
