@@ -31,9 +31,11 @@ def precision_of(operator: Operator, producers: Mapping[int, Operator]) -> str:
             continue
         if tensor.dtype.name == "float16":
             return "float16 weights"
-        if tensor.quantization is not None:
-            bits = "4-bit" if tensor.dtype.name == "int4" else "int8"
-            return f"{bits} weights" if behind_dequantize else "dynamic"
+        if tensor.quantization is not None or tensor.blocks is not None:
+            narrow = tensor.dtype.name == "int4"
+            if behind_dequantize:
+                return "4-bit weights" if narrow else "int8 weights"
+            return "4-bit dynamic" if narrow else "dynamic"
     return "float32"
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgewise.tensors import Array
+from edgewise_converters.errors import ConversionError
+from edgewise_converters.four_bit_search import Answers, FourBitSearch
 from edgewise_converters.quantize.calibrate import Calibration, calibrate
 from edgewise_converters.quantize.dynamic_int8 import quantize_dynamic
 from edgewise_converters.quantize.float16 import store_float16
@@ -19,12 +21,14 @@ from edgewise_converters.targets import Target
 from edgewise_converters.tflite.graph import Graph
 from edgewise_converters.tflite.runtimes import RuntimeRules, rules_of
 from edgewise_converters.tflite.writer import serialize
-from edgewise_converters.verify import Case, Layouts, measure, open_runtime
+from edgewise_converters.verify import Case, Layouts, measure, open_runtime, run_case, to_stored
 
 ROUNDED = frozenset({"weights8", "dynamic", "int4"})
 """Precisions whose weights are rounded so much that samples help."""
 _CALIBRATION_SAMPLES = 48
 _TRIALS = 12
+_FOUR_BIT_DB = 20.0
+"""What 4-bit layers must leave of every output on the trials; classifiers lose answers below."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,16 @@ class Trials:
     cases: list[Case]
     stage: Callable[[str, int], None]
     tick: Callable[[], None]
+    notice: Callable[[str], None] = lambda text: None
+
+
+def check_target(precision: str, target: Target) -> None:
+    """Raise ConversionError for a precision that does no good on a target."""
+    if precision == "int4" and not rules_of(target.runtimes).four_bits:
+        raise ConversionError(
+            f"--precision int4: {target.name} runs models in {' and '.join(target.runtimes)}, where 4-bit layers are "
+            "slower than float32 ones; use --precision dynamic (as fast as it gets there) or weights8"
+        )
 
 
 def at_stored_precision(graph: Graph, precision: str, target: Target, trials: Trials) -> Graph:
@@ -43,6 +57,8 @@ def at_stored_precision(graph: Graph, precision: str, target: Target, trials: Tr
     if precision not in ROUNDED:
         return store_float16(graph) if precision == "fp16" else graph
     rules = rules_of(target.runtimes)
+    if precision == "int4":
+        return _four_bits(graph, target, rules, trials)
     plain = _rounded(graph, precision, WeightStore(), rules)
     if trials.samples.is_noise or not trials.cases:
         return plain
@@ -56,6 +72,39 @@ def _rounded(graph: Graph, precision: str, store: WeightStore, rules: RuntimeRul
     if precision == "weights8":
         return store_int8(graph, store, narrow_tables=rules.narrow_tables)
     return quantize_dynamic(graph, store, rules)
+
+
+def _four_bits(graph: Graph, target: Target, rules: RuntimeRules, trials: Trials) -> Graph:
+    store = WeightStore(None if trials.samples.is_noise else observed(graph, trials))
+    cases = trials.cases[:_TRIALS]
+
+    def ask(candidate: Graph) -> Answers:
+        return answers_of(candidate, target, trials.layouts, cases, trials.tick)
+
+    expected = {name: np.stack([case.expected[name] for case in cases]) for name in cases[0].expected}
+    search = FourBitSearch(graph, store, rules, ask=ask, expected=expected)
+    if not search.layers:
+        raise ConversionError(
+            "--precision int4: the model has no dense layer, pointwise convolution or table of 1024 weights or more, "
+            "and nothing else gains by 4 bits; use --precision int8 or dynamic"
+        )
+    trials.stage("Finding what 4 bits can hold", search.most_tries * len(cases))
+    found = search.run(_FOUR_BIT_DB)
+    trials.notice(f"int4: {found}")
+    return found.graph
+
+
+def answers_of(
+    graph: Graph, target: Target, layouts: Layouts, cases: list[Case], tick: Callable[[], None]
+) -> Answers:
+    """All outputs for all cases, stacked, in the target's first runtime."""
+    backend = open_runtime(serialize(graph, description="trial", metadata={}), target.runtimes[0])
+    answers = []
+    for case in cases:
+        answers.append(run_case(backend, to_stored(backend, case.feed, layouts), layouts))
+        tick()
+    backend.close()
+    return {name: np.stack([answer[name] for answer in answers]) for name in answers[0]}
 
 
 def observed(graph: Graph, trials: Trials) -> Calibration:

@@ -18,11 +18,13 @@ def quantize_dynamic(graph: Graph, store: WeightStore, rules: RuntimeRules) -> G
     kernels that mix them with float inputs are slower than float32, or wrong.
     """
     stored = StoredInt8(store, narrow_tables=rules.narrow_tables)
-    operators = [twin for operator in graph.operators for twin in _dynamic(operator, store, rules, stored)]
+    operators = [
+        twin for operator in graph.operators for twin in dynamic_twins(operator, store, rules, stored)
+    ]
     return Graph(graph.name, graph.inputs, graph.outputs, operators)
 
 
-def _dynamic(
+def dynamic_twins(
     operator: Operator, store: WeightStore, rules: RuntimeRules, stored: StoredInt8
 ) -> list[Operator]:
     slot = weight_slot(operator)
