@@ -22,6 +22,8 @@ from edgewise_converters.progress import Progress, Silent
 from edgewise_converters.proof import golden_cases
 from edgewise_converters.readers import Source
 from edgewise_converters.reference import Reference
+from edgewise_converters.report.journal import Attempt, Journal
+from edgewise_converters.report.place import report_path
 from edgewise_converters.request import Request, Result, output_path, read_labels
 from edgewise_converters.samples import image_layout
 from edgewise_converters.search import StaticRequest
@@ -80,6 +82,8 @@ class Conversion:
         self.labels = read_labels(request.labels)
         self.keeps_quantization = request.precision in ("auto", AS_SOURCE)
         """Whether a quantized source stays so; not when it steps down from that."""
+        self.report = report_path(request.report)
+        self.journal = Journal()
         self.survey: Survey | None = None
         """What is asked of all samples; None for random inputs."""
         self.network = b""
@@ -93,7 +97,22 @@ class Conversion:
         del lowered  # the list holds it alone, so that `_make` frees its weights once they are serialized
         cases, trials = self._ask_original(plan)
         built = self._build(plan, waiting, cases, trials)
-        return self._write(plan, built, cases)
+        result = self._write(plan, built, cases)
+        self._report(plan, result, cases)
+        return result
+
+    def _report(self, plan: Plan, result: Result, cases: list[Case]) -> None:
+        """The page about all this, where one is wanted."""
+        if self.report is None:
+            return
+        from edgewise_converters.report.collect import collect
+        from edgewise_converters.report.page import render, write_page
+
+        self.progress.stage("Writing the report")
+        findings = collect(
+            self.request.source, result, self.journal, lambda: self._lower()[1], plan.layouts, cases
+        )
+        write_page(self.report, render(findings))
 
     def _notice(self, text: str) -> None:
         if text not in self.notices:
@@ -171,8 +190,13 @@ class Conversion:
                 built = self._examine(plan, built)
                 lost = self._too_much_lost(precision, built.accuracy)
                 if not lost:
+                    self.journal.attempts.append(Attempt(precision, built.worst))
                     return built
-            precision = self._step_down(precision, built.worst, lost)
+            following = self._step_down(precision, built.worst, lost)
+            self.journal.attempts.append(
+                Attempt(precision, built.worst, f"not good enough, then {following}")
+            )
+            precision = following
 
     def _make(self, plan: Plan, precision: str, lowered: list[LoweredGraph], trials: list[Case]) -> ModelCard:
         """Serialize the network at a precision. Returns its card, without what is measured later."""
@@ -219,6 +243,9 @@ class Conversion:
             stage=self.progress.stage,
             tick=self.progress.tick,
         )
+        for trial in choice.tried:
+            self.journal.tried(trial.why, trial.agreement)
+        self.journal.method = str(choice.best.options)
         return choice.graph, choice.ranges
 
     def _card(self, plan: Plan, precision: str, tensors: cards.Tensors) -> ModelCard:
@@ -284,6 +311,8 @@ class Conversion:
             golden=cards.Golden(len(golden), cards.GOLDEN_TOLERANCE_DB[built.card.precision.split()[0]]),
             quality=cards.quality_of(built.worst, plan.held_out.described, built.accuracy),
             drift=built.baseline,
+            calibration_samples=len(plan.calibration) if built.card.calibration else 0,
+            calibration_method=self.journal.method if built.card.calibration else "",
         )
         partial = self.out.with_name(f".{self.out.name}.partial")
         try:

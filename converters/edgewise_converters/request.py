@@ -38,6 +38,8 @@ class Request:
     max_drop: float | None = None
     """The largest share of first answers that may be lost, by a one-sided 95 % bound."""
     licence: str = ""
+    report: Path | None = None
+    """Where to write the page about the conversion."""
     command: str = ""
 
 

@@ -38,6 +38,7 @@ _RESCUE = (
 )
 _WEIGHTS = "per-channel or per-tensor: the scales of int8 weights."
 _ACTIVATIONS = "asymmetric or symmetric: whether int8 activations have a zero point."
+_REPORT = "Write an HTML page about the conversion: agreement, layers, ranges, examples, decisions."
 _TASK = "image-classification or tensors, where the model's shape does not tell."
 
 
@@ -58,6 +59,7 @@ def convert_app(
     task: Annotated[str | None, typer.Option(help=_TASK)] = None,
     max_drop: Annotated[str | None, typer.Option(help=_MAX_DROP)] = None,
     licence: Annotated[str, typer.Option(help="The model's licence, for its card.")] = "",
+    report: Annotated[Path | None, typer.Option(help=_REPORT)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
     """Convert a trained model for a device, and prove that it still gives the same answers."""
@@ -86,6 +88,7 @@ def convert_app(
         task=task and one_of("--task", task, ("image-classification", "tensors")),
         max_drop=parse_share("--max-drop", max_drop) if max_drop else None,
         licence=licence,
+        report=report,
         command=_command(),
     )
     with Drawn() as progress:
