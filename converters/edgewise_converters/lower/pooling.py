@@ -26,7 +26,10 @@ def lower_max_pool(low: Lowering, node: ir.Node) -> None:
         _max_with_indices(low, node)
         keep_in_float(low, before)
         return
-    _bind(low, node, pool(low, "MAX_POOL_2D", _source(low, node), _window(low, node), _name(node)))
+    f, source = Algebra(low, _name(node)), _source(low, node)
+    # Kernels take integers for quantized ones, whose scales these have not.
+    tensor = pool(low, "MAX_POOL_2D", f.cast(source, np.float32), _window(low, node), _name(node))
+    _bind(low, node, f.cast(tensor, source.dtype))
 
 
 @lowers("AveragePool")

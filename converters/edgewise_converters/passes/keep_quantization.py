@@ -46,11 +46,14 @@ def is_marked(model: ir.Model) -> bool:
 
 def stays(node: ir.Node) -> bool:
     """Whether a DequantizeLinear of a constant is one that a quantized kernel reads."""
+    if node.op_type != "DequantizeLinear":
+        return False
+    if _in_blocks(node):
+        return True  # until it is rounded anew
     scale = constant(node.inputs[1])
     uses = list(node.outputs[0].uses())
     return (
-        node.op_type == "DequantizeLinear"
-        and scale is not None
+        scale is not None
         and (scale.size == 1 or scale.ndim == 1)
         and stated_grid(node) is not None
         and all(user.op_type in _TAKES_INTEGER_CONSTANTS for user, _ in uses)
@@ -67,8 +70,9 @@ def apply(model: ir.Model) -> bool:
             continue
         if node.op_type in ("MatMulInteger", "ConvInteger"):
             changed |= _undo_dynamic(node)
-        elif node.op_type == "DequantizeLinear" and "block_size" in node.attributes:
-            changed |= _unblock(node)
+        elif node.op_type == "DequantizeLinear" and _in_blocks(node):
+            _unblock(node)
+            changed = True
         elif node.op_type in _MOVES and node.domain in ("", "ai.onnx"):
             changed |= _wrap(node)
     return changed
@@ -109,11 +113,17 @@ def _weight_scale(scaled: ir.Node, cast: ir.Node | None, quantizer: ir.Node) -> 
     return next((array for value in both.inputs if (array := constant(value)) is not None), None)
 
 
-def _unblock(node: ir.Node) -> bool:
-    """Constant weights in blocks: int8 with one scale for each index of the axis that has no blocks."""
+def _in_blocks(node: ir.Node) -> bool:
+    """Whether a DequantizeLinear is of a constant matrix with scales in blocks."""
+    arrays = [constant(value) for value in node.inputs]
+    known = all(array is not None for array in arrays)
+    return "block_size" in node.attributes and known and arrays[0].ndim == 2  # type: ignore[union-attr]
+
+
+def _unblock(node: ir.Node) -> None:
+    """Weights in blocks: int8 with one scale for each index of the axis that has no blocks."""
     weights, scale = constant(node.inputs[0]), constant(node.inputs[1])
-    if weights is None or scale is None or weights.ndim != 2:
-        return False
+    assert weights is not None and scale is not None
     axis = node.attributes["axis"].as_int() % 2 if "axis" in node.attributes else 1
     size = node.attributes["block_size"].as_int()
     zero = constant(node.inputs[2]) if len(node.inputs) > 2 else None
@@ -122,7 +132,6 @@ def _unblock(node: ir.Node) -> bool:
         steps = steps - _spread(zero, axis, size, weights.shape)
     real = steps * _spread(scale, axis, size, weights.shape)
     hand_over(node, [eight_bits(node, np.asarray(real, np.float32), 1 - axis)])
-    return True
 
 
 def _spread(values: Array, axis: int, size: int, shape: tuple[int, ...]) -> Array:

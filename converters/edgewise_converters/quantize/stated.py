@@ -16,6 +16,7 @@ from edgewise_converters.quantize.rules import data_input
 from edgewise_converters.quantize.stated_constants import moved_constant, real_constant
 from edgewise_converters.quantize.stated_layers import dynamic_layer, static_layer
 from edgewise_converters.tflite.graph import Graph, Operator, Tensor
+from edgewise_converters.tflite.runtimes import RuntimeRules
 
 _INT8, _INT16 = np.dtype(np.int8), np.dtype(np.int16)
 _CONSTANT_MOVES = frozenset({"RESHAPE", "TRANSPOSE"})
@@ -68,17 +69,17 @@ class Stated:
     """Layers with int8 weights and inputs rounded as the model runs."""
 
 
-def keep_stated(graph: Graph, *, old_runtime: bool) -> Stated:
+def keep_stated(graph: Graph, rules: RuntimeRules) -> Stated:
     """The quantized twin of a graph lowered with its quantization kept; ``graph`` is left as it is.
 
-    ``old_runtime``: tflite-runtime 2.14 has to run it, where a dense layer with float inputs has one weight scale.
+    ``rules`` are those of the runtimes that have to run it.
     """
     source = graph.copy()
     constants = _behind_constants(source)
     dense_from_products(source, constants)
     absorb_additions(source)
     tidy(source)
-    return _Keeper(source, old_runtime=old_runtime).run()
+    return _Keeper(source, rules).run()
 
 
 def _behind_constants(graph: Graph) -> frozenset[int]:
@@ -95,8 +96,8 @@ def _behind_constants(graph: Graph) -> frozenset[int]:
 
 
 class _Keeper:
-    def __init__(self, source: Graph, *, old_runtime: bool) -> None:
-        self.source, self.old_runtime = source, old_runtime
+    def __init__(self, source: Graph, rules: RuntimeRules) -> None:
+        self.source, self.rules = source, rules
         self.result = Graph(source.name, source.inputs, source.outputs)
         self.integers: dict[int, Tensor] = {}
         """By id of a float tensor: the integers that it is, exactly."""
@@ -221,7 +222,12 @@ class _Keeper:
             self.integers[id(operator.output)] = output
             self.integer_operators += 1
             return True
-        layer = dynamic_layer(operator, self._real(data), weights, dense_per_channel=not self.old_runtime)
+        layer = dynamic_layer(
+            operator,
+            self._real(data),
+            weights,
+            dense_per_channel="FULLY_CONNECTED" in self.rules.mixed_per_channel,
+        )
         if layer is not None:
             self._emit(layer)
             self.dynamic_operators += 1
@@ -239,7 +245,7 @@ class _Keeper:
     def _plain(self, operator: Operator) -> bool:
         """Whether an operator without weights runs in integers."""
         grid = self.wanted.get(id(operator.outputs[0]))
-        if grid is None or len(operator.outputs) != 1 or not _has_kernel(operator.kind, grid):
+        if grid is None or len(operator.outputs) != 1 or not self._has_kernel(operator.kind, grid):
             return False
         operands = [
             tensor
@@ -257,6 +263,14 @@ class _Keeper:
         self._integer(operator, operands, grid)
         return True
 
+    def _has_kernel(self, kind: str, grid: _Grid) -> bool:
+        """Whether an operator without weights has a kernel with integers of this grid as its output."""
+        if grid.dtype == _INT16:
+            return kind in _INT16_PLAIN and kind not in self.rules.no_int16
+        fixed = kind in _FIXED and _FIXED[kind] == (grid.quantization.scale, grid.quantization.zero_point)
+        known = fixed or kind in _FREE or kind in _SAME_SCALE or kind == "CONCATENATION"
+        return known and kind not in self.rules.no_int8
+
     def _rescaled(self, tensor: Tensor, grid: _Grid) -> Tensor:
         if tensor.quantization == grid.quantization:
             return tensor
@@ -266,14 +280,6 @@ class _Keeper:
         output = Tensor(f"{tensor.name}/rescaled", tensor.shape, grid.dtype, None, grid.quantization)
         self._emit(Operator("QUANTIZE", [tensor], [output]))
         return output
-
-
-def _has_kernel(kind: str, grid: _Grid) -> bool:
-    """Whether an operator without weights has a kernel with integers of this grid as its output."""
-    if grid.dtype == _INT16:
-        return kind in _INT16_PLAIN
-    fixed = kind in _FIXED and _FIXED[kind] == (grid.quantization.scale, grid.quantization.zero_point)
-    return fixed or kind in _FREE or kind in _SAME_SCALE or kind == "CONCATENATION"
 
 
 def _wanted(graph: Graph) -> dict[int, _Grid]:
