@@ -36,6 +36,8 @@ def _session(  # type: ignore[no-untyped-def]
     options.intra_op_num_threads = threads
     # Else products of uint8 and int8 saturate at 16 bits on x86 without VNNI, and the truth is none.
     options.add_session_config_entry("session.x64quantprecision", "1")
+    # Else what stands before a product with 4-bit weights is rounded to 8 bits.
+    options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
     if weights_in is not None and isinstance(source, bytes):
         options.add_session_config_entry(_WEIGHTS_FOLDER, str(weights_in.resolve()))
     levels = onnxruntime.GraphOptimizationLevel
