@@ -8,6 +8,8 @@ from edgewise_converters.layer_facts import LayerFacts
 from edgewise_converters.report.journal import Journal
 from edgewise_converters.request import Result
 
+_NOISIEST = 8
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -60,10 +62,9 @@ class Findings:
     examples: tuple[Example, ...]
 
     @property
-    def worst_layers(self) -> tuple[LayerFacts, ...]:
-        """By the noise of their own grid, worst first."""
-        graded = [layer for layer in self.layers if layer.grid_db is not None]
-        return tuple(sorted(graded, key=lambda layer: layer.grid_db or 0.0)[:8])
+    def noisiest(self) -> tuple[LayerFacts, ...]:
+        """The layers furthest from the original, the furthest first."""
+        return tuple(sorted(self.layers, key=lambda layer: layer.snr_db)[:_NOISIEST])
 
     def counts(self, nodes: tuple[Node, ...]) -> list[tuple[str, int]]:
         """Kinds of operators, the most frequent first."""
