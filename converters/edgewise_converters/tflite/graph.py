@@ -8,7 +8,7 @@ import numpy as np
 
 from edgewise.tensors import Array, Quantization
 
-Option: TypeAlias = int | float | bool | tuple[int, ...]
+Option: TypeAlias = "int | float | bool | tuple[int, ...] | Graph"
 
 
 @dataclass(eq=False, slots=True)
@@ -54,7 +54,10 @@ class BlockScales:
 
 @dataclass(eq=False, slots=True)
 class Operator:
-    """One builtin operator; options are the fields of its options table in the schema."""
+    """One builtin operator; options are the fields of its options table in the schema.
+
+    A field that numbers a subgraph (those of IF and WHILE) holds the graph itself; the writer knows its number.
+    """
 
     kind: str
     inputs: list[Tensor | None]
@@ -94,6 +97,15 @@ class Graph:
                         yield tensor.blocks.scales
             yield from operator.outputs
         yield from self.outputs
+
+    def all_graphs(self) -> list["Graph"]:
+        """This graph and, once each, those inside its operators, however deep; an operator's before the next one's."""
+        found: dict[int, Graph] = {id(self): self}
+        for operator in self.operators:
+            for option in operator.options.values():
+                if isinstance(option, Graph) and id(option) not in found:
+                    found.update((id(graph), graph) for graph in option.all_graphs())
+        return list(found.values())
 
     def consumers(self) -> dict[int, list[Operator]]:
         """By id of tensor, the operators that read it."""

@@ -35,21 +35,27 @@ def serialize(
 class _Writer:
     def __init__(self, graph: Graph, *, consume: bool) -> None:
         self.graph, self.consume = graph, consume
-        self.versions = [operator_version(operator) for operator in graph.operators]
-        self.tensors = graph.tensors()
-        weights = sum(t.data.nbytes for t in self.tensors if t.data is not None)
+        self.graphs = graph.all_graphs()
+        self.numbers = {id(each): number for number, each in enumerate(self.graphs)}
+        self.versions = [[operator_version(operator) for operator in each.operators] for each in self.graphs]
+        self.tensors = [each.tensors() for each in self.graphs]
+        every = [tensor for tensors in self.tensors for tensor in tensors]
+        weights = sum(t.data.nbytes for t in every if t.data is not None)
+        operators = sum(len(each.operators) for each in self.graphs)
         # Sized once: growing would copy all weights, and hold them twice.
-        self.builder = flatbuffers.Builder(weights + 1024 * (len(self.tensors) + len(graph.operators) + 64))
-        self.index = {id(tensor): i for i, tensor in enumerate(self.tensors)}
+        self.builder = flatbuffers.Builder(weights + 1024 * (len(every) + operators + 64))
+        self.index = {id(tensor): i for tensors in self.tensors for i, tensor in enumerate(tensors)}
         self.vectors: dict[tuple[type, bytes], int] = {}
         self.buffers: list[int] = [self._buffer(None)]
         self.written: dict[bytes, int] = {}
 
     def model(self, description: str, metadata: Mapping[str, bytes]) -> bytes:
         b = self.builder
-        tensors = self._tables([self._tensor(tensor) for tensor in self.tensors])
+        tensors = [self._tables([self._tensor(tensor) for tensor in each]) for each in self.tensors]
         codes, operators = self._operators()
-        subgraph = self._subgraph(tensors, operators)
+        subgraphs = self._tables(
+            [self._subgraph(*parts) for parts in zip(self.graphs, tensors, operators, strict=True)]
+        )
         signatures = self._tables([self._signature()])
         entries = self._tables([self._metadata(name, data) for name, data in metadata.items()])
         buffers = self._tables(self.buffers)
@@ -57,7 +63,7 @@ class _Writer:
         schema.ModelStart(b)
         schema.ModelAddVersion(b, _SCHEMA_VERSION)
         schema.ModelAddOperatorCodes(b, codes)
-        schema.ModelAddSubgraphs(b, subgraph)
+        schema.ModelAddSubgraphs(b, subgraphs)
         schema.ModelAddDescription(b, text)
         schema.ModelAddBuffers(b, buffers)
         schema.ModelAddMetadata(b, entries)
@@ -148,15 +154,20 @@ class _Writer:
         schema.TensorAddHasRank(b, True)
         return int(schema.TensorEnd(b))
 
-    def _operators(self) -> tuple[int, int]:
-        needed = [(o.kind, version) for o, version in zip(self.graph.operators, self.versions, strict=True)]
-        keys = list(dict.fromkeys(needed))
+    def _operators(self) -> tuple[int, list[int]]:
+        """The table of operator codes, and the operators of each graph."""
+        needed = [
+            [(o.kind, version) for o, version in zip(each.operators, versions, strict=True)]
+            for each, versions in zip(self.graphs, self.versions, strict=True)
+        ]
+        keys = list(dict.fromkeys(key for keys in needed for key in keys))
         index = {key: i for i, key in enumerate(keys)}
         codes = self._tables([self._operator_code(kind, version) for kind, version in keys])
         operators = [
-            self._operator(o, index[key]) for o, key in zip(self.graph.operators, needed, strict=True)
+            self._tables([self._operator(o, index[key]) for o, key in zip(each.operators, used, strict=True)])
+            for each, used in zip(self.graphs, needed, strict=True)
         ]
-        return codes, self._tables(operators)
+        return codes, operators
 
     def _operator_code(self, kind: str, version: int) -> int:
         b = self.builder
@@ -170,7 +181,11 @@ class _Writer:
         b = self.builder
         inputs = self._numbers([-1 if t is None else self.index[id(t)] for t in operator.inputs], np.int32)
         outputs = self._numbers([self.index[id(t)] for t in operator.outputs], np.int32)
-        options = options_table(operator.kind, operator.options)
+        fields = {
+            name: self.numbers[id(value)] if isinstance(value, Graph) else value
+            for name, value in operator.options.items()
+        }
+        options = options_table(operator.kind, fields)
         table = options[1].Pack(b) if options else None
         schema.OperatorStart(b)
         schema.OperatorAddOpcodeIndex(b, code)
@@ -181,18 +196,18 @@ class _Writer:
             schema.OperatorAddBuiltinOptions(b, table)
         return int(schema.OperatorEnd(b))
 
-    def _subgraph(self, tensors: int, operators: int) -> int:
+    def _subgraph(self, graph: Graph, tensors: int, operators: int) -> int:
         b = self.builder
-        inputs = self._numbers([self.index[id(t)] for t in self.graph.inputs], np.int32)
-        outputs = self._numbers([self.index[id(t)] for t in self.graph.outputs], np.int32)
-        name = b.CreateString("main")
+        inputs = self._numbers([self.index[id(t)] for t in graph.inputs], np.int32)
+        outputs = self._numbers([self.index[id(t)] for t in graph.outputs], np.int32)
+        name = b.CreateString("main" if graph is self.graph else graph.name)
         schema.SubGraphStart(b)
         schema.SubGraphAddTensors(b, tensors)
         schema.SubGraphAddInputs(b, inputs)
         schema.SubGraphAddOutputs(b, outputs)
         schema.SubGraphAddOperators(b, operators)
         schema.SubGraphAddName(b, name)
-        return self._tables([int(schema.SubGraphEnd(b))])
+        return int(schema.SubGraphEnd(b))
 
     def _signature(self) -> int:
         b = self.builder
