@@ -66,11 +66,11 @@ class _Session:
 
 def _session(model: str | bytes, threads: int | None) -> Any:
     """A session that computes on x86 what ARM computes, if onnxruntime manages that for this model."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _ERRORS_ONLY
-    options.intra_op_num_threads = threads or 0
     failure: Exception | None = None
     for exact, left_out in _WAYS:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _ERRORS_ONLY
+        options.intra_op_num_threads = threads or 0
         options.add_session_config_entry("session.x64quantprecision", exact)
         try:
             return onnxruntime.InferenceSession(
