@@ -1,7 +1,7 @@
 """An ONNX file to an onnx-ir model whose every input has a static shape. The file is only ever read."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from onnx import serialization
 from edgewise.tensors import Array
 from edgewise_converters.errors import SourceError
 from edgewise_converters.readers.onnx_skeleton import read_skeleton
+from edgewise_converters.readers.open_shapes import Declared, Shape, fix_shapes, show
 from edgewise_converters.readers.source import ONNX, Source, SourceInput, digest_of, format_of
 
 _MIN_OPSET, _MAX_OPSET = 7, 28
@@ -33,8 +34,8 @@ def read_onnx(
 ) -> tuple[Source, ir.Model]:
     """Read ``path`` and fix its input shapes, by ``shapes`` or, for an open leading dimension, to batch 1.
 
-    Inputs with a number in ``values`` become constants. Raises SourceError for anything that is not an ONNX model, and
-    for an open dimension without a hint.
+    ``shapes`` are by name of input, or of a dimension (one number). Inputs with a number in ``values`` become
+    constants. Raises SourceError for anything that is not an ONNX model, and for an open dimension without a hint.
     """
     found = format_of(path)
     if found != ONNX:
@@ -46,7 +47,7 @@ def read_onnx(
     for value in [value for value in model.graph.inputs if value.name in initialized]:
         model.graph.inputs.remove(value)  # before IR version 4 every initializer was an input too
     fixed = {name: _fix_value(path, model, name, number) for name, number in (values or {}).items()}
-    notices = _fix_shapes(path, model, dict(shapes or {}))
+    notices = _fix_shapes(path, model, shapes or {})
     inputs = tuple(_describe(value) for value in model.graph.inputs)
     return Source(path, digest, opset, inputs, notices, fixed), model
 
@@ -57,7 +58,7 @@ def _fix_value(path: Path, model: ir.Model, name: str, number: float) -> Array:
     dims = [] if value.shape is None else [dim if isinstance(dim, int) else 1 for dim in value.shape]
     if any(dim != 1 for dim in dims):
         raise SourceError(
-            f"--value {name}: the input has shape {_show(dims)}, expected one of a single number"
+            f"--value {name}: the input has shape {show(dims)}, expected one of a single number"
         )
     dtype = np.dtype(np.float32) if value.dtype is None else np.dtype(value.dtype.numpy())
     if not _holds(dtype, number):
@@ -145,53 +146,21 @@ def _check_opset(path: Path, model: ir.Model) -> int:
     return opset
 
 
-def _fix_shapes(path: Path, model: ir.Model, hints: dict[str, tuple[int, ...]]) -> tuple[str, ...]:
-    for name in hints:
-        _input_named(path, model, "--shape", name)
-    notices = []
+def _fix_shapes(path: Path, model: ir.Model, hints: Mapping[str, Shape]) -> tuple[str, ...]:
+    declared = {str(value.name): _declared(value) for value in model.graph.inputs}
+    shapes, notices = fix_shapes(path.name, declared, hints)
     for value in model.graph.inputs:
-        notices += _fix_shape(value, hints.get(str(value.name)))
+        value.shape = ir.Shape(shapes[str(value.name)])
     if notices:
         _forget_inner_shapes(model)
-    return tuple(notices)
+    return notices
 
 
-def _fix_shape(value: ir.Value, hint: tuple[int, ...] | None) -> list[str]:
-    declared = list(value.shape) if value.shape is not None else None
-    if hint is not None:
-        if declared is not None and len(declared) != len(hint):
-            raise SourceError(
-                f"--shape {value.name}: got {len(hint)} dimensions, the model has {len(declared)}: {_show(declared)}"
-            )
-        clash = [
-            (want, have)
-            for want, have in zip(hint, declared or (), strict=False)
-            if isinstance(have, int) and have > 0 and want != have
-        ]
-        if clash:
-            raise SourceError(
-                f"--shape {value.name}: got {clash[0][0]} where the model fixes {clash[0][1]}: {_show(declared)}"
-            )
-        changed = declared is None or any(not isinstance(dim, int) for dim in declared)
-        value.shape = ir.Shape(hint)
-        return [f"input '{value.name}' has shape {_show(list(hint))} as asked"] if changed else []
-    open_dims = [i for i, dim in enumerate(declared or ()) if not isinstance(dim, int) or dim <= 0]
-    if declared is None or any(i > 0 or declared[i] == 0 for i in open_dims):
-        example = ",".join(
-            str(d) if isinstance(d, int) and d > 0 else "1" if i == 0 else "..."
-            for i, d in enumerate(declared or [0])
-        )
-        raise SourceError(
-            f"input '{value.name}': its shape {_show(declared)} is open, expected fixed numbers; "
-            f"say which with --shape {value.name}={example}"
-        )
-    if open_dims:
-        fixed = [1, *declared[1:]]
-        value.shape = ir.Shape(fixed)
-        return [
-            f"input '{value.name}' has an open batch dimension: converted for batch 1, shape {_show(fixed)}"
-        ]
-    return []
+def _declared(value: ir.Value) -> Declared:
+    """The shape as the file says it: numbers, and names of open dimensions."""
+    if value.shape is None:
+        return None
+    return [max(dim, 0) if isinstance(dim, int) else dim.value for dim in value.shape]
 
 
 def _forget_inner_shapes(model: ir.Model) -> None:
@@ -199,9 +168,3 @@ def _forget_inner_shapes(model: ir.Model) -> None:
     for node in model.graph.all_nodes():
         for output in node.outputs:
             output.shape = None
-
-
-def _show(shape: Sequence[object] | None) -> str:
-    if shape is None:
-        return "(unknown)"
-    return "[" + ",".join(str(getattr(dim, "value", dim) or "?") for dim in shape) + "]"

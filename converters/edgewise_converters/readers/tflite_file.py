@@ -1,6 +1,5 @@
 """A float TFLite file to a graph whose every tensor has a static shape. The file is only ever read."""
 
-import difflib
 import mmap
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from edgewise.model_file import ModelFile, read_model
 from edgewise.tasks.image_input import stated_preprocess
 from edgewise.tensors import TensorSpec
 from edgewise_converters.errors import SourceError
+from edgewise_converters.readers.open_shapes import Dim, Shape, fix_shapes
 from edgewise_converters.readers.source import TFLITE, Inherited, Source, SourceInput, digest_of
 from edgewise_converters.reference import unique_names
 from edgewise_converters.samples import image_layout
@@ -22,8 +22,6 @@ from edgewise_converters.tflite.graph import Graph
 from edgewise_converters.tflite.reader import read_graph
 from edgewise_converters.tflite.schema import schema
 from edgewise_converters.tflite.trial import try_file
-
-Shape = tuple[int, ...]
 
 
 def read_tflite(path: Path, *, shapes: Mapping[str, Shape] | None = None) -> tuple[Source, Graph]:
@@ -37,9 +35,10 @@ def read_tflite(path: Path, *, shapes: Mapping[str, Shape] | None = None) -> tup
     data = _map(path)
     try:
         model: Any = schema.Model.GetRootAs(data, 0)
-        wanted, notices = _input_shapes(path, model, dict(shapes or {}))
+        wanted, notices = _input_shapes(path, model, shapes or {})
         if model.SubgraphsLength() > 1:
-            notices.append(f"{path.name} has {model.SubgraphsLength()} subgraphs: the first is converted")
+            said = f"{path.name} has {model.SubgraphsLength()} subgraphs: the first is converted"
+            notices = (*notices, said)
         graph = read_graph(data, try_file(path, wanted))
     except EdgewiseError:
         raise
@@ -50,7 +49,7 @@ def read_tflite(path: Path, *, shapes: Mapping[str, Shape] | None = None) -> tup
     _check_float(path, graph)
     inputs = tuple(SourceInput(t.name, t.shape, t.dtype) for t in graph.inputs)
     inherited = _inherited(carried, graph)
-    return Source(path, digest, 0, inputs, tuple(notices), format=TFLITE, inherited=inherited), graph
+    return Source(path, digest, 0, inputs, notices, format=TFLITE, inherited=inherited), graph
 
 
 def _carried(path: Path) -> ModelFile:
@@ -72,63 +71,24 @@ def _map(path: Path) -> memoryview:
     return data
 
 
-def _input_shapes(path: Path, model: Any, hints: dict[str, Shape]) -> tuple[dict[int, Shape], list[str]]:
+def _input_shapes(
+    path: Path, model: Any, hints: Mapping[str, Shape]
+) -> tuple[dict[int, Shape], tuple[str, ...]]:
     """By index of tensor, the shapes of inputs that are not the file's own; and what to say of them."""
     subgraph = model.Subgraphs(0)
     indices = [int(index) for index in np.atleast_1d(subgraph.InputsAsNumpy())]
     names = unique_names([(subgraph.Tensors(i).Name() or b"").decode("utf-8", "replace") for i in indices])
-    for name in hints:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, 1)
-            raise SourceError(
-                f"--shape {name}: {path.name} has no such input; its inputs are {', '.join(names)}"
-                + (f" (did you mean {near[0]}?)" if near else "")
-            )
-    shapes: dict[int, Shape] = {}
-    notices: list[str] = []
-    for index, name in zip(indices, names, strict=True):
-        tensor = subgraph.Tensors(index)
-        signature = tensor.ShapeSignatureAsNumpy() if tensor.ShapeSignatureLength() else tensor.ShapeAsNumpy()
-        declared = [int(dim) for dim in np.atleast_1d(signature)] if tensor.ShapeLength() else []
-        shape, said = _fixed(name, declared, hints.get(name))
-        if said:
-            shapes[index] = shape
-            notices.append(said)
-    return shapes, notices
+    declared = {name: _declared(subgraph.Tensors(i)) for name, i in zip(names, indices, strict=True)}
+    fixed, notices = fix_shapes(path.name, declared, hints)
+    changed = {i: fixed[n] for n, i in zip(names, indices, strict=True) if list(fixed[n]) != declared[n]}
+    return changed, notices
 
 
-def _fixed(name: str, declared: list[int], hint: Shape | None) -> tuple[Shape, str]:
-    """The shape of an input, and what to say where it was open."""
-    shown = "[" + ",".join("?" if dim < 0 else str(dim) for dim in declared) + "]"
-    if hint is not None:
-        if len(hint) != len(declared):
-            raise SourceError(
-                f"--shape {name}: got {len(hint)} dimensions, the model has {len(declared)}: {shown}"
-            )
-        clash = [
-            (want, have) for want, have in zip(hint, declared, strict=True) if have >= 0 and want != have
-        ]
-        if clash:
-            raise SourceError(
-                f"--shape {name}: got {clash[0][0]} where the model fixes {clash[0][1]}: {shown}"
-            )
-        return hint, f"input '{name}' has shape {list(hint)} as asked" if -1 in declared else ""
-    if any(dim < 0 for dim in declared[1:]):
-        example = ",".join(
-            str(dim) if dim >= 0 else "1" if axis == 0 else "..." for axis, dim in enumerate(declared)
-        )
-        raise SourceError(
-            f"input '{name}': its shape {shown} is open, expected fixed numbers; "
-            f"say which with --shape {name}={example}"
-        )
-    shape = (1, *declared[1:]) if declared and declared[0] < 0 else tuple(declared)
-    opened = shape != tuple(declared)
-    return (
-        shape,
-        f"input '{name}' has an open batch dimension: converted for batch 1, shape {list(shape)}"
-        if opened
-        else "",
-    )
+def _declared(tensor: Any) -> list[Dim]:
+    if not tensor.ShapeLength():
+        return []
+    signature = tensor.ShapeSignatureAsNumpy() if tensor.ShapeSignatureLength() else tensor.ShapeAsNumpy()
+    return [int(dim) if dim >= 0 else None for dim in np.atleast_1d(signature)]
 
 
 def _name_ends(graph: Graph) -> None:
@@ -155,7 +115,12 @@ def _check_float(path: Path, graph: Graph) -> None:
             raise SourceError(f"{path}: quantized already: '{tensor.name}' is {tensor.dtype}; {way_out}")
     for operator in graph.operators:
         for weights in operator.inputs:
-            if weights is not None and weights.is_constant and weights.quantization and weights.dtype.itemsize == 1:
+            if (
+                weights is not None
+                and weights.is_constant
+                and weights.quantization
+                and weights.dtype.itemsize == 1
+            ):
                 raise SourceError(
                     f"{path}: quantized already: the weights of {operator.kind} '{operator.output.name}' are "
                     f"{weights.dtype}; {way_out}"
