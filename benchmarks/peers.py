@@ -9,7 +9,7 @@ Their calibration data comes as ready tensors, so decoding and resizing photos i
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,8 @@ FloatArray = npt.NDArray[np.float32]
 ONNX2TF_TEST_IMAGES = "calibration_image_sample_data_20x128x128x3_float32.npy"
 ONNX2TF_TEST_IMAGES_COUNT = 20
 ONNX2TF_TEST_IMAGES_SIDE = 128
+
+_PATIENCE_S = 900
 
 AEQ_REQUIREMENTS = ("ai-edge-quantizer==0.10.0",)
 
@@ -96,6 +98,24 @@ class Onnx2tf:
             note = f"per-tensor, because per-channel wrote no file: {error}"
             return replace(made, note=f"{note}; per-tensor, {made.note}" if made.note else note)
 
+    def convert_float(
+        self,
+        onnx_file: Path,
+        work: Path,
+        shapes: Mapping[str, tuple[int, ...]],
+        *,
+        options: Sequence[str],
+        runs: int,
+    ) -> Converted:
+        """Its float32 file of any model; ``shapes`` are those of open inputs. Raises CommandFailed."""
+        command = self.install()
+        work.mkdir(parents=True)
+        side = ONNX2TF_TEST_IMAGES_SIDE
+        np.save(work / ONNX2TF_TEST_IMAGES, np.zeros((ONNX2TF_TEST_IMAGES_COUNT, side, side, 3), np.float32))
+        fixed = [f"{name}:{','.join(map(str, shape))}" for name, shape in shapes.items()]
+        words = ["-n", *options, *(["-ois", *fixed] if fixed else [])]
+        return self._run(command, onnx_file, work, words, int8=False, runs=runs)
+
     def _run(
         self, command: Path, onnx_file: Path, work: Path, options: Sequence[str], *, int8: bool, runs: int
     ) -> Converted:
@@ -108,7 +128,7 @@ class Onnx2tf:
 
         # The command looks for an `onnxsim` on PATH: it must be the one of its own environment.
         variables = {"PATH": f"{command.parent}:/usr/bin:/bin"}
-        words: list[str | Path] = [command, "-i", model, "-o", out, *options]
+        words: list[str | Path] = ["timeout", str(_PATIENCE_S), command, "-i", model, "-o", out, *options]
         cost = measure(words, folder=work, variables=variables, runs=runs, before_each=lay_out, wanted=file)
         if not file.exists():
             raise CommandFailed(f"{self.name}: exit status 0, but it wrote no {file.name}")
