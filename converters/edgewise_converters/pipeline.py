@@ -27,7 +27,7 @@ from edgewise_converters.report.place import report_path
 from edgewise_converters.request import Request, Result, output_path, read_labels
 from edgewise_converters.samples import image_layout
 from edgewise_converters.search import StaticRequest
-from edgewise_converters.stored_precisions import ROUNDED, Trials, at_stored_precision
+from edgewise_converters.stored_precisions import ROUNDED, Trials, at_stored_precision, float16_metadata
 from edgewise_converters.survey import Accuracy, Survey
 from edgewise_converters.targets import Target, load_target
 from edgewise_converters.tflite.graph import Graph
@@ -198,6 +198,11 @@ class Conversion:
             )
             precision = following
 
+    def _compared(self, plan: Plan, trials: list[Case]) -> Trials:
+        """What ways of storing weights are compared on."""
+        stage, tick = self.progress.stage, self.progress.tick
+        return Trials(plan.calibration, plan.layouts, trials, stage, tick, self._notice)
+
     def _make(self, plan: Plan, precision: str, lowered: list[LoweredGraph], trials: list[Case]) -> ModelCard:
         """Serialize the network at a precision. Returns its card, without what is measured later."""
         graph = (lowered.pop() if lowered else self._lower()[1]).graph
@@ -206,7 +211,10 @@ class Conversion:
         named = described(graph) if precision == AS_SOURCE else precision
         card = self._card(plan, named, tensor_cards(plan, graph.inputs, graph.outputs, activation))
         card = replace(card, layers=layer_precisions(graph), calibration=ranges)
-        metadata = {tflite_metadata.BUFFER_NAME: tflite_metadata.encode(card)}
+        metadata = {
+            tflite_metadata.BUFFER_NAME: tflite_metadata.encode(card),
+            **float16_metadata(graph, precision, self.target, self._compared(plan, trials)),
+        }
         self.network = serialize(graph, description=f"Edgewise, {precision}", metadata=metadata, consume=True)
         return card
 
@@ -221,10 +229,7 @@ class Conversion:
         if precision == AS_SOURCE:
             return at_source_precision(graph, self.target), {}
         if precision not in STATIC:
-            compared = Trials(
-                plan.calibration, plan.layouts, trials, self.progress.stage, self.progress.tick, self._notice
-            )
-            return at_stored_precision(graph, precision, self.target, compared), {}
+            return at_stored_precision(graph, precision, self.target, self._compared(plan, trials)), {}
         choice = static(
             graph,
             precision,
@@ -308,7 +313,12 @@ class Conversion:
         backend.close()
         card = replace(
             built.card,
-            golden=cards.Golden(len(golden), cards.GOLDEN_TOLERANCE_DB[built.card.precision.split()[0]]),
+            golden=cards.Golden(
+                len(golden),
+                cards.golden_tolerance_db(
+                    built.card.precision, fp16_arithmetic=self.target.fp16_arithmetic
+                ),
+            ),
             quality=cards.quality_of(built.worst, plan.held_out.described, built.accuracy),
             drift=built.baseline,
             calibration_samples=len(plan.calibration) if built.card.calibration else 0,

@@ -13,7 +13,12 @@ from edgewise_converters.errors import ConversionError
 from edgewise_converters.four_bit_search import Answers, FourBitSearch
 from edgewise_converters.quantize.calibrate import Calibration, calibrate
 from edgewise_converters.quantize.dynamic_int8 import quantize_dynamic
-from edgewise_converters.quantize.float16 import store_float16
+from edgewise_converters.quantize.float16 import (
+    METADATA,
+    METADATA_NAME,
+    may_compute_in_float16,
+    store_float16,
+)  # fmt: skip
 from edgewise_converters.quantize.narrow_weights import WeightStore
 from edgewise_converters.quantize.stored_int8 import store_int8
 from edgewise_converters.samples import Samples
@@ -27,6 +32,7 @@ ROUNDED = frozenset({"weights8", "dynamic", "int4"})
 """Precisions whose weights are rounded so much that samples help."""
 _CALIBRATION_SAMPLES = 48
 _TRIALS = 12
+_FLOAT16_SAMPLES = 8
 _FOUR_BIT_DB = 20.0
 """What 4-bit layers must leave of every output on the trials; classifiers lose answers below."""
 
@@ -128,3 +134,22 @@ def mean_db(graph: Graph, target: Target, trials: Trials) -> float:
     agreement = measure(backend, trials.cases[:_TRIALS], trials.layouts, classifies=False, tick=trials.tick)
     backend.close()
     return float(np.mean([output.snr_db for output in agreement.outputs]))
+
+
+def float16_metadata(graph: Graph, precision: str, target: Target, trials: Trials) -> dict[str, bytes]:
+    """What lets a runtime compute an fp16 file in float16, where the target's processor can.
+
+    Every runtime loads the file; without such a processor it computes in float32. Nothing where values come near
+    the largest float16.
+    """
+    if precision != "fp16" or not target.fp16_arithmetic:
+        return {}
+    some = trials.samples.only(trials.samples.sources[:_FLOAT16_SAMPLES])
+    trials.stage("Looking for large values", len(some))
+    seen = calibrate(
+        graph, _inputs(graph, some, trials.layouts), count=len(some), tick=trials.tick, threads=1
+    )
+    if may_compute_in_float16(seen):
+        return {METADATA_NAME: METADATA}
+    trials.notice("fp16: computed in float32 on the device, since values come near the largest float16")
+    return {}

@@ -22,6 +22,8 @@ class Target:
     """What `--precision auto` tries first when there are samples to calibrate on."""
     precision_without_samples: str
     """What `--precision auto` tries first when there are none."""
+    fp16_arithmetic: bool
+    """Whether its processor computes in float16 (ARMv8.2 FP16): fp16 files then say that they may be."""
     no_onnxruntime: str = ""
     """Why onnxruntime cannot run there; "" where it can."""
 
