@@ -17,7 +17,7 @@ from edgewise_converters.layers import layer_precisions
 from edgewise_converters.lower import LoweredGraph
 from edgewise_converters.original import Original
 from edgewise_converters.plan import Plan, make_plan, tensor_cards
-from edgewise_converters.precisions import STATIC, STEP_DOWN, TRIAL_CASES, static
+from edgewise_converters.precisions import STEP_DOWN, TRIAL_CASES
 from edgewise_converters.progress import Progress, Silent
 from edgewise_converters.proof import golden_cases
 from edgewise_converters.readers import Source
@@ -27,6 +27,7 @@ from edgewise_converters.report.place import report_path
 from edgewise_converters.request import Request, Result, output_path, read_labels
 from edgewise_converters.samples import image_layout
 from edgewise_converters.search import StaticRequest
+from edgewise_converters.static_precisions import STATIC, Setting, at_static_precision
 from edgewise_converters.stored_precisions import ROUNDED, Trials, at_stored_precision, float16_metadata
 from edgewise_converters.survey import Accuracy, Survey
 from edgewise_converters.targets import Target, load_target
@@ -64,8 +65,14 @@ class _Built:
 def convert(request: Request, progress: Progress | None = None) -> Result:
     """Convert one model. Raises ConversionError; nothing is written then, and the source is never touched."""
     out = output_path(request)
-    with Original(request.source, shapes=request.shapes, values=request.values) as original:
+    with Original(
+        request.source, shapes=request.shapes, values=request.values, layouts=request.layouts
+    ) as original:
         if request.format == "onnx":
+            if request.layouts:
+                raise ConversionError(
+                    "--layout: an ONNX file is fed as its original, expected --format tflite"
+                )
             from edgewise_converters.onnx_out.conversion import OnnxConversion  # it is a Conversion itself
 
             return OnnxConversion(request, original, out, progress or Silent()).run()
@@ -230,24 +237,23 @@ class Conversion:
             return at_source_precision(graph, self.target), {}
         if precision not in STATIC:
             return at_stored_precision(graph, precision, self.target, self._compared(plan, trials)), {}
-        choice = static(
-            graph,
-            precision,
+        wanted = StaticRequest(
+            ranges=self.request.calibration,
+            rescue=self.request.rescue,
+            per_tensor=self.request.weights == "per-tensor",
+            symmetric=self.request.activations == "symmetric",
+        )
+        setting = Setting(
             self.target,
             plan.calibration,
-            StaticRequest(
-                ranges=self.request.calibration,
-                rescue=self.request.rescue,
-                per_tensor=self.request.weights == "per-tensor",
-                symmetric=self.request.activations == "symmetric",
-            ),
-            layouts=plan.layouts,
-            images=plan.images,
-            trials=trials,
-            classifies=plan.classifies,
-            stage=self.progress.stage,
-            tick=self.progress.tick,
+            plan.layouts,
+            plan.images,
+            trials,
+            plan.classifies,
+            self.progress.stage,
+            self.progress.tick,
         )
+        choice = at_static_precision(graph, precision, wanted, setting)
         for trial in choice.tried:
             self.journal.tried(trial.why, trial.agreement)
         self.journal.method = str(choice.best.options)

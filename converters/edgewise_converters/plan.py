@@ -1,6 +1,6 @@
 """What a conversion will work with: the pictures its inputs take, its task, its samples, its first precision."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from edgewise.model_card import ImagePreprocess
@@ -8,13 +8,13 @@ from edgewise_converters import cards
 from edgewise_converters.as_source import AS_SOURCE, check_stated
 from edgewise_converters.errors import ConversionError, InvalidSamples
 from edgewise_converters.lower import LoweredGraph
-from edgewise_converters.precisions import STATIC
 from edgewise_converters.preprocessing import PreprocessRequest, parse_preprocess
 from edgewise_converters.readers import Source
 from edgewise_converters.request import Request
 from edgewise_converters.samples import InputSpec, Samples, holds_images, image_layout, load_samples, noise
-from edgewise_converters.survey import check_truths
+from edgewise_converters.static_precisions import STATIC
 from edgewise_converters.stored_precisions import check_target
+from edgewise_converters.survey import check_truths
 from edgewise_converters.targets import Target
 from edgewise_converters.tflite.graph import Tensor
 from edgewise_converters.verify import Layouts
@@ -30,6 +30,8 @@ class Plan:
     """By name of input: how pictures become it."""
     image_layouts: dict[str, str]
     """By name of input: nchw or nhwc, as the original takes its pictures."""
+    asked_layouts: Mapping[str, str]
+    """By name of input: nchw or nhwc, where the user says as what the file is fed."""
     labels: tuple[str, ...]
     task: str
     calibration: Samples
@@ -78,6 +80,7 @@ def make_plan(
         layouts=Layouts(lowered.input_layouts, lowered.output_layouts),
         images=images,
         image_layouts=layouts,
+        asked_layouts={name or source.inputs[0].name: asked for name, asked in request.layouts.items()},
         labels=labels,
         task=task,
         calibration=calibration,
@@ -185,7 +188,7 @@ def tensor_cards(plan: Plan, inputs: list[Tensor], outputs: list[Tensor], activa
                 tensor,
                 plan.layouts.inputs[tensor.name],
                 image=plan.images.get(tensor.name),
-                image_layout=plan.image_layouts.get(tensor.name, ""),
+                image_layout=plan.asked_layouts.get(tensor.name) or plan.image_layouts.get(tensor.name, ""),
             )
             for tensor in inputs
         ),

@@ -3,7 +3,7 @@
 import pytest
 
 from edgewise_converters.errors import InvalidSamples
-from edgewise_converters.precisions import byte_quantization
+from edgewise_converters.static_precisions import byte_quantization
 from edgewise_converters.preprocessing import parse_preprocess
 
 SIZE = (224, 224)

@@ -18,11 +18,11 @@ from edgewise_converters.original import Original
 from edgewise_converters.passes.graph_edit import producer
 from edgewise_converters.pipeline import Conversion
 from edgewise_converters.plan import Plan, tensor_cards
-from edgewise_converters.precisions import byte_quantization
 from edgewise_converters.progress import Progress
 from edgewise_converters.readers import Source
 from edgewise_converters.readers.onnx_file import static_shape
 from edgewise_converters.request import Request
+from edgewise_converters.static_precisions import byte_quantization
 from edgewise_converters.tflite.graph import Graph, Tensor
 from edgewise_converters.verify import Case
 

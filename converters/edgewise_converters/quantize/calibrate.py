@@ -53,15 +53,19 @@ def calibrate(
     count: int,
     tick: Callable[[], None],
     threads: int = 2,
+    moments: bool = True,
 ) -> Calibration:
-    """Run ``graph`` on ``count`` lists of inputs (in the order and layout of its inputs) and gather statistics."""
+    """Run ``graph`` on ``count`` lists of inputs (in the order and layout of its inputs) and gather statistics.
+
+    Without ``moments`` nothing is gathered for joint rounding, which is quicker.
+    """
     observed = [t for t in graph.tensors() if t.is_float and not t.is_constant]
     inner = [t for t in observed if not any(t is entry for entry in graph.inputs)]
     probe = Graph(graph.name, graph.inputs, inner, graph.operators)
     backend = litert.open_model(serialize(probe, description="calibration", metadata={}), threads=threads)
     rng = np.random.default_rng(0)
     kept = max(64, _KEPT_VALUES // max(count, 1))
-    readers = _observers(graph, count)
+    readers = _observers(graph, count) if moments else {}
     seen = {id(t): _Running(wants_mean=id(t) not in readers) for t in observed}
     done = 0
     for inputs in batches:
@@ -75,12 +79,12 @@ def calibrate(
         done += 1
         tick()
     backend.close()
-    moments = {
+    gathered = {
         id(operator.inputs[1]): observer.result()
         for pairs in readers.values()
         for operator, observer in pairs
     }
-    return Calibration(done, {key: running.result(done) for key, running in seen.items()}, moments)
+    return Calibration(done, {key: running.result(done) for key, running in seen.items()}, gathered)
 
 
 def _observers(graph: Graph, count: int) -> dict[int, list[tuple[Operator, MomentsObserver]]]:

@@ -1,0 +1,153 @@
+"""Precisions whose activations have ranges that were measured beforehand: static int8, mixed, int16x8."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from edgewise.model_card import ImagePreprocess
+from edgewise.tensors import Array, Quantization
+from edgewise_converters.quantize import Calibration, Shared, StaticOptions, Width, calibrate
+from edgewise_converters.quantize.dense_as_convolution import dense_as_convolution
+from edgewise_converters.quantize.equalize import (
+    cross_layer_equalized,
+    largest_by_channel,
+    normalisation_links,
+    smoothed,
+)
+from edgewise_converters.quantize.ranges import scale_of
+from edgewise_converters.samples import Feed, Samples
+from edgewise_converters.search import Candidates, StaticRequest, Trial, protect, search_static
+from edgewise_converters.targets import Target
+from edgewise_converters.tflite.graph import Graph
+from edgewise_converters.tflite.runtimes import rules_of
+from edgewise_converters.verify import Case, Layouts
+
+STATIC = frozenset({"int8", "mixed", "int16x8"})
+_INT16_TRIAL_CASES = 6
+"""int16x8 kernels are slow."""
+_BYTE_STEPS = 128
+_SMOOTHING = (0.5, 0.75)
+"""Parts of the channels' differences that are moved into the weights, as a try each."""
+_EVENING_WORTH_DB = 0.5
+
+
+@dataclass(frozen=True)
+class StaticChoice:
+    """The best static graph, and what was tried."""
+
+    graph: Graph
+    ranges: dict[str, tuple[float, float]]
+    """Smallest and largest value seen of each input and output, by name."""
+    best: Trial
+    tried: tuple[Trial, ...]
+    candidates: Candidates
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a static precision is chosen for, and what it is chosen by."""
+
+    target: Target
+    samples: Samples
+    layouts: Layouts
+    images: dict[str, ImagePreprocess]
+    """By name of input: how pictures become it."""
+    trials: list[Case]
+    classifies: bool
+    stage: Callable[[str, int], None]
+    tick: Callable[[], None]
+
+    def calibrate(self, graph: Graph) -> Calibration:
+        """What flows through a float graph, on all samples."""
+        self.stage("Calibrating", len(self.samples))
+        inputs = (self._in_order(graph, feed) for feed in self.samples.feeds())
+        return calibrate(graph, inputs, count=len(self.samples), tick=self.tick, threads=1)
+
+    def candidates(self, graph: Graph, calibration: Calibration, *, wide: bool) -> Candidates:
+        """Ways to quantize a calibrated graph, to be judged by the trial cases."""
+        return Candidates(
+            graph,
+            Shared(calibration),
+            {} if wide else {name: byte_quantization(image) for name, image in self.images.items()},
+            self.target.runtimes[0],
+            self.trials[: _INT16_TRIAL_CASES if wide else None],
+            self.layouts,
+            self.classifies,
+            self.tick,
+        )
+
+    def trial_inputs(self, graph: Graph) -> list[list[Array]]:
+        """The trial cases as the graph takes them."""
+        return [self._in_order(graph, case.feed) for case in self.trials]
+
+    def _in_order(self, graph: Graph, feed: Feed) -> list[Array]:
+        return [
+            np.asarray(feed[t.name].transpose(self.layouts.inputs[t.name]), order="C") for t in graph.inputs
+        ]
+
+
+def at_static_precision(
+    graph: Graph, precision: str, wanted: StaticRequest, setting: Setting
+) -> StaticChoice:
+    """Calibrate, quantize in every way that is wanted, and keep the one whose outputs are nearest."""
+    wide = precision == "int16x8"
+    options = StaticOptions(
+        width=Width.INT16 if wide else Width.INT8,
+        rules=rules_of(setting.target.runtimes),
+        per_tensor=wanted.per_tensor,
+        symmetric=wanted.symmetric,
+    )
+    dense = graph.copy()
+    dense_as_convolution(dense)
+    dense, evened = _evened(dense, options, setting)
+    calibration = setting.calibrate(dense)
+    candidates = setting.candidates(dense, calibration, wide=wide)
+    best = search_static(candidates, replace(wanted, width=options.width), options, setting.stage)
+    if precision == "mixed":
+        best = protect(candidates, best, setting.stage)
+    ends = dense.inputs + dense.outputs
+    ranges = {t.name: (s.minimum, s.maximum) for t in ends if (s := calibration.by_tensor.get(id(t)))}
+    tried = (*evened, *candidates.tried)
+    return StaticChoice(candidates.build(best.options), ranges, best, tried, candidates)
+
+
+def _evened(graph: Graph, options: StaticOptions, setting: Setting) -> tuple[Graph, list[Trial]]:
+    """The graph with its channels' sizes moved between layers where that helps, and what was tried.
+
+    Judged in the plainest way, with ranges from the trial cases alone: what it gains does not depend on the rest.
+    """
+    ways: list[tuple[str, Graph]] = []
+    inputs = setting.trial_inputs(graph)
+    if options.per_tensor:
+        ways.append(("channels evened out between layers", cross_layer_equalized(graph)))
+    if normalisation_links(graph):
+        largest = largest_by_channel(graph, inputs)
+        ways += [(f"normalisations smoothed by {s}", smoothed(graph, largest, s)) for s in _SMOOTHING]
+    if not ways:
+        return graph, []
+    ways = [("channels as they are", graph), *ways]
+    setting.stage("Evening out channels", 2 * len(ways) * len(inputs))
+    plain = replace(options, ranges="minmax", rounding="nearest")
+    tried: list[Trial] = []
+    for why, way in ways:
+        calibration = calibrate(way, inputs, count=len(inputs), tick=setting.tick, threads=1, moments=False)
+        wide = options.width is Width.INT16
+        tried.append(setting.candidates(way, calibration, wide=wide).ask(plain, why))
+    best = max(range(len(ways)), key=lambda place: tried[place].score_db)
+    worth = tried[best].score_db >= tried[0].score_db + _EVENING_WORTH_DB
+    return (ways[best][1] if worth else graph), tried
+
+
+def byte_quantization(image: ImagePreprocess) -> Quantization:
+    """int8 quantization of an image input under which a pixel's byte needs the least rounding.
+
+    With one mean and std for all channels integer = pixel - 128 exactly (up to half a step where the mean is no
+    whole number); otherwise the range of all channels together.
+    """
+    if len(set(image.mean)) == 1 and len(set(image.std)) == 1:
+        zero_point = int(np.clip(round(image.mean[0] - _BYTE_STEPS), -128, 127))
+        return Quantization((float(np.float32(1 / image.std[0])),), (zero_point,))
+    ends = [((limit - m) / s) for limit in (0, 255) for m, s in zip(image.mean, image.std, strict=True)]
+    scale, zero_point = scale_of(min(ends), max(ends))
+    return Quantization((scale,), (zero_point,))
