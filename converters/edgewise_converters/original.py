@@ -9,6 +9,7 @@ from typing import Self
 
 import onnx_ir as ir
 
+from edgewise_converters.entry_layout import feed_as
 from edgewise_converters.errors import SourceError
 from edgewise_converters.lower import LoweredGraph, lower_graph
 from edgewise_converters.lower.layout import identity
@@ -31,10 +32,11 @@ class Original:
         *,
         shapes: Mapping[str, tuple[int, ...]] | None = None,
         values: Mapping[str, float] | None = None,
+        layouts: Mapping[str, str] | None = None,
     ) -> None:
         """Raises SourceError for what is no model file; the rest is looked at by `lower`."""
         self.path = path
-        self._shapes, self._values = shapes, values
+        self._shapes, self._values, self._layouts = shapes, values, layouts or {}
         self.format = format_of(path)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._exported: Path | None = None
@@ -49,11 +51,20 @@ class Original:
         ``keep_quantization``: integers that a quantized ONNX model states stay integers (`quantize.stated`).
         """
         if self.format == TFLITE:
-            stage("Reading the model")
-            source, graph = read_tflite(self.path, shapes=self._shapes)
-            inputs = {tensor.name: identity(len(tensor.shape)) for tensor in graph.inputs}
-            outputs = {tensor.name: identity(len(tensor.shape)) for tensor in graph.outputs}
-            return source, LoweredGraph(graph, inputs, outputs)
+            source, lowered = self._tflite(stage)
+        else:
+            source, lowered = self._lowered(stage, keep_quantization)
+        feed_as(lowered, source, self._layouts)
+        return source, lowered
+
+    def _tflite(self, stage: Callable[[str], None]) -> tuple[Source, LoweredGraph]:
+        stage("Reading the model")
+        source, graph = read_tflite(self.path, shapes=self._shapes)
+        inputs = {tensor.name: identity(len(tensor.shape)) for tensor in graph.inputs}
+        outputs = {tensor.name: identity(len(tensor.shape)) for tensor in graph.outputs}
+        return source, LoweredGraph(graph, inputs, outputs)
+
+    def _lowered(self, stage: Callable[[str], None], keep_quantization: bool) -> tuple[Source, LoweredGraph]:
         source, model = self.model(stage)
         stage("Rewriting the graph")
         canonicalize(model, keep_quantization_of_source=keep_quantization and is_quantized(model))

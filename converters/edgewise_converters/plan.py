@@ -188,7 +188,7 @@ def tensor_cards(plan: Plan, inputs: list[Tensor], outputs: list[Tensor], activa
                 tensor,
                 plan.layouts.inputs[tensor.name],
                 image=plan.images.get(tensor.name),
-                image_layout=plan.asked_layouts.get(tensor.name) or plan.image_layouts.get(tensor.name, ""),
+                image_layout=plan.asked_layouts.get(tensor.name) or image_layout(tensor.shape),
             )
             for tensor in inputs
         ),

@@ -25,6 +25,8 @@ class Request:
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     values: Mapping[str, float] = field(default_factory=dict)
     """By name of input: the one number it always is."""
+    layouts: Mapping[str, str] = field(default_factory=dict)
+    """By name of input, or "" for the only one: nchw or nhwc, as the app feeds it."""
     labels: Path | None = None
     out: Path | None = None
     calibration: str = "auto"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgewise_converters.commands.options import one_of, parse_shape, parse_share, parse_value
+from edgewise_converters.commands.options import one_of, parse_layout, parse_shape, parse_share, parse_value
 
 if TYPE_CHECKING:
     from edgewise_converters.request import Result
@@ -23,7 +23,8 @@ _PREPROCESS = (
     "imagenet, unit, signed, raw, or mean=..;std=.. in pixels of 0 to 255; "
     "then, if needed, ;resize= ;crop= ;resample= ;colour="
 )
-_SHAPE = "NAME=1,3,224,224 for an input of open shape; may be given several times."
+_SHAPE = "NAME=1,3,224,224 for an input of open shape, or DIMENSION=128 for an open dimension; repeatable."
+_LAYOUT = "nchw or nhwc, or NAME=nchw: how the app feeds an input of four axes; else as suits the network. Repeatable."
 _VALUE = "NAME=16000 for an input that is always the same (a sample rate); it leaves the model. Repeatable."
 _OUT = "Where to write; MODEL-TARGET.tflite in this folder if not given."
 _CALIBRATION = (
@@ -49,6 +50,7 @@ def convert_app(
     samples: Annotated[Path | None, typer.Option(help=_SAMPLES)] = None,
     preprocess: Annotated[str | None, typer.Option(help=_PREPROCESS)] = None,
     shape: Annotated[list[str] | None, typer.Option(help=_SHAPE)] = None,
+    layout: Annotated[list[str] | None, typer.Option(help=_LAYOUT)] = None,
     value: Annotated[list[str] | None, typer.Option(help=_VALUE)] = None,
     labels: Annotated[Path | None, typer.Option(help="A text file with one label a line.")] = None,
     out: Annotated[Path | None, typer.Option(help=_OUT)] = None,
@@ -78,6 +80,7 @@ def convert_app(
         samples=samples,
         preprocess=preprocess,
         shapes=dict(parse_shape(text) for text in shape or ()),
+        layouts=dict(parse_layout(text) for text in layout or ()),
         values=dict(parse_value(text) for text in value or ()),
         labels=labels,
         out=out,

@@ -22,6 +22,14 @@ def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
     return name, shape
 
 
+def parse_layout(text: str) -> tuple[str, str]:
+    """NAME=nchw as a name and its layout; nchw alone is of the only input, whose name is left empty."""
+    name, equals, layout = text.rpartition("=")
+    if layout not in ("nchw", "nhwc") or (equals and not name):
+        raise typer.BadParameter(f"--layout: got '{text}', expected nchw, nhwc or NAME=nchw")
+    return name, layout
+
+
 def parse_value(text: str) -> tuple[str, float]:
     """NAME=16000 as a name and its number."""
     name, _, number = text.rpartition("=")
