@@ -1,10 +1,9 @@
-"""RNN, GRU and LSTM, written out step by step, with the state as ordinary inputs and outputs.
+"""RNN, GRU and LSTM, written out step by step or, where they are long, as a loop, with the state in and out of it.
 
 All steps' inputs are multiplied at once; each step then is one product with the state. Nothing is remembered from one
 call to the next: TFLite's own sequence operators keep their state in variables, and answer right only once.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,13 +13,14 @@ from edgewise_converters.lower.attributes import constant_input, float_of, input
 from edgewise_converters.lower.cells import CELLS, Cell, Weights, activations_of
 from edgewise_converters.lower.formula import Formula
 from edgewise_converters.lower.lowering import Lowering, lowers
+from edgewise_converters.lower.recurrent_loop import Steps, run_loop
 from edgewise_converters.lower.slicing import cut
 from edgewise_converters.tflite.graph import Tensor
 
-_MAX_STEPS = 256
-"""Each step is ten to twenty operators; a longer sequence takes seconds to load."""
-_MAX_PACKED_BYTES = 256 << 20
-"""XNNPACK packs the weights of every step anew, so that is what they may take on the device."""
+_MAX_WRITTEN_OUT = 64
+"""Each step is ten to twenty operators; a longer sequence makes a file that is slow to load."""
+_MAX_PACKED_BYTES = 64 << 20
+"""XNNPACK packs the weights of every step that is written out, so that is what they may take on the device."""
 _LENGTHS, _HIDDEN, _CELL = 4, 5, 6
 """Inputs of the three operators beyond X, W, R and B."""
 _PEEPHOLES = 7
@@ -30,7 +30,8 @@ _PEEPHOLES = 7
 class _Run:
     """What one direction gave: the state after each step in the order of time, and the last states."""
 
-    steps: list[Tensor]
+    steps: list[Tensor] | Tensor | None
+    """One for each step, or all of them [steps, batch, hidden]; None where nobody reads them."""
     states: tuple[Tensor, ...]
 
 
@@ -43,38 +44,22 @@ def lower_recurrent(low: Lowering, node: ir.Node) -> None:
     source = low.read(data)
     if batch_first:
         source = low.transpose(source, [1, 0, 2], f"{f.name}/time_first")
-    _check_length(low, node, source.shape[0])
+    if constant_input(node, 2) is None:
+        raise low.refuse(node, "its recurrence is computed, expected constants")
     direction = string_of(node, "direction", "forward")
     backward = {"forward": [False], "reverse": [True], "bidirectional": [False, True]}[direction]
-    masks = _masks(low, f, node, source)
-    runs = [
-        _run(
-            low,
-            f,
-            source,
-            _cell(low, f, node, index),
-            _initial(low, node, index, source.shape[1]),
-            back,
-            masks,
-        )
-        for index, back in enumerate(backward)
-    ]
+    run = _looped if _is_long(node, source.shape[0]) else _written_out
+    runs = [run(low, f, node, source, index, back) for index, back in enumerate(backward)]
     _bind_sequence(low, f, node, runs, batch_first)
     for position, output in enumerate(node.outputs[1:]):
         if output.uses() or output.is_graph_output():
             _bind_state(low, f, output, [run.states[position] for run in runs], batch_first)
 
 
-def _check_length(low: Lowering, node: ir.Node, steps: int) -> None:
+def _is_long(node: ir.Node, steps: int) -> bool:
     recurrence = constant_input(node, 2)
-    if recurrence is None:
-        raise low.refuse(node, "its recurrence is computed, expected constants")
-    limit = min(_MAX_STEPS, _MAX_PACKED_BYTES // max(recurrence.nbytes, 1))
-    if steps > limit:
-        way_out = "give it shorter windows and hand the state on"
-        raise low.refuse(
-            node, f"its sequence has {steps} steps, expected at most {limit} of its size; {way_out}"
-        )
+    assert recurrence is not None
+    return steps > min(_MAX_WRITTEN_OUT, max(_MAX_PACKED_BYTES // max(recurrence.nbytes, 1), 1))
 
 
 def _cell(low: Lowering, f: Formula, node: ir.Node, direction: int) -> Cell:
@@ -139,16 +124,12 @@ def _masks(low: Lowering, f: Formula, node: ir.Node, source: Tensor) -> list[Ten
     return [f("GREATER", column, step) for step in range(steps)]
 
 
-def _run(
-    low: Lowering,
-    f: Formula,
-    source: Tensor,
-    cell: Cell,
-    states: tuple[Tensor, ...],
-    backward: bool,
-    masks: Sequence[Tensor | None],
+def _written_out(
+    low: Lowering, f: Formula, node: ir.Node, source: Tensor, direction: int, backward: bool
 ) -> _Run:
-    """One direction over [steps, batch, features]."""
+    """One direction over [steps, batch, features], step after step."""
+    cell, states = _cell(low, f, node, direction), _initial(low, node, direction, source.shape[1])
+    masks = _masks(low, f, node, source)
     steps, batch, features = source.shape
     flat = low.reshape(source, (steps * batch, features), f"{f.name}/all_steps")
     products = _rows(low, f, cell.inputs(flat), steps)
@@ -164,6 +145,25 @@ def _run(
             outputs[step] = after[0]
         states = after
     return _Run(outputs, states)
+
+
+def _looped(low: Lowering, f: Formula, node: ir.Node, source: Tensor, direction: int, backward: bool) -> _Run:
+    """The same as a loop."""
+    steps, batch, features = source.shape
+    flat = low.reshape(source, (steps * batch, features), f"{f.name}/all_steps")
+    lengths, computed = constant_input(node, _LENGTHS), input_of(node, _LENGTHS)
+    column = None
+    if lengths is not None and (lengths < steps).any():
+        column = f.constant(lengths.reshape(batch, 1), np.int32)
+    elif computed is not None and lengths is None:
+        column = low.reshape(low.read(computed), (batch, 1), f"{f.name}/lengths")
+    sequence = node.outputs[0]
+    wanted = bool(sequence.name and (sequence.uses() or sequence.is_graph_output()))
+    products = _cell(low, f, node, direction).inputs(flat)
+    name = f"{f.name}/{'backward' if backward else 'forward'}"
+    run = Steps(products, steps, column, backward, wanted)
+    states = _initial(low, node, direction, batch)
+    return _Run(*run_loop(low, name, run, lambda inner: _cell(inner.low, inner, node, direction), states))
 
 
 def _rows(low: Lowering, f: Formula, tensor: Tensor, parts: int) -> list[Tensor]:
@@ -183,12 +183,26 @@ def _bind_sequence(low: Lowering, f: Formula, node: ir.Node, runs: list[_Run], b
     if not output.name or not (output.uses() or output.is_graph_output()):
         return
     batch, hidden = runs[0].states[0].shape
-    steps = len(runs[0].steps)
-    parts = [state for step in range(steps) for state in (run.steps[step] for run in runs)]
-    rows = _joined(low, parts, f"{f.name}/sequence")
-    tensor = low.reshape(rows, (steps, len(runs), batch, hidden), f"{f.name}/directions")
+    listed = [run.steps for run in runs if isinstance(run.steps, list)]
+    if listed:
+        steps = len(listed[0])
+        parts = [state for step in range(steps) for state in (each[step] for each in listed)]
+        rows = _joined(low, parts, f"{f.name}/sequence")
+        tensor = low.reshape(rows, (steps, len(runs), batch, hidden), f"{f.name}/directions")
+    else:
+        tensor = _side_by_side(low, [run.steps for run in runs if isinstance(run.steps, Tensor)], f.name)
     layout = (1, 2, 0, 3) if batch_first else (0, 1, 2, 3)
     low.bind(output, tensor, layout)
+
+
+def _side_by_side(low: Lowering, sequences: list[Tensor], name: str) -> Tensor:
+    """[steps, batch, hidden] of each direction as [steps, directions, batch, hidden]."""
+    steps, batch, hidden = sequences[0].shape
+    wide = [low.reshape(each, (steps, 1, batch, hidden), f"{name}/direction") for each in sequences]
+    if len(wide) == 1:
+        return wide[0]
+    shape = (steps, len(wide), batch, hidden)
+    return low.emit("CONCATENATION", wide, shape, f"{name}/directions", options={"axis": 1})
 
 
 def _bind_state(low: Lowering, f: Formula, output: ir.Value, states: list[Tensor], batch_first: bool) -> None:

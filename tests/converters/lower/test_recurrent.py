@@ -101,18 +101,6 @@ def test_weights_that_are_computed_are_refused() -> None:
         lowered(model_of(this))
 
 
-def test_a_long_sequence_is_refused_with_a_way_out() -> None:
-    this = cell("RNN", x=(300, 1, FEATURES))
-    with pytest.raises(UnsupportedOperator, match="300 steps, expected at most 256 of its size"):
-        lowered(model_of(this))
-
-
-def test_weights_too_large_for_each_step_are_refused() -> None:
-    this = case("y = RNN<hidden_size=2048>(x, w, r)", x=(20, 1, 2), w=(1, 2048, 2), r=(1, 2048, 2048))
-    with pytest.raises(UnsupportedOperator, match="20 steps, expected at most 16 of its size"):
-        lowered(model_of(this))
-
-
 def test_a_batch_that_comes_first_is_the_same_sequence() -> None:
     """onnxruntime has no layout=1: the answer is held against layout=0 of the same numbers."""
     steps_first = cell("LSTM", more=", , x2, x3", two=True, x2=STATES, x3=STATES)
