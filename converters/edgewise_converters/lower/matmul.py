@@ -87,6 +87,10 @@ def lower_matmul(low: Lowering, node: ir.Node) -> None:
         return
     other = low.read(right)
     f = Algebra(low, name)
+    if other is data and len(data.shape) > 2:
+        # LiteRT 2.3's XNNPACK takes the batch axes from before a TRANSPOSE that makes both sides of a product.
+        other = low.emit("RESHAPE", [data, low.ints(data.shape, f"{name}/same")], data.shape, f"{name}/right",
+                         options={"newShape": data.shape})  # fmt: skip
     # A vector is a row on the left and a column on the right.
     data = f.reshape(data, (1, *data.shape)) if len(data.shape) == 1 else data
     other = f.reshape(other, (*other.shape, 1)) if len(other.shape) == 1 else other

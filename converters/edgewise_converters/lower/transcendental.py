@@ -1,5 +1,6 @@
 """Trigonometric and hyperbolic functions and Erf, to float32 accuracy by formulas that cancel nowhere."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -81,16 +82,18 @@ def _asinh(f: Formula, x: Tensor) -> Tensor:
 
 
 def _acosh(f: Formula, x: Tensor) -> Tensor:
-    """log1p(t + sqrt(t) * sqrt(x + 1)) with t = x - 1."""
+    """log1p(t + sqrt(t) * sqrt(x + 1)) with t = x - 1; NaN below 1."""
     t = f("SUB", x, 1.0)
-    return _log_one_plus(f, f("ADD", t, f("MUL", f("SQRT", t), f("SQRT", f("ADD", x, 1.0)))))
+    result = _log_one_plus(f, f("ADD", t, f("MUL", f("SQRT", t), f("SQRT", f("ADD", x, 1.0)))))
+    return f.where(f("GREATER_EQUAL", x, 1.0), result, math.nan)
 
 
 def _atanh(f: Formula, x: Tensor) -> Tensor:
-    """log1p(2 |x| / (1 - |x|)) / 2, with the sign of x."""
+    """log1p(2 |x| / (1 - |x|)) / 2, with the sign of x; NaN beyond 1."""
     size = f("ABS", x)
     quotient = f("DIV", f("MUL", size, 2.0), f("SUB", 1.0, size))
-    return f("MUL", f("MUL", _log_one_plus(f, quotient), 0.5), f("SIGN", x))
+    result = f("MUL", f("MUL", _log_one_plus(f, quotient), 0.5), f("SIGN", x))
+    return f.where(f("LESS_EQUAL", size, 1.0), result, math.nan)
 
 
 def _erf(f: Formula, x: Tensor) -> Tensor:

@@ -1,13 +1,16 @@
-"""How many windows a pooling has, as onnxruntime counts them, where ONNX's shape inference counts others.
+"""How many windows a pooling or a transposed convolution has, as onnxruntime counts them.
 
-Needs: the shape of a pooling's input. Leaves: no dilated pooling with auto_pad=SAME, no ceil_mode that adds nothing.
-Exact against onnxruntime (core/providers/cpu/nn/pool_attributes.h), which pads SAME for the kernel without its dilation
-and leaves out a last window that would begin behind the input.
+ONNX's shape inference counts others here and there. Needs: the shape of their input. Leaves: no dilated pooling and no
+transposed convolution with auto_pad=SAME, and no ceil_mode that adds nothing. Exact against onnxruntime
+(core/providers/cpu/nn/pool_attributes.h and conv_transpose_attributes.h), which pads a pooling for its kernel without
+the dilation, and leaves out a last window that would begin behind the input.
 """
 
 from dataclasses import dataclass
 
 import onnx_ir as ir
+
+from edgewise_converters.errors import UnsupportedOperator
 
 _POOLINGS = frozenset({"MaxPool", "AveragePool", "LpPool"})
 
@@ -35,6 +38,9 @@ def apply(model: ir.Model) -> bool:
     """Spell out once; returns whether a shape that was inferred turned out wrong: it is forgotten then."""
     wrong = False
     for node in model.graph:
+        if node.op_type == "ConvTranspose" and _spell_out_transposed(node):
+            _forget_from(model.graph, node)
+            wrong = True
         axes = _axes(node)
         if axes:
             ceil = _spell_out(node, axes)
@@ -63,11 +69,42 @@ def _axes(node: ir.Node) -> list[_Axis]:
     for i, (size, length, stride, dilation) in enumerate(zip(space, kernel, strides, dilations, strict=True)):
         before, after = (pads[i], pads[i + len(space)]) if mode == "NOTSET" else (0, 0)
         if mode.startswith("SAME"):
-            total = max((-(-size // stride) - 1) * stride + length - size, 0)
+            total = (-(-size // stride) - 1) * stride + length - size
+            if total < -1:
+                raise UnsupportedOperator(
+                    node.op_type,
+                    str(node.name or node.outputs[0].name),
+                    f"auto_pad={mode} with a stride of {stride}, longer than its window of {length}, pads less than "
+                    "nothing, which runtimes read in several ways; expected pads",
+                )
+            total = max(total, 0)
             before = total - total // 2 if mode == "SAME_LOWER" else total // 2
             after = total - before
         axes.append(_Axis(size, length, stride, dilation, before, after))
     return axes
+
+
+def _spell_out_transposed(node: ir.Node) -> bool:
+    """Give a transposed convolution the pads that auto_pad=SAME means; whether it had any."""
+    mode = _auto_pad(node)
+    shapes = [None if value is None else value.shape for value in node.inputs[:2]]
+    if not mode.startswith("SAME") or "output_shape" in node.attributes or any(s is None for s in shapes):
+        return False
+    space, kernel = ([dim for dim in shape or () if isinstance(dim, int)][2:] for shape in shapes)
+    ones = [1] * len(kernel)
+    strides, dilations = (_ints(node, name, ones) for name in ("strides", "dilations"))
+    extra = _ints(node, "output_padding", [0] * len(kernel))
+    if not len(space) == len(kernel) == len(strides) == len(dilations) == len(extra) > 0:
+        return False
+    before, after = [], []
+    for size, length, stride, dilation, more in zip(space, kernel, strides, dilations, extra, strict=True):
+        full = (size - 1) * stride + (length - 1) * dilation + 1 + more
+        total = max(full - size * stride, 0)
+        before.append(total - total // 2 if mode == "SAME_LOWER" else total // 2)
+        after.append(total - before[-1])
+    node.attributes["auto_pad"] = ir.AttrString("auto_pad", "NOTSET")
+    node.attributes["pads"] = ir.AttrInt64s("pads", before + after)
+    return True
 
 
 def _spell_out(node: ir.Node, axes: list[_Axis]) -> bool:

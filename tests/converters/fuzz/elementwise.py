@@ -157,13 +157,14 @@ def cast(b: Builder) -> None:
     value = b.some()
     if value is None:
         return
-    ends = (
-        [b.constant(end, value.dtype) for end in (0, 100)]
-        if value.dtype.kind == "f" and b.opset >= 12
-        else []
-    )
-    if ends:
-        value = next(iter(b.add("Clip", [value, *ends])), value)
+    if value.dtype.kind == "f":
+        low, high = (b.constant(end, value.dtype) for end in (0, 100))
+        kept = (
+            b.add("Clip", [value, low, high]) if b.opset > 10 else b.add("Clip", [value], min=0.0, max=100.0)
+        )
+        if not kept:
+            return
+        value = kept[0]
     for _ in range(b.choices.number(1, 3)):
         to = b.choices.pick((1, 6, 7, 9, 3, 2, 1, 6, 7, 9, 11, 10, 12, 5))
         made = b.add("Cast", [value], to=to)
@@ -175,8 +176,7 @@ def cast(b: Builder) -> None:
 def modulo(b: Builder) -> None:
     """The remainder as C has it."""
     data = b.floats()
-    if data.name in b.inputs:  # behind a computation rounding decides on which side of a step a value falls
-        b.add("Mod", [data, b.weights(*data.shape[-1:], kind=3)], fmod=1)
+    b.add("Mod", [data, b.weights(*data.shape[-1:], kind=3)], fmod=1)
 
 
 def prelu(b: Builder) -> None:

@@ -5,27 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 from converters.fuzz import elementwise, layers, moving
-from converters.fuzz.builder import (
-    BOOL,
-    FLOAT,
-    INT32,
-    INT64,
-    IR_VERSIONS,
-    LATEST_IR,
-    NAMES,
-    Builder,
-    Value,
-    described,
-    numbers,
-)
+from converters.fuzz.builder import BOOL, FLOAT, INT32, INT64, NAMES, Builder
 from converters.fuzz.choices import Choices
+from converters.fuzz.onnx_nodes import FEEDS, IR_VERSIONS, LATEST_IR, Value, described
 from onnx import helper, numpy_helper
 
 from edgewise.tensors import Array
 
 OPSETS = tuple(range(7, 22))
 MOST_STEPS = 8
-FEEDS = 3
 _STEPS = (elementwise.STEPS, moving.STEPS, layers.STEPS)
 _ENTRANCES = ((FLOAT, 12), (INT32, 1), (INT64, 1), (BOOL, 1), (np.int8, 1), (np.uint8, 1))
 
@@ -54,7 +42,7 @@ def draw_model(choices: Choices) -> Drawn | None:
     if not b.nodes or not b.inputs:
         return None
     model = _model(b, _outputs(b))
-    return Drawn(model, _feeds(b))
+    return Drawn(model, [{n: v.at(i) for n, v in b.inputs.items()} for i in range(FEEDS)])
 
 
 def _outputs(b: Builder) -> list[Value]:
@@ -64,7 +52,7 @@ def _outputs(b: Builder) -> list[Value]:
     leaving += [b.choices.pick(b.values) for _ in range(b.choices.number(0, 2))]
     if b.choices.chance(4) and b.constants:
         name = b.choices.pick(sorted(b.constants))
-        leaving.append(Value(name, b.constants[name], True))
+        leaving.append(Value(name, (b.constants[name],), True))
     if b.choices.chance(8) and leaving:
         leaving += b.add("Identity", [leaving[-1]])
     return list({value.name: value for value in leaving}.values())
@@ -72,7 +60,7 @@ def _outputs(b: Builder) -> list[Value]:
 
 def _model(b: Builder, outputs: list[Value]) -> onnx.ModelProto:
     ir_version = IR_VERSIONS.get(b.opset, LATEST_IR)
-    entries = [described(name, array) for name, (_, array) in b.inputs.items()]
+    entries = [described(name, value.array) for name, value in b.inputs.items()]
     if b.choices.chance(6):
         b.constants[b.name()] = np.arange(3.0, dtype=np.float32)  # used by nobody
     if ir_version < 4 or b.choices.chance(10):
@@ -101,11 +89,3 @@ def _open_batch(entry: onnx.ValueInfoProto) -> None:
     dims = entry.type.tensor_type.shape.dim
     if dims and dims[0].dim_value == 1:
         dims[0].dim_param = "batch"
-
-
-def _feeds(b: Builder) -> list[dict[str, Array]]:
-    feeds = [{name: array for name, (_, array) in b.inputs.items()}]
-    for seed in range(1, FEEDS):
-        rng = np.random.default_rng(1000 + seed)
-        feeds.append({n: numbers(rng, a.shape, a.dtype, kind) for n, (kind, a) in b.inputs.items()})
-    return feeds

@@ -5,6 +5,7 @@ refused    a ConversionError in one line
 WRONG      anything else
 """
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 from ai_edge_litert.interpreter import Interpreter as LiteRT
-from converters.fuzz.builder import RefusedByOnnxruntime, open_session, run_session
+from converters.fuzz.onnx_nodes import RefusedByOnnxruntime, open_session, run_session
 from tflite_runtime.interpreter import Interpreter as OldRuntime
 
 from edgewise.model_file import read_model
@@ -25,7 +26,7 @@ BROKEN_DB = {"fp16": 30.0, "dynamic": 9.0, "int8": 6.0}
 """Far below the gates of verify.py: its cases are other inputs than ours, so the figure differs by some dB."""
 _ULP = 2.0**-23
 _SLACK = 8.0
-"""Rounding of a whole float32 kernel is some times that of one perturbed input."""
+"""Rounding of a whole float32 kernel is some times that of one input moved by one unit in the last place."""
 _PERTURBATIONS = 3
 
 
@@ -86,6 +87,16 @@ def _moved(feed: dict[str, Array], seed: int) -> dict[str, Array]:
         return np.asarray(array * (1 + _ULP * rng.choice([-1, 1], array.shape)), array.dtype)
 
     return {name: move(array) for name, array in feed.items()}
+
+
+def save_samples(folder: Path, feeds: list[dict[str, Array]]) -> Path:
+    """The inputs as an .npz file that --samples takes."""
+    path = folder / "samples.npz"
+    with path.open("wb") as file, zipfile.ZipFile(file, "w") as archive:
+        for name in feeds[0]:  # np.savez takes no name that is a parameter of it, nor one with a folder
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w") as member:
+                np.lib.format.write_array(member, np.stack([feed[name] for feed in feeds]))
+    return path
 
 
 def judge(

@@ -191,7 +191,7 @@ REDUCTIONS = (
 )  # fmt: skip
 
 
-_ROUNDED = frozenset({"ReduceL2", "ReduceLogSum", "ReduceLogSumExp"})
+_ROUNDED = frozenset({"ReduceMean", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp"})
 """Those that ONNX does not say how to round for integers."""
 
 
