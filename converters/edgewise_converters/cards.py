@@ -38,6 +38,7 @@ Dynamic-range int8 differs by up to 0.8 % between boards.
 """
 _FLOAT16_ARITHMETIC_DB = 30.0
 """EfficientNet-Lite0 computed in float16 by a Cortex-A76 is 40 dB from its answers in float32 (docs/converter.md)."""
+_KEEP_MEANING = frozenset({"RESHAPE", "QUANTIZE", "DEQUANTIZE"})
 _TOOLS = ("edgewise", "onnx-ir", "onnxruntime", "ai-edge-litert")
 
 
@@ -148,7 +149,7 @@ def task_of(graph: Graph, *, takes_images: bool, labels: int, asked: str | None)
 def activation_of(graph: Graph, tensor: Tensor) -> str:
     """probabilities behind a softmax, else logits."""
     producer = graph.producers().get(id(tensor))
-    while producer is not None and producer.kind == "RESHAPE" and producer.inputs[0] is not None:
+    while producer is not None and producer.kind in _KEEP_MEANING and producer.inputs[0] is not None:
         producer = graph.producers().get(id(producer.inputs[0]))
     return "probabilities" if producer is not None and producer.kind == "SOFTMAX" else "logits"
 

@@ -20,6 +20,7 @@ from edgewise_converters.plan import Plan, make_plan, tensor_cards
 from edgewise_converters.precisions import STEP_DOWN, TRIAL_CASES
 from edgewise_converters.progress import Progress, Silent
 from edgewise_converters.proof import golden_cases
+from edgewise_converters.quantize.integer_ends import with_ends
 from edgewise_converters.readers import Source
 from edgewise_converters.reference import Reference
 from edgewise_converters.report.journal import Attempt, Journal
@@ -27,7 +28,7 @@ from edgewise_converters.report.place import report_path
 from edgewise_converters.request import Request, Result, output_path, read_labels
 from edgewise_converters.samples import image_layout
 from edgewise_converters.search import StaticRequest
-from edgewise_converters.static_precisions import STATIC, Setting, at_static_precision
+from edgewise_converters.static_precisions import STATIC, Setting, at_static_precision, check_ends
 from edgewise_converters.stored_precisions import ROUNDED, Trials, at_stored_precision, float16_metadata
 from edgewise_converters.survey import Accuracy, Survey
 from edgewise_converters.targets import Target, load_target
@@ -236,6 +237,7 @@ class Conversion:
         if precision == AS_SOURCE:
             return at_source_precision(graph, self.target), {}
         if precision not in STATIC:
+            check_ends(self.request.ends, precision)
             return at_stored_precision(graph, precision, self.target, self._compared(plan, trials)), {}
         wanted = StaticRequest(
             ranges=self.request.calibration,
@@ -257,6 +259,8 @@ class Conversion:
         for trial in choice.tried:
             self.journal.tried(trial.why, trial.agreement)
         self.journal.method = str(choice.best.options)
+        if self.request.ends:
+            return with_ends(choice.graph, self.request.ends, choice.ranges), choice.ranges
         return choice.graph, choice.ranges
 
     def _card(self, plan: Plan, precision: str, tensors: cards.Tensors) -> ModelCard:

@@ -12,7 +12,7 @@ from edgewise_converters.preprocessing import PreprocessRequest, parse_preproces
 from edgewise_converters.readers import Source
 from edgewise_converters.request import Request
 from edgewise_converters.samples import InputSpec, Samples, holds_images, image_layout, load_samples, noise
-from edgewise_converters.static_precisions import STATIC
+from edgewise_converters.static_precisions import STATIC, check_ends
 from edgewise_converters.stored_precisions import check_target
 from edgewise_converters.survey import check_truths
 from edgewise_converters.targets import Target
@@ -158,6 +158,7 @@ def _first_precision(
 ) -> str:
     asked = request.precision
     check_target(asked, target)
+    check_ends(request.ends, asked)
     if asked == AS_SOURCE:
         check_stated(lowered)
     if lowered.keeps_quantization:

@@ -36,6 +36,8 @@ class Request:
     """per-channel or per-tensor: how many scales the weights of a static precision have."""
     activations: str = "asymmetric"
     """asymmetric or symmetric: whether int8 activations have a zero point."""
+    ends: str = ""
+    """float, int8 or uint8: what real inputs and outputs are; "" for int8 pictures in and floats out."""
     task: str | None = None
     max_drop: float | None = None
     """The largest share of first answers that may be lost, by a one-sided 95 % bound."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from edgewise.model_card import ImagePreprocess
 from edgewise.tensors import Array, Quantization
+from edgewise_converters.errors import ConversionError
 from edgewise_converters.quantize import Calibration, Shared, StaticOptions, Width, calibrate
 from edgewise_converters.quantize.dense_as_convolution import dense_as_convolution
 from edgewise_converters.quantize.equalize import (
@@ -137,6 +138,15 @@ def _evened(graph: Graph, options: StaticOptions, setting: Setting) -> tuple[Gra
     best = max(range(len(ways)), key=lambda place: tried[place].score_db)
     worth = tried[best].score_db >= tried[0].score_db + _EVENING_WORTH_DB
     return (ways[best][1] if worth else graph), tried
+
+
+def check_ends(ends: str, precision: str) -> None:
+    """Raise ConversionError for integer inputs and outputs of a file that computes in floats."""
+    if ends in ("int8", "uint8") and precision not in (*STATIC, "auto"):
+        raise ConversionError(
+            f"--io {ends}: got precision {precision}, expected one with integer activations: "
+            f"{', '.join(sorted(STATIC))} (they need --samples)"
+        )
 
 
 def byte_quantization(image: ImagePreprocess) -> Quantization:

@@ -38,6 +38,7 @@ _RESCUE = (
     "Whether int8 leaves a few layers that lose most in float32; without, every board gives the same bits."
 )
 _WEIGHTS = "per-channel or per-tensor: the scales of int8 weights."
+_IO = "float, int8 or uint8: what real inputs and outputs are; without, pictures go in as int8 and floats come out."
 _ACTIVATIONS = "asymmetric or symmetric: whether int8 activations have a zero point."
 _REPORT = "Write an HTML page about the conversion: agreement, layers, ranges, examples, decisions."
 _TASK = "image-classification or tensors, where the model's shape does not tell."
@@ -57,6 +58,7 @@ def convert_app(
     calibration: Annotated[str, typer.Option(help=_CALIBRATION)] = "auto",
     rescue: Annotated[bool, typer.Option(help=_RESCUE)] = True,
     weights: Annotated[str, typer.Option(help=_WEIGHTS)] = "per-channel",
+    io: Annotated[str | None, typer.Option(help=_IO)] = None,
     activations: Annotated[str, typer.Option(help=_ACTIVATIONS)] = "asymmetric",
     task: Annotated[str | None, typer.Option(help=_TASK)] = None,
     max_drop: Annotated[str | None, typer.Option(help=_MAX_DROP)] = None,
@@ -71,6 +73,7 @@ def convert_app(
     from edgewise_converters.drawing import Drawn, table
     from edgewise_converters.pipeline import convert
     from edgewise_converters.precisions import CALIBRATIONS, PRECISIONS
+    from edgewise_converters.quantize.integer_ends import ENDS
     from edgewise_converters.request import Request
 
     request = Request(
@@ -87,6 +90,7 @@ def convert_app(
         calibration=one_of("--calibration", calibration, CALIBRATIONS),
         rescue=rescue,
         weights=one_of("--weights", weights, ("per-channel", "per-tensor")),
+        ends=one_of("--io", io, ENDS) if io else "",
         activations=one_of("--activations", activations, ("asymmetric", "symmetric")),
         task=task and one_of("--task", task, ("image-classification", "tensors")),
         max_drop=parse_share("--max-drop", max_drop) if max_drop else None,
