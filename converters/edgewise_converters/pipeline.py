@@ -325,9 +325,7 @@ class Conversion:
             built.card,
             golden=cards.Golden(
                 len(golden),
-                cards.golden_tolerance_db(
-                    built.card.precision, fp16_arithmetic=self.target.fp16_arithmetic
-                ),
+                cards.golden_tolerance_db(built.card.precision, fp16_arithmetic=self.target.fp16_arithmetic),
             ),
             quality=cards.quality_of(built.worst, plan.held_out.described, built.accuracy),
             drift=built.baseline,

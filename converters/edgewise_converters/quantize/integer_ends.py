@@ -10,7 +10,7 @@ from edgewise_converters.tflite.graph import Graph, Operator, Tensor
 
 ENDS = ("float", "int8", "uint8")
 _FLOAT, _INT8, _UINT8 = np.dtype(np.float32), np.dtype(np.int8), np.dtype(np.uint8)
-_DTYPES = {"float": _FLOAT, "int8": _INT8, "uint8": _UINT8}
+_DTYPES: dict[str, np.dtype[np.generic]] = {"float": _FLOAT, "int8": _INT8, "uint8": _UINT8}
 _FROM_INT8_TO_UINT8 = 128
 _KNOWN_RANGES = {"SOFTMAX": (0.0, 1.0), "LOGISTIC": (0.0, 1.0), "TANH": (-1.0, 1.0)}
 """What these give can be said without samples."""
