@@ -5,6 +5,7 @@ ConversionError (EdgewiseError)
 ├── UnsupportedOperator (ValueError)  an operator, or one of its modes, that TFLite or we cannot express
 ├── InvalidSamples (ValueError)       the calibration samples are missing or do not fit the model
 ├── UnknownTarget (ValueError)        no such target; the nearest names are suggested
+├── EngineError (RuntimeError)        the second converter is not there, cannot be installed, or failed
 ├── RuntimeMissing (RuntimeError)     a runtime that the target needs for verification is not installed here
 └── VerificationFailed (RuntimeError) the written file does not answer as the original does; it was not kept
 """
@@ -32,10 +33,17 @@ class UnsupportedOperator(ConversionError, ValueError):
     """An operator that has no lowering, named together with its node and the way out."""
 
     def __init__(self, op_type: str, node: str, why: str) -> None:
+        self.summary = f"operator {op_type} (node '{node}') cannot be lowered to TFLite: {why}"
+        """Without the way out."""
         super().__init__(
-            f"operator {op_type} (node '{node}') cannot be lowered to TFLite: {why}. "
-            "Replace it before exporting the model, or report it with the node's attributes."
+            f"{self.summary}. Replace it before exporting the model, or report it with the node's attributes."
         )
+
+    def but(self, text: str) -> "UnsupportedOperator":
+        """The same refusal with another sentence at its end: a further way out, or why that one failed too."""
+        twin = UnsupportedOperator("", "", "")
+        twin.summary, twin.args = self.summary, (_one_line(f"{self} {text}"),)
+        return twin
 
 
 class InvalidSamples(ConversionError, ValueError):
@@ -44,6 +52,10 @@ class InvalidSamples(ConversionError, ValueError):
 
 class UnknownTarget(ConversionError, ValueError):
     """No such target."""
+
+
+class EngineError(ConversionError, RuntimeError):
+    """The second converter is not there, cannot be installed, or failed."""
 
 
 class RuntimeMissing(ConversionError, RuntimeError):

@@ -9,6 +9,7 @@ from typing import Self
 
 import onnx_ir as ir
 
+from edgewise_converters.engines.choice import AUTO, OWN, EngineChoice
 from edgewise_converters.entry_layout import feed_as
 from edgewise_converters.errors import SourceError
 from edgewise_converters.lower import LoweredGraph, lower_graph
@@ -33,6 +34,7 @@ class Original:
         shapes: Mapping[str, tuple[int, ...]] | None = None,
         values: Mapping[str, float] | None = None,
         layouts: Mapping[str, str] | None = None,
+        engine: str = AUTO,
     ) -> None:
         """Raises SourceError for what is no model file; the rest is looked at by `lower`."""
         self.path = path
@@ -40,6 +42,11 @@ class Original:
         self.format = format_of(path)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._exported: Path | None = None
+        if self.format == TFLITE and engine not in (AUTO, OWN):
+            raise SourceError(
+                f"--engine {engine}: {path.name} is a TFLite model, expected an ONNX model for it"
+            )
+        self._choice = EngineChoice(engine)
         if self.format != ONNX and values:
             raise SourceError(f"--value: {path.name} is a {self.format} model, expected an ONNX model for it")
 
@@ -53,7 +60,12 @@ class Original:
         if self.format == TFLITE:
             source, lowered = self._tflite(stage)
         else:
-            source, lowered = self._lowered(stage, keep_quantization)
+            source, lowered = self._choice.lower(
+                stage,
+                lambda: self._lowered(stage, keep_quantization),
+                lambda: self.model(stage),
+                self.reference,
+            )
         feed_as(lowered, source, self._layouts)
         return source, lowered
 
@@ -109,7 +121,8 @@ class Original:
         return OnnxReference(other, optimized=False, values=source.values, weights_in=path.parent)
 
     def close(self) -> None:
-        """Remove what was exported."""
+        """Remove what was exported and what a second engine wrote."""
+        self._choice.close()
         if self._folder is not None:
             self._folder.cleanup()
 

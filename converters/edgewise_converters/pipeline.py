@@ -67,7 +67,11 @@ def convert(request: Request, progress: Progress | None = None) -> Result:
     """Convert one model. Raises ConversionError; nothing is written then, and the source is never touched."""
     out = output_path(request)
     with Original(
-        request.source, shapes=request.shapes, values=request.values, layouts=request.layouts
+        request.source,
+        shapes=request.shapes,
+        values=request.values,
+        layouts=request.layouts,
+        engine=request.engine,
     ) as original:
         if request.format == "onnx":
             if request.layouts:
@@ -274,7 +278,7 @@ class Conversion:
             precision=precision,
             runtimes=self.target.runtimes,
             source=cards.source_of(plan.source),
-            tools=cards.tool_versions(),
+            tools=cards.tool_versions() | dict(plan.source.tools),
             command=self.request.command,
             licence=self.request.licence,
         )

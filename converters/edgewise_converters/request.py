@@ -19,6 +19,8 @@ class Request:
     target: str
     format: str = "tflite"
     """tflite, or onnx for onnxruntime."""
+    engine: str = "auto"
+    """auto (our own lowering, else the second converter), edgewise or onnx2tf."""
     precision: str = "auto"
     samples: Path | None = None
     preprocess: str | None = None

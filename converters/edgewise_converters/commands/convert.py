@@ -41,6 +41,10 @@ _WEIGHTS = "per-channel or per-tensor: the scales of int8 weights."
 _IO = "float, int8 or uint8: what real inputs and outputs are; without, pictures go in as int8 and floats come out."
 _ACTIVATIONS = "asymmetric or symmetric: whether int8 activations have a zero point."
 _REPORT = "Write an HTML page about the conversion: agreement, layers, ranges, examples, decisions."
+_ENGINE = (
+    "auto (our own lowering; where it refuses, the second converter if installed), edgewise or onnx2tf; "
+    "see edgewise engines."
+)
 _TASK = "image-classification or tensors, where the model's shape does not tell."
 
 
@@ -61,6 +65,7 @@ def convert_app(
     io: Annotated[str | None, typer.Option(help=_IO)] = None,
     activations: Annotated[str, typer.Option(help=_ACTIVATIONS)] = "asymmetric",
     task: Annotated[str | None, typer.Option(help=_TASK)] = None,
+    engine: Annotated[str, typer.Option(help=_ENGINE)] = "auto",
     max_drop: Annotated[str | None, typer.Option(help=_MAX_DROP)] = None,
     licence: Annotated[str, typer.Option(help="The model's licence, for its card.")] = "",
     report: Annotated[Path | None, typer.Option(help=_REPORT)] = None,
@@ -92,6 +97,7 @@ def convert_app(
         weights=one_of("--weights", weights, ("per-channel", "per-tensor")),
         ends=one_of("--io", io, ENDS) if io else "",
         activations=one_of("--activations", activations, ("asymmetric", "symmetric")),
+        engine=one_of("--engine", engine, ("auto", "edgewise", "onnx2tf")),
         task=task and one_of("--task", task, ("image-classification", "tensors")),
         max_drop=parse_share("--max-drop", max_drop) if max_drop else None,
         licence=licence,

@@ -16,7 +16,7 @@ from edgewise_converters.lower.layout import (
 )  # fmt: skip
 from edgewise_converters.lower.lowering import LOWERERS, Lowering, ShapesDisagree
 from edgewise_converters.lower.peephole import tidy
-from edgewise_converters.passes import keep_quantization
+from edgewise_converters.passes import enclose, keep_quantization
 from edgewise_converters.tflite.graph import Graph, Tensor
 from edgewise_converters.tflite.schema import TENSOR_TYPES
 
@@ -47,28 +47,33 @@ class LoweredGraph:
 
 def lower_graph(model: ir.Model) -> LoweredGraph:
     """Lower every node. Raises UnsupportedOperator, naming all operators that have no lowering."""
-    _refuse_unknown(model)
     low = Lowering(
         str(model.graph.name or "model"),
         opset=model.graph.opset_imports.get("", 1),
         keeps_quantization=keep_quantization.is_marked(model),
     )
     inputs = {str(value.name): _lower_input(low, value) for value in model.graph.inputs}
+    lower_nodes(low, model)
+    outputs = {str(value.name): _lower_output(low, value) for value in model.graph.outputs}
+    tidy(low.graph)
+    make_names_unique(low.graph)
+    return LoweredGraph(low.graph, inputs, outputs, low.keeps_quantization)
+
+
+def lower_nodes(low: Lowering, model: ir.Model) -> None:
+    """Lower what is between a model's inputs, which are bound, and its outputs. Raises UnsupportedOperator."""
+    _refuse_unknown(model)
     for node in model.graph:
         try:
             LOWERERS[node.op_type](low, node)
         except ShapesDisagree as error:
             raise low.refuse(node, str(error)) from error
-    outputs = {str(value.name): _lower_output(low, value) for value in model.graph.outputs}
-    tidy(low.graph)
-    _make_names_unique(low.graph)
-    return LoweredGraph(low.graph, inputs, outputs, low.keeps_quantization)
 
 
 def _refuse_unknown(model: ir.Model) -> None:
     unknown: dict[str, str] = {}
     for node in model.graph:
-        foreign = node.domain not in ("", "ai.onnx")
+        foreign = node.domain not in ("", "ai.onnx", enclose.DOMAIN)
         if foreign or node.op_type not in LOWERERS:
             name = f"{node.domain}::{node.op_type}" if foreign else node.op_type
             unknown.setdefault(name, str(node.name or node.outputs[0].name))
@@ -131,7 +136,7 @@ def _copy(low: Lowering, tensor: Tensor, name: str) -> Tensor:
     return low.emit("RESHAPE", [tensor, shape], tensor.shape, name, options={"newShape": tensor.shape})
 
 
-def _make_names_unique(graph: Graph) -> None:
+def make_names_unique(graph: Graph) -> None:
     """Inputs and outputs keep their ONNX names; what else bears one of these gets another."""
     ends = [*graph.inputs, *graph.outputs]
     taken = {tensor.name for tensor in graph.tensors()}

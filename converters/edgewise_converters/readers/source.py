@@ -51,6 +51,8 @@ class Source:
     format: str = ONNX
     """onnx, tflite or pt2."""
     inherited: Inherited = field(default_factory=Inherited)
+    tools: Mapping[str, str] = field(default_factory=dict)
+    """By name, the versions of other converters that took part."""
 
 
 def format_of(path: Path) -> str:
