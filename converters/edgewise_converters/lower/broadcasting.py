@@ -5,19 +5,26 @@ from collections.abc import Callable
 import onnx_ir as ir
 
 from edgewise_converters.lower.formula import Formula
-from edgewise_converters.lower.layout import Layout, identity
+from edgewise_converters.lower.layout import Layout, channels_last, identity
 from edgewise_converters.lower.lowering import Lowering
 from edgewise_converters.tflite.graph import Tensor
 
 
 def common_layout(low: Lowering, values: list[ir.Value], rank: int) -> Layout:
-    """The layout that most saves moving: that of the first computed operand of full rank that is not ONNX's own."""
-    for value in values:
-        if low.constant(value) is None and len(low.shape(value)) == rank:
-            layout = low.stored(value).layout
-            if layout != identity(rank):
-                return layout
-    return identity(rank)
+    """The layout that most saves moving, among those of the computed operands of full rank.
+
+    Channels last where one has it: convolutions are near. Else ONNX's own where one has that: matrix products are
+    near, and any other order would have to be undone for the next one. Else the first.
+    """
+    found = [
+        low.stored(value).layout
+        for value in values
+        if low.constant(value) is None and len(low.shape(value)) == rank
+    ]
+    for wanted in (channels_last(rank), identity(rank)):
+        if wanted in found:
+            return wanted
+    return found[0] if found else identity(rank)
 
 
 def operands(low: Lowering, node: ir.Node) -> tuple[list[Tensor], Layout]:

@@ -4,9 +4,18 @@ import numpy as np
 import onnx_ir as ir
 
 from edgewise_converters.lower.attributes import int_of, ints_of, string_of
-from edgewise_converters.lower.layout import CHANNELS_LAST, after_transpose, reshape_layouts, stored_shape
+from edgewise_converters.lower.layout import (
+    CHANNELS_LAST,
+    after_transpose,
+    identity,
+    moves_data,
+    reshape_layouts,
+    stored_shape,
+)
 from edgewise_converters.lower.lowering import Lowering, lowers
 from edgewise_converters.tflite.graph import Tensor
+
+_PICTURE_RANK = 4
 
 
 @lowers("Reshape", "Flatten", "Squeeze", "Unsqueeze")
@@ -17,7 +26,13 @@ def lower_reshape(low: Lowering, node: ir.Node) -> None:
     before, after = low.shape(data), low.shape(result)
     if np.prod(before, dtype=np.int64) != np.prod(after, dtype=np.int64):
         raise low.refuse(node, f"it makes {after} of {before}, expected as many elements")
-    read, written = reshape_layouts(before, after, low.stored(data).layout)
+    have = low.stored(data).layout
+    read, written = reshape_layouts(before, after, have)
+    is_picture = len(after) == _PICTURE_RANK and written == CHANNELS_LAST
+    if (
+        moves_data(before, have, read) and not is_picture
+    ):  # then at once to the order that matrix products want
+        read, written = identity(len(before)), identity(len(after))
     tensor = low.reshape(low.read(data, read), stored_shape(after, written), str(result.name))
     low.bind(result, tensor, written)
 
