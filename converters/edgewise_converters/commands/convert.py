@@ -26,7 +26,8 @@ _PREPROCESS = (
 _SHAPE = "NAME=1,3,224,224 for an input of open shape, or DIMENSION=128 for an open dimension; repeatable."
 _LAYOUT = "nchw or nhwc, or NAME=nchw: how the app feeds an input of four axes; else as suits the network. Repeatable."
 _VALUE = "NAME=16000 for an input that is always the same (a sample rate); it leaves the model. Repeatable."
-_OUT = "Where to write; MODEL-TARGET.tflite in this folder if not given."
+_FORMAT = "tflite, or onnx for onnxruntime on 64-bit ARM."
+_OUT = "Where to write; MODEL-TARGET.tflite (or .onnx) in this folder if not given."
 _CALIBRATION = (
     "How int8 ranges are chosen: auto (the best by measurement), minmax, percentile, mse or entropy."
 )
@@ -51,6 +52,7 @@ _TASK = "image-classification or tensors, where the model's shape does not tell.
 def convert_app(
     model: Annotated[Path, typer.Argument(help="The trained model, an .onnx file. It is only read.")],
     target: Annotated[str, typer.Option(help=_TARGET)],
+    output_format: Annotated[str, typer.Option("--format", help=_FORMAT)] = "tflite",
     precision: Annotated[str, typer.Option(help=_PRECISION)] = "auto",
     samples: Annotated[Path | None, typer.Option(help=_SAMPLES)] = None,
     preprocess: Annotated[str | None, typer.Option(help=_PREPROCESS)] = None,
@@ -84,6 +86,7 @@ def convert_app(
     request = Request(
         source=model,
         target=target,
+        format=one_of("--format", output_format, ("tflite", "onnx")),
         precision=one_of("--precision", precision, PRECISIONS),
         samples=samples,
         preprocess=preprocess,
