@@ -7,15 +7,18 @@ import numpy as np
 import onnx_ir as ir
 
 from edgewise.model_card import ModelCard
-from edgewise_converters.errors import UnknownTarget
+from edgewise_converters.as_source import AS_SOURCE
+from edgewise_converters.errors import ConversionError, UnknownTarget
 from edgewise_converters.lower import LoweredGraph
 from edgewise_converters.lower.layout import identity
-from edgewise_converters.onnx_out.choice import RUNTIME, Trials, at_precision
+from edgewise_converters.onnx_out.choice import at_precision
 from edgewise_converters.onnx_out.opset import serialized
 from edgewise_converters.onnx_out.prepare import prepare
 from edgewise_converters.onnx_out.summary import layers_of
+from edgewise_converters.onnx_out.trials import RUNTIME, Trials
 from edgewise_converters.original import Original
 from edgewise_converters.passes.graph_edit import producer
+from edgewise_converters.passes.keep_quantization import is_quantized
 from edgewise_converters.pipeline import Conversion
 from edgewise_converters.plan import Plan, tensor_cards
 from edgewise_converters.progress import Progress
@@ -39,8 +42,11 @@ class OnnxConversion(Conversion):
                 f"--format onnx for {self.target.name}: {self.target.no_onnxruntime}; "
                 "leave out --format to write TFLite"
             )
+        _refuse_tflite_options(request)
         self.target = replace(self.target, runtimes=(RUNTIME,))
         self._model: ir.Model | None = None
+        self._kept = False
+        """Whether the model is quantized as its source is."""
 
     def _lower(self) -> tuple[Source, LoweredGraph]:
         """Read and rewrite; what the plan wants to know is the ends of the model."""
@@ -48,25 +54,46 @@ class OnnxConversion(Conversion):
         for text in source.notices:
             self._notice(text)
         self.progress.stage("Rewriting the graph")
-        self._model = prepare(model)
-        return source, _ends(self._model)
+        keep = self.keeps_quantization and is_quantized(model)
+        self._model, self._kept = prepare(model, keep_quantization=keep), keep
+        return source, replace(_ends(self._model), keeps_quantization=keep)
 
     def _make(self, plan: Plan, precision: str, lowered: list[LoweredGraph], trials: list[Case]) -> ModelCard:
+        if precision != AS_SOURCE and self._kept:
+            self._lower()  # it steps down from the source's own quantization
         assert self._model is not None
-        ends = _ends(self._model).graph
-        stage, tick = self.progress.stage, self.progress.tick
-        compared = Trials(plan.calibration, trials, plan.layouts, plan.classifies, stage, tick)
+        compared = Trials(plan.calibration, trials, plan.layouts, self.progress.stage, self.progress.tick)
         inputs = {name: byte_quantization(image) for name, image in plan.images.items()}
+        method = self.request.calibration
         choice = at_precision(
-            self._model, precision, compared, method=self.request.calibration, inputs=inputs
+            self._model, precision, compared, method=method, inputs=inputs, rescue=self.request.rescue
         )
+        for why, agreement in choice.tried:
+            self.journal.tried(why, agreement)
+        self.journal.method = choice.how
         self.network = serialized(choice.model)
+        ends = _ends(self._model).graph
         activation = "probabilities" if _ends_in_softmax(self._model.graph.outputs[0]) else "logits"
-        card = self._card(plan, precision, tensor_cards(plan, ends.inputs, ends.outputs, activation))
-        return replace(card, layers=layers_of(choice.model.graph), calibration=dict(choice.ranges))
+        layers = layers_of(choice.model.graph)
+        named = f"{layers[0].precision} (as in the source)" if precision == AS_SOURCE else precision
+        card = self._card(plan, named, tensor_cards(plan, ends.inputs, ends.outputs, activation))
+        return replace(card, layers=layers, calibration=dict(choice.ranges))
 
     def _check_network(self) -> None:
         """Whatever onnxruntime loads it can run."""
+
+
+def _refuse_tflite_options(request: Request) -> None:
+    """Raise ConversionError for what only a TFLite file can have."""
+    usual = Request(source=request.source, target=request.target)
+    flags = {"weights": "--weights", "activations": "--activations", "ends": "--io", "layouts": "--layout"}
+    for option, flag in flags.items():
+        if getattr(request, option) != getattr(usual, option):
+            raise ConversionError(
+                f"{flag}: not there for --format onnx, whose inputs and outputs are the original's; leave it out"
+            )
+    if request.engine == "onnx2tf":
+        raise ConversionError("--engine onnx2tf: it writes TFLite; leave it out, or leave out --format onnx")
 
 
 def _ends(model: ir.Model) -> LoweredGraph:

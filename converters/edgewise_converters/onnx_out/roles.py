@@ -1,5 +1,6 @@
 """Which nodes compute in int8, which values are integers between them, and which of these share a scale."""
 
+from collections.abc import Set
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +19,7 @@ CHOOSES = frozenset({"MaxPool", "Resize"})
 """These choose among values (Resize only where it takes the nearest)."""
 _KERNELS = frozenset({"Add", "Mul", "AveragePool", "GlobalAveragePool", "LeakyRelu", "Concat"})
 """What else onnxruntime has int8 kernels for, and loses little in them; a dense layer's and a Conv's come on top."""
+_SQUASHES = frozenset({"Softmax", "Sigmoid", "Exp"})
 _COMPARES = frozenset({"Add", "Mul", "Concat"})
 
 
@@ -37,15 +39,36 @@ class Roles:
     """Value to the one whose scale it has."""
 
 
-def roles_of(graph: ir.Graph) -> Roles:
-    """Decide for every node of a prepared graph."""
-    return _Decision(graph).run()
+def roles_of(graph: ir.Graph, spared: Set[str] = frozenset()) -> Roles:
+    """Decide for every node of a prepared graph; those whose first output is ``spared`` stay float."""
+    return _Decision(graph, spared).run()
+
+
+def before_logarithms(graph: ir.Graph) -> frozenset[str]:
+    """First outputs of the layers with weights that a logarithm is taken of, directly or through arithmetic.
+
+    So spectrograms begin (the filters, squares and sums of basic-pitch): what is small there is large behind the
+    logarithm, and int8 has no steps for it. A softmax or sigmoid between is no spectrogram.
+    """
+    found, waiting = set(), [node.inputs[0] for node in graph if node.op_type == "Log"]
+    seen: set[int] = set()
+    while waiting:
+        value = waiting.pop()
+        node = value.producer() if value is not None else None
+        if node is None or id(node) in seen or node.op_type in _SQUASHES:
+            continue
+        seen.add(id(node))
+        if weighted_of(node) is not None:
+            found.add(str(node.outputs[0].name))
+        waiting.extend(node.inputs)
+    return frozenset(found)
 
 
 class _Decision:
-    def __init__(self, graph: ir.Graph) -> None:
-        self.graph, self.roles = graph, Roles()
-        self.weighted = {id(node): layer for node in graph if (layer := weighted_of(node)) is not None}
+    def __init__(self, graph: ir.Graph, spared: Set[str]) -> None:
+        self.graph, self.roles, self.spared = graph, Roles(), spared
+        layers = {id(node): weighted_of(node) for node in graph if node.outputs[0].name not in spared}
+        self.weighted = {key: layer for key, layer in layers.items() if layer is not None}
 
     def run(self) -> Roles:
         """Layers with weights first, then what lies between them, in order."""
@@ -89,7 +112,10 @@ class _Decision:
         self.roles.made_rounded.add(str(value.name))
 
     def _runs_in_int8(self, node: ir.Node) -> bool:
-        if node.domain not in ("", "ai.onnx") or str(node.outputs[0].name) in self.roles.integer:
+        if (
+            node.domain not in ("", "ai.onnx")
+            or str(node.outputs[0].name) in self.roles.integer | self.spared
+        ):
             return False
         data = [value for value in _data(node) if constant(value) is None]
         if not data or any(value.dtype != ir.DataType.FLOAT or value.shape is None for value in data):

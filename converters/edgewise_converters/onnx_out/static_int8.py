@@ -35,10 +35,13 @@ class StaticOptions:
     rounding: str = "gptq"
     """gptq or nearest, for the weights."""
     correct_bias: bool = True
+    spared: frozenset[str] = frozenset()
+    """First outputs of nodes that stay float."""
 
     def __str__(self) -> str:
         correction = "with" if self.correct_bias else "without"
-        return f"{self.ranges} ranges, {self.rounding} rounding, {correction} bias correction"
+        spared = f", {len(self.spared)} layers in float" if self.spared else ""
+        return f"{self.ranges} ranges, {self.rounding} rounding, {correction} bias correction{spared}"
 
 
 def quantize_static(
