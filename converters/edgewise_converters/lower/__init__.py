@@ -11,7 +11,7 @@ from edgewise_converters.lower.lowering import LOWERERS
 
 FAMILIES = (
     "activations", "along_axis", "attention", "comparison", "convolution", "data_dependent", "deformable",
-    "determinant", "einsum", "elementwise", "fourier", "gathering", "linear_attention", "matmul",
+    "determinant", "einsum", "elementwise", "enclosed", "fourier", "gathering", "linear_attention", "matmul",
     "normalisation", "padding", "pooling", "quantized", "recurrent", "reduction", "reshaping", "resize",
     "sampling", "scattering", "slicing", "sorting", "transcendental", "transposed_convolution",
 )  # fmt: skip

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from edgewise.tensors import Array
 from edgewise_converters.errors import UnsupportedOperator
 from edgewise_converters.lower.layout import Layout, identity, moves_data, stored_shape
+from edgewise_converters.passes import enclose
 from edgewise_converters.readers.onnx_file import static_shape
 from edgewise_converters.tflite.graph import Graph, Operator, Option, Tensor
 
@@ -210,7 +211,7 @@ class Lowering:
 
     def refuse(self, node: ir.Node, why: str) -> UnsupportedOperator:
         """The error for a node that cannot be lowered: `raise lowering.refuse(node, "...")`."""
-        domain = f"{node.domain}::" if node.domain not in ("", "ai.onnx") else ""
+        domain = f"{node.domain}::" if node.domain not in ("", "ai.onnx", enclose.DOMAIN) else ""
         return UnsupportedOperator(domain + node.op_type, str(node.name or node.outputs[0].name), why)
 
     # -- moving ---------------------------------------------------------------------------------------------

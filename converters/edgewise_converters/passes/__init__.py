@@ -6,6 +6,7 @@ import onnx_ir as ir
 
 from edgewise_converters.passes import (
     clean,
+    enclose,
     expand_functions,
     fold_affine,
     fold_constants,
@@ -63,7 +64,7 @@ def canonicalize(model: ir.Model, *, keep_quantization_of_source: bool = False) 
         keep_quantization.mark(model)
     clean.inline(model)
     _settle(model)
-    while inline_branches.choose(model):
+    while inline_branches.choose(model) or enclose.apply(model, canonicalize):
         _settle(model)
     unroll_loops.check(model)
     inline_branches.check(model)

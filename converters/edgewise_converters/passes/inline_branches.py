@@ -1,7 +1,8 @@
 """If without If: the branch that is taken, or both and a choice.
 
-Needs: nothing. Leaves: no If. Where the condition is known, its branch stands in the graph; where it depends on the
-data, both branches are computed and Where chooses each result, which needs results of equal shapes. Exact.
+Needs: nothing. Leaves: no If but those with costly branches. Where the condition is known, its branch stands in the
+graph; where it depends on the data and both branches are cheap, both are computed and Where chooses each result, which
+needs results of equal shapes. Exact.
 """
 
 import onnx_ir as ir
@@ -10,6 +11,11 @@ from edgewise_converters.errors import UnsupportedOperator
 from edgewise_converters.passes.graph_edit import constant
 from edgewise_converters.passes.subgraphs import add_node, hand_over, splice
 
+_CHEAP_NODES = 32
+_COSTLY = frozenset({
+    "Attention", "Conv", "ConvTranspose", "DFT", "Einsum", "GRU", "Gemm", "LSTM", "Loop", "MatMul", "RNN", "STFT",
+    "Scan",
+})  # fmt: skip
 _CHOICE = "edgewise.choice"
 
 
@@ -25,10 +31,10 @@ def apply(model: ir.Model) -> bool:
 
 
 def choose(model: ir.Model) -> bool:
-    """Compute both branches of every If that is left; returns whether there was any."""
+    """Compute both branches of every If that is left and cheap; returns whether there was any."""
     changed = False
     for node in list(model.graph):
-        if not _is_if(node):
+        if not _is_if(node) or _is_costly(node):
             continue
         pairs = zip(
             splice(node, _branch(node, True), []), splice(node, _branch(node, False), []), strict=True
@@ -57,6 +63,12 @@ def check(model: ir.Model) -> None:
                 f"its condition depends on the data and its branches give different shapes, {first} and {second}; "
                 "if it depends on an input that is always the same, give its number with --value NAME=NUMBER",
             )
+
+
+def _is_costly(node: ir.Node) -> bool:
+    """Whether computing both branches takes much longer than the one that is wanted."""
+    nodes = [inner for taken in (True, False) for inner in _branch(node, taken).all_nodes()]
+    return len(nodes) > _CHEAP_NODES or any(inner.op_type in _COSTLY for inner in nodes)
 
 
 def _is_if(node: ir.Node) -> bool:

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from edgewise_converters.errors import UnsupportedOperator
 from edgewise_converters.passes.graph_edit import add_constant, constant
+from edgewise_converters.passes.scan_as_loop import as_loop
 from edgewise_converters.passes.subgraphs import add_node, hand_over, splice
 
 _MAX_ROUNDS = 64
@@ -101,8 +102,11 @@ def _unroll_scan(model: ir.Model, node: ir.Node) -> bool:
     carried, sources = inputs[:-scanned], inputs[-scanned:]
     axes, backward = _ints(node, "scan_input_axes", scanned), _ints(node, "scan_input_directions", scanned)
     lengths = [_length(value, axis) for value, axis in zip(sources, axes, strict=True)]
-    if lengths[0] is None or not 0 < lengths[0] <= _MAX_ROUNDS:
+    if lengths[0] is None or lengths[0] < 1:
         return False
+    if lengths[0] > _MAX_ROUNDS:
+        as_loop(graph, node, lengths[0])
+        return True
     made = len(node.outputs) - len(carried)
     out_axes, reverse = _ints(node, "scan_output_axes", made), _ints(node, "scan_output_directions", made)
     scans: list[list[ir.Value]] = [[] for _ in range(made)]
