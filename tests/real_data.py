@@ -70,6 +70,18 @@ def yunet() -> Path:
 
 
 @pytest.fixture(scope="session")
+def faces() -> Path:
+    """A folder of float TFLite files by MediaPipe; float16 weights in the detectors, one of them sparse."""
+    return models_and_data.SOURCES["faces"].make()
+
+
+@pytest.fixture(scope="session")
+def basic_pitch() -> tuple[Path, Path]:
+    """One network as ONNX and, by TensorFlow's converter, as TFLite with an open batch and shape chains."""
+    return models_and_data.basic_pitch_onnx(), models_and_data.basic_pitch_tflite()
+
+
+@pytest.fixture(scope="session")
 def nets() -> NetLibrary:
     """Exported structures with seeded weights: `nets.path("resnet18-opset17-torchscript")`."""
     return NetLibrary()
