@@ -9,12 +9,13 @@ import numpy as np
 from edgewise.drift_baseline import Histogram
 from edgewise.tensors import Array, Quantization
 from edgewise_converters.agreement import decibel
-from edgewise_converters.layers import CONVERSIONS, layer_name, precision_of
+from edgewise_converters.layers import CONVERSIONS, earlier_names, precision_of
 from edgewise_converters.tflite.activations import Activations
 from edgewise_converters.tflite.graph import Operator, Tensor
 
 _BINS = 48
 _KEPT_OF_SAMPLE = 4096
+_FAINT_STEPS = 8
 _FILL = float(np.finfo(np.float32).min) / 2
 """What lies below was put around the input of a maximum pooling and is no data."""
 
@@ -46,6 +47,8 @@ class LayerFacts:
     """Share of float values at the lowest or the highest value seen, zero left out."""
     channel_ratio: float
     """Reach (largest magnitude) of the widest channel over the median one's; 1 without channels."""
+    faint_channels: float
+    """Share of channels that reach less than eight steps of the grid."""
     histogram: Histogram
     """Of float values."""
 
@@ -115,13 +118,14 @@ def matched(float_file: Activations, written: Activations) -> list[Pair]:
     for operator in written.graph.operators:
         for tensor in operator.outputs:
             is_end = id(tensor) in of_float
-            own = of_float.get(id(tensor)) or named.get(layer_name(tensor))
+            earlier = (named.get(name) for name in earlier_names(tensor.name))
+            own = of_float.get(id(tensor)) or next((tensor for tensor in earlier if tensor is not None), None)
             if own is None or (operator.kind in CONVERSIONS and not is_end):
                 continue
             fits = math.prod(own.shape) == math.prod(tensor.shape) and (
                 tensor.is_float or tensor.quantization
             )
-            if fits and own.is_float and (id(own) not in taken or is_end):
+            if fits and own.is_float and id(own) not in taken:
                 taken.add(id(own))
                 pairs.append((own, tensor, operator))
     return pairs
@@ -179,6 +183,7 @@ def _facts(own: Tensor, other: Tensor, operator: Operator | None, sums: _Sums, p
         clipping_part=sums.clipping / sums.grid if sums.grid else 0.0,
         at_ends=float(ends.mean()),
         channel_ratio=_channel_ratio(sums.reach),
+        faint_channels=_faint_channels(sums.reach, grid[0] if grid else None),
         histogram=_histogram(kept, sums.minimum, sums.maximum),
     )
 
@@ -195,6 +200,12 @@ def _channel_ratio(reach: Array | None) -> float:
         return 1.0
     usual = float(np.median(reach))
     return float(reach.max()) / usual if usual > 0 else 1.0
+
+
+def _faint_channels(reach: Array | None, quantization: Quantization | None) -> float:
+    if reach is None or quantization is None:
+        return 0.0
+    return float(np.mean((reach > 0) & (reach < _FAINT_STEPS * quantization.scale)))
 
 
 def _histogram(values: Array, low: float, high: float) -> Histogram:

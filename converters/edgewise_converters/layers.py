@@ -58,10 +58,15 @@ def _stored(tensor: Tensor, producers: Mapping[int, Operator]) -> tuple[Tensor |
 
 def layer_name(tensor: Tensor) -> str:
     """The name a layer had before quantization gave its output another."""
-    name = tensor.name
-    while suffix := next((suffix for suffix in _SUFFIXES if name.endswith(suffix)), ""):
-        name = name.removesuffix(suffix)
-    return name
+    return earlier_names(tensor.name)[-1]
+
+
+def earlier_names(name: str) -> list[str]:
+    """A tensor's name, and those it may have had before one rewrite after the other added to it."""
+    names = [name]
+    while suffix := next((suffix for suffix in _SUFFIXES if names[-1].endswith(suffix)), ""):
+        names.append(names[-1].removesuffix(suffix))
+    return names
 
 
 def layer_precisions(graph: Graph) -> tuple[LayerPrecision, ...]:
