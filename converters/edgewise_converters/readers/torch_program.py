@@ -117,7 +117,8 @@ def _check_archive(path: Path) -> None:
         holds_weights = any(name.endswith("data.pkl") for name in names)
         found = "weights or a pickled module, not a network" if holds_weights else "a zip of another kind"
         raise SourceError(
-            f"{path}: holds {found}, expected an .onnx, a .tflite or what torch.export.save writes (.pt2)"
+            f"{path}: holds {found} (or is cut off), expected an .onnx, a .tflite or what torch.export.save "
+            "writes (.pt2)"
         )
 
 

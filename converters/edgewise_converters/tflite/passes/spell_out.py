@@ -1,7 +1,8 @@
 """Operators for which others do: EXPAND_DIMS and SQUEEZE become RESHAPE, SQUARE becomes MUL, constant products dense.
 
 Needs: static shapes. Leaves: no EXPAND_DIMS, SQUEEZE or float SQUARE, no BATCH_MATMUL whose right side is one constant
-matrix, and no FULLY_CONNECTED with constant weights that lacks its bias (as a convolution it needs one). Exact, but for the order of summation in products.
+matrix, and no FULLY_CONNECTED with constant weights that lacks its bias (as a convolution it needs one). Exact, but
+for the order of summation in products.
 """
 
 import numpy as np
@@ -13,7 +14,8 @@ _RESHAPING = frozenset({"EXPAND_DIMS", "SQUEEZE"})
 
 def apply(graph: Graph) -> bool:
     """Replace every such operator; returns whether there was any."""
-    return any([_rewrite(operator) for operator in graph.operators])
+    rewritten = [operator for operator in graph.operators if _rewrite(operator)]
+    return bool(rewritten)
 
 
 def _rewrite(operator: Operator) -> bool:
