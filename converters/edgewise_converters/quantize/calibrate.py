@@ -79,11 +79,9 @@ def calibrate(
         done += 1
         tick()
     backend.close()
-    gathered = {
-        id(operator.inputs[1]): observer.result()
-        for pairs in readers.values()
-        for operator, observer in pairs
-    }
+    # Operators that share weights share an observer, whose result is taken once: taking it ends its sums.
+    observers = {id(operator.inputs[1]): o for pairs in readers.values() for operator, o in pairs}
+    gathered = {weights: observer.result() for weights, observer in observers.items()}
     return Calibration(done, {key: running.result(done) for key, running in seen.items()}, gathered)
 
 

@@ -6,6 +6,8 @@ from edgewise.tensors import Array
 
 _DAMPING = 0.01
 """Added to the covariance's diagonal, as a part of its mean (Frantar et al. 2022, section 3.3)."""
+_TRIES = 4
+"""Each with ten times the damping of the one before, for covariances that rounding has spoilt."""
 _BLOCK = 64
 
 
@@ -44,7 +46,11 @@ def _inverse_factor(covariance: Array, order: Array) -> Array:
     ordered = np.take_along_axis(np.asarray(covariance, np.float64), order[:, :, None], axis=1)
     ordered = np.take_along_axis(ordered, order[:, None, :], axis=2)
     diagonal = np.diagonal(ordered, axis1=1, axis2=2).mean(axis=1)
-    damping = _DAMPING * diagonal + np.finfo(np.float32).tiny
-    damped = ordered + damping[:, None, None] * np.eye(ordered.shape[1])
-    lower = np.linalg.cholesky(np.linalg.inv(damped))
-    return np.asarray(lower.transpose(0, 2, 1))
+    for damping in _DAMPING * 10.0 ** np.arange(_TRIES):
+        added = damping * np.abs(diagonal) + np.finfo(np.float32).tiny
+        try:
+            inverse = np.linalg.inv(ordered + added[:, None, None] * np.eye(ordered.shape[1]))
+            return np.asarray(np.linalg.cholesky(inverse).transpose(0, 2, 1))
+        except np.linalg.LinAlgError:
+            continue  # the mean was so much larger than the variance that float32 left no covariance
+    return np.broadcast_to(np.eye(ordered.shape[1]), ordered.shape)

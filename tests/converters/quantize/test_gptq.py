@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from converters.onnx_cases import case, lowered, model_of
 
+from edgewise_converters.quantize import calibrate
 from edgewise_converters.quantize.gptq import round_jointly
 from edgewise_converters.quantize.moments import MomentsObserver
 from edgewise_converters.tflite.graph import Operator, Tensor
@@ -46,6 +48,29 @@ def test_inputs_that_never_vary_do_not_break_it() -> None:
     weights = np.full((1, 3, 4), 0.26)
     rounded = round_jointly(weights, np.full((1, 3), 0.1), np.zeros((1, 4, 4)), 127)
     assert np.array_equal(rounded, np.full((1, 3, 4), 3))
+
+
+def test_layers_that_share_weights_are_looked_at_together() -> None:
+    low = lowered(model_of(case("a = MatMul(x, w) y = MatMul(a, w)", x=(32, 40), w=(40, 40))))
+    data = np.random.default_rng(5).standard_normal((32, 40)).astype(np.float32) + 1
+    weights = low.graph.operators[0].inputs[1]
+    assert weights is not None and weights.data is not None
+    low.graph.operators[1].inputs[1] = weights
+    moments = calibrate(low.graph, [[data]], count=1, tick=lambda: None, threads=1).moments[id(weights)]
+    both = np.concatenate([data, data @ weights.data.T])
+    np.testing.assert_allclose(moments.mean[0], both.mean(axis=0), atol=1e-3)
+    np.testing.assert_allclose(moments.covariance[0], np.cov(both.T, bias=True), atol=1e-2)
+
+
+def test_a_covariance_that_rounding_has_spoilt_does_not_break_it() -> None:
+    rng = np.random.default_rng(4)
+    spoilt = rng.standard_normal((1, 12, 12))
+    spoilt = (spoilt + spoilt.transpose(0, 2, 1)) * 1e-3 + np.eye(12) * 1e-3  # has negative eigenvalues
+    assert np.linalg.eigvalsh(spoilt[0])[0] < 0
+    weights = rng.standard_normal((1, 5, 12))
+    scales = np.abs(weights).max(axis=2) / 127
+    rounded = round_jointly(weights, scales, spoilt, 127)
+    assert np.abs(rounded * scales[..., None] - weights).max() < 0.2
 
 
 def convolution(kind: str, kernel: tuple[int, int], *, stride: int, dilation: int, padding: int) -> Operator:
