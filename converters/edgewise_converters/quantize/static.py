@@ -152,7 +152,8 @@ class _StaticQuantizer:
             make = self._weighted_inputs if has_weights(operator) else self._plain_inputs
             inputs = make(operator, width)
         elif width is Width.HYBRID:
-            inputs = self._hybrid_inputs(operator)
+            self._hybrid(operator)
+            return
         else:
             inputs = [None if t is None else self._as(t, _FLOAT) for t in operator.inputs]
         self.result.operators.append(
@@ -174,7 +175,10 @@ class _StaticQuantizer:
             leaves = dtype == _FLOAT and any(tensor is end for end in self.source.outputs)
             twin = self._twin(tensor, dtype, tensor.name if leaves else f"{tensor.name}/{dtype}")
             kind = "DEQUANTIZE" if dtype == _FLOAT else "QUANTIZE"
-            twins[dtype] = self._emit(kind, next(iter(twins.values())), twin)
+            source = next(iter(twins.values()))
+            if source.dtype == np.int8 and dtype == np.int16:
+                source = self._as(tensor, _FLOAT)  # tflite-runtime 2.14 does not widen integers
+            twins[dtype] = self._emit(kind, source, twin)
         return twins[dtype]
 
     def _emit(self, kind: str, source: Tensor, output: Tensor) -> Tensor:
@@ -233,13 +237,34 @@ class _StaticQuantizer:
             Tensor.constant(f"{operator.output.name}/bias/{dtype}", integers, quantization),
         ]
 
-    def _hybrid_inputs(self, operator: Operator) -> list[Tensor | None]:
+    def _hybrid(self, operator: Operator) -> None:
+        """Float activations with int8 weights; pointwise layers as dense ones, which have a range for each row."""
         bias = _bias(operator)
         weights, shift = self._weights(operator, np.zeros(bias.shape))
         if self.options.correct_bias:
             bias = (bias - shift).astype(np.float32)
+        kind, options = operator.kind, dict(operator.options)
+        if _is_pointwise(operator) and "FULLY_CONNECTED" in self.options.rules.mixed_per_channel:
+            activation = options.get("fusedActivationFunction", 0)
+            kind, weights = "FULLY_CONNECTED", self._flat(weights)
+            options = {
+                "fusedActivationFunction": activation,
+                "keepNumDims": True,
+                "asymmetricQuantizeInputs": True,
+            }
         name = f"{operator.output.name}/bias"
-        return [self._as(data_input(operator), _FLOAT), weights, Tensor.constant(name, bias)]
+        inputs = [self._as(data_input(operator), _FLOAT), weights, Tensor.constant(name, bias)]
+        self.result.operators.append(Operator(kind, inputs, list(operator.outputs), options))
+        self.made[id(operator.output)] = {_FLOAT: operator.output}
+
+    def _flat(self, weights: Tensor) -> Tensor:
+        """Pointwise weights [O, 1, 1, I] as those of a dense layer, once for all that share them."""
+        key = (id(weights), 0)
+        if key not in self.constants:
+            assert weights.data is not None
+            data = weights.data.reshape(weights.shape[0], -1)
+            self.constants[key] = Tensor.constant(f"{weights.name}/rows", data, weights.quantization)
+        return self.constants[key]
 
     def _weights(self, operator: Operator, floor: Array) -> tuple[Tensor, Array]:
         """The rounded weights, and what rounding them adds to each output on average."""
@@ -262,3 +287,13 @@ def _bias(operator: Operator) -> Array:
     assert weights is not None
     channels = weights.shape[channel_axis(operator.kind)]
     return np.zeros(channels, np.float32) if bias is None else np.asarray(bias.data)
+
+
+def _is_pointwise(operator: Operator) -> bool:
+    """Whether it is a convolution that looks at one place at a time, and at every place."""
+    weights = operator.inputs[1]
+    assert weights is not None
+    strides = operator.options.get("strideH", 1), operator.options.get("strideW", 1)
+    data = operator.inputs[0]
+    whole = data is not None and data.shape[-1] == weights.shape[-1]
+    return operator.kind == "CONV_2D" and weights.shape[1:3] == (1, 1) and strides == (1, 1) and whole
