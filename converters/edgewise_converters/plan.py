@@ -157,7 +157,8 @@ def _first_precision(
     request: Request, target: Target, lowered: LoweredGraph, samples: Samples, notice: Notice
 ) -> str:
     asked = request.precision
-    check_target(asked, target)
+    if request.format == "tflite":
+        check_target(asked, target)
     check_ends(request.ends, asked)
     if asked == AS_SOURCE:
         check_stated(lowered)
