@@ -14,12 +14,15 @@ from edgewise_converters.onnx_out.dense_int4 import quantize_int4
 from edgewise_converters.onnx_out.dynamic_int8 import quantize_dynamic
 from edgewise_converters.onnx_out.observe import observe
 from edgewise_converters.onnx_out.opset import serialized
+from edgewise_converters.onnx_out.rounding import LayerRounding
 from edgewise_converters.onnx_out.search import StaticSearch, Tried
 from edgewise_converters.onnx_out.stored import store_float16, store_int8
+from edgewise_converters.onnx_out.stored_layers import store_layers
 from edgewise_converters.onnx_out.trials import Trials
+from edgewise_converters.quantize.moments import Moments
 
 PRECISIONS = ("fp32", "fp16", "weights8", "dynamic", "int8", "mixed", "int4", AS_SOURCE)
-_INT4_SAMPLES = 48
+_MOMENT_SAMPLES = 48
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,8 @@ def at_precision(
         return _static(search, search.protect(best) if precision == "mixed" else best)
     if precision == "int4":
         return _int4(model, trials)
-    if precision == "dynamic":
-        return Choice(quantize_dynamic(model))
+    if precision in ("dynamic", "weights8"):
+        return _narrow(model, precision, trials)
     if precision not in PRECISIONS:
         raise ConversionError(
             f"--precision {precision}: not there for --format onnx, expected one of {', '.join(PRECISIONS)}"
@@ -59,8 +62,6 @@ def at_precision(
     twin = model.clone()
     if precision == "fp16":
         store_float16(twin.graph)
-    elif precision == "weights8":
-        store_int8(twin.graph)
     return Choice(twin)
 
 
@@ -69,19 +70,47 @@ def _static(search: StaticSearch, best: Tried) -> Choice:
     return Choice(search.build(best.options), str(best.options), search.ranges, tried)
 
 
+def _narrow(model: ir.Model, precision: str, trials: Trials) -> Choice:
+    """int8 weights, rounded jointly where there are samples and that comes nearer."""
+    plain = _with_int8_weights(model, precision, None)
+    if not trials.are_real:
+        return Choice(plain, "rounded to nearest")
+    joint = _with_int8_weights(model, precision, LayerRounding(_moments(model, trials)))
+    trials.stage("Choosing the rounding", 2 * len(trials.cases))
+    return _nearer([(joint, "rounded jointly, bias corrected"), (plain, "rounded to nearest")], trials)
+
+
+def _with_int8_weights(model: ir.Model, precision: str, rounding: LayerRounding | None) -> ir.Model:
+    if precision == "dynamic":
+        return quantize_dynamic(model, rounding)
+    twin = model.clone()
+    if rounding is not None:
+        store_layers(twin.graph, rounding)
+    store_int8(twin.graph)
+    return twin
+
+
+def _moments(model: ir.Model, trials: Trials) -> Mapping[str, Moments]:
+    """Of what each layer multiplies, over some of the samples."""
+    some = trials.samples.only(trials.samples.sources[:_MOMENT_SAMPLES])
+    trials.stage("Looking at what weights meet", len(some))
+    return observe(model, (), some.feeds(), count=len(some), tick=trials.tick).moments
+
+
+def _nearer(candidates: list[tuple[ir.Model, str]], trials: Trials) -> Choice:
+    """The one whose outputs come nearest to the original's."""
+    tried = [(how, trials.agreement(serialized(model))) for model, how in candidates]
+    levels = [float(np.mean([output.snr_db for output in agreement.outputs])) for _, agreement in tried]
+    model, how = candidates[int(np.argmax(levels))]
+    return Choice(model, how, tried=tuple(tried))
+
+
 def _int4(model: ir.Model, trials: Trials) -> Choice:
     plain = quantize_int4(model, {})
     if not trials.are_real:
         return Choice(plain.model, "rounded to nearest")
-    some = trials.samples.only(trials.samples.sources[:_INT4_SAMPLES])
-    trials.stage("Looking at what weights meet", len(some))
-    moments = observe(model, (), some.feeds(), count=len(some), tick=trials.tick).moments
-    joint = [quantize_int4(model, moments, correct_bias=correct) for correct in (True, False)]
+    moments = _moments(model, trials)
+    joint = [quantize_int4(model, moments, correct_bias=correct).model for correct in (True, False)]
     trials.stage("Choosing the rounding", 3 * len(trials.cases))
-    candidates = [*zip(joint, ("jointly, bias corrected", "jointly"), strict=True), (plain, "to nearest")]
-    scores = [
-        float(np.mean([o.snr_db for o in trials.agreement(serialized(c.model)).outputs]))
-        for c, _ in candidates
-    ]
-    chosen, how = candidates[int(np.argmax(scores))]
-    return Choice(chosen.model, f"rounded {how}")
+    hows = ("rounded jointly, bias corrected", "rounded jointly", "rounded to nearest")
+    return _nearer(list(zip([*joint, plain.model], hows, strict=True)), trials)

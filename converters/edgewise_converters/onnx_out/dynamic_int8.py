@@ -7,8 +7,11 @@ ConvInteger is slower than its float32 Conv (docs/onnx-format.md), so convolutio
 import numpy as np
 import onnx_ir as ir
 
+from edgewise.tensors import Array
 from edgewise_converters.onnx_out.dense import Dense, dense_of
+from edgewise_converters.onnx_out.rounding import LayerRounding
 from edgewise_converters.onnx_out.stored import store_int8
+from edgewise_converters.onnx_out.stored_layers import store_layers
 from edgewise_converters.passes import clean
 from edgewise_converters.passes.graph_edit import add_constant
 from edgewise_converters.quantize.weights import quantize_weights
@@ -16,20 +19,30 @@ from edgewise_converters.quantize.weights import quantize_weights
 _FEWEST_WEIGHTS = 1024
 
 
-def quantize_dynamic(model: ir.Model) -> ir.Model:
-    """The dynamic twin of a float model, which is left as it is."""
+def quantize_dynamic(model: ir.Model, rounding: LayerRounding | None = None) -> ir.Model:
+    """The dynamic twin of a float model, which is left as it is.
+
+    With ``rounding`` weights are rounded jointly where it knows what they meet.
+    """
     twin = model.clone()
     rounded: dict[str, tuple[ir.Value, ir.Value, ir.Value]] = {}
     for node in list(twin.graph):
         dense = dense_of(node)
         if dense is not None and dense.weights.size >= _FEWEST_WEIGHTS:
-            _rewrite(twin.graph, dense, rounded)
+            _rewrite(twin.graph, dense, rounded, rounding)
     clean.apply(twin)
+    if rounding is not None:
+        store_layers(twin.graph, rounding)
     store_int8(twin.graph)
     return twin
 
 
-def _rewrite(graph: ir.Graph, dense: Dense, rounded: dict[str, tuple[ir.Value, ir.Value, ir.Value]]) -> None:
+def _rewrite(
+    graph: ir.Graph,
+    dense: Dense,
+    rounded: dict[str, tuple[ir.Value, ir.Value, ir.Value]],
+    rounding: LayerRounding | None,
+) -> None:
     node, name = dense.node, str(dense.node.outputs[0].name)
     data = str(dense.data.name)
     if data not in rounded:
@@ -39,18 +52,28 @@ def _rewrite(graph: ir.Graph, dense: Dense, rounded: dict[str, tuple[ir.Value, i
         graph.insert_before(node, quantize)
         rounded[data] = quantize.outputs[0], quantize.outputs[1], quantize.outputs[2]
     integers, scale, zero = rounded[data]
-    steps, quantization = quantize_weights(dense.weights, 1)
+    steps, numbers, bias = _weights(dense, rounding)
     weights = add_constant(graph, f"{name}/weights/int8", steps)
-    scales = add_constant(graph, f"{name}/weights/scale", np.asarray(quantization.scales, np.float32))
-    zeros = add_constant(graph, f"{name}/weights/zero", np.zeros(len(quantization.scales), np.int8))
+    scales = add_constant(graph, f"{name}/weights/scale", numbers)
+    zeros = add_constant(graph, f"{name}/weights/zero", np.zeros(len(numbers), np.int8))
     build = _Chain(graph, node, name)
     products = build.add("MatMulInteger", [integers, weights, zero, zeros], "int32")
     real = build.add("Cast", [products], "steps", [ir.AttrInt64("to", int(ir.DataType.FLOAT))])
     scale = build.add("Mul", [scale, scales], "scale")
     result = build.add("Mul", [real, scale], "scaled")
-    if dense.bias is not None:
-        result = build.add("Add", [result, add_constant(graph, f"{name}/bias", dense.bias)], "biased")
+    if bias is not None:
+        result = build.add("Add", [result, add_constant(graph, f"{name}/bias", bias)], "biased")
     build.take_over(result)
+
+
+def _weights(dense: Dense, rounding: LayerRounding | None) -> tuple[Array, Array, Array | None]:
+    """Integers [K, N], scales [N], and the bias [N], which makes up for what rounding adds on average."""
+    if rounding is None or not rounding.knows(str(dense.node.outputs[0].name)):
+        steps, quantization = quantize_weights(dense.weights, 1)
+        return steps, np.asarray(quantization.scales, np.float32), dense.bias
+    found = rounding.of(dense, 1.0, "gptq")
+    bias = (0.0 if dense.bias is None else dense.bias) - found.shift
+    return found.integers, found.scales, bias.astype(np.float32)
 
 
 class _Chain:

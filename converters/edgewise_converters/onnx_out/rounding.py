@@ -1,5 +1,6 @@
 """Integer weights per output channel of each layer, made once and shared by all the ways that are tried."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,9 +33,13 @@ class RoundedLayer:
 class LayerRounding:
     """Rounds the weights of the layers of one observed graph."""
 
-    def __init__(self, moments: dict[str, Moments]) -> None:
+    def __init__(self, moments: Mapping[str, Moments]) -> None:
         self._moments = moments
         self._known: dict[tuple[str, str], RoundedLayer] = {}
+
+    def knows(self, name: str) -> bool:
+        """Whether the inputs of the layer with this output were looked at."""
+        return name in self._moments
 
     def of(self, layer: Convolution | Dense, input_scale: float, method: str) -> RoundedLayer:
         """The integer weights of a layer whose data have this scale (it bounds how large its int32 bias gets)."""

@@ -7,11 +7,12 @@ docs/onnx-format.md). The file is smaller, the model in memory and its speed are
 import numpy as np
 import onnx_ir as ir
 
+from edgewise.tensors import Array
 from edgewise_converters.passes.graph_edit import add_constant, constant
 
 _FEWEST_HALVES = 64
 """Constants of fewer elements stay float32: a node would take more room than it saves."""
-_FEWEST_BYTES = 1024
+FEWEST_BYTES = 1024
 _HALF_MAX = float(np.finfo(np.float16).max)
 _BYTE_MAX = 127
 _SHARED_BY: dict[str, dict[int, int]] = {
@@ -38,7 +39,7 @@ def store_float16(graph: ir.Graph) -> int:
 def store_int8(graph: ir.Graph) -> int:
     """Store the weights of float32 layers as int8, one scale per output channel or row; returns how many."""
     count = 0
-    for value in _constants(graph, _FEWEST_BYTES):
+    for value in _constants(graph, FEWEST_BYTES):
         axis = _scale_axis(value)
         array = constant(value)
         if axis is None or array is None or array.ndim < 2:
@@ -47,11 +48,16 @@ def store_int8(graph: ir.Graph) -> int:
         peaks = np.abs(array).max(axis=others, keepdims=True)
         scales = (np.where(peaks > 0, peaks, 1.0) / _BYTE_MAX).astype(np.float32)
         integers = np.clip(np.rint(array / scales), -_BYTE_MAX, _BYTE_MAX).astype(np.int8)
-        steps = _as_float(add_constant(graph, f"{value.name}/int8", integers), f"{value.name}/steps")
-        numbers = add_constant(graph, f"{value.name}/scales", scales)
-        _restore(graph, value, [steps, _node("Mul", [steps.outputs[0], numbers], f"{value.name}/restored")])
+        store_steps(graph, value, integers, scales)
         count += 1
     return count
+
+
+def store_steps(graph: ir.Graph, value: ir.Value, integers: Array, scales: Array) -> None:
+    """Store a constant as int8 ``integers`` times float32 ``scales`` of a shape that broadcasts."""
+    steps = _as_float(add_constant(graph, f"{value.name}/int8", integers), f"{value.name}/steps")
+    numbers = add_constant(graph, f"{value.name}/scales", scales)
+    _restore(graph, value, [steps, _node("Mul", [steps.outputs[0], numbers], f"{value.name}/restored")])
 
 
 def _constants(graph: ir.Graph, fewest: int) -> list[ir.Value]:
