@@ -162,7 +162,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "text": (lambda path: path.write_text("no model\n" * 20), "of another kind"),
     "picture": (lambda path: Image.new("RGB", (9, 9)).save(path, "PNG"), "of another kind"),
     "zip": (_zip, "of another kind"),
-    "tflite": (lambda path: path.write_bytes(b"\x1c\0\0\0TFL3" + bytes(100)), "TFLite model already"),
+    "tflite": (lambda path: path.write_bytes(b"\x1c\0\0\0TFL3" + bytes(100)), "truncated or damaged"),
     "folder": (lambda path: path.mkdir(), "this is a folder"),
     "missing": (lambda path: None, "no such file"),
 }

@@ -45,8 +45,7 @@ def save_module(module: Any, example: Sequence[Any], path: Path, *, dynamic_shap
 
 def export_onnx(path: Path, folder: Path) -> Path:
     """The program as an ONNX file in ``folder``. Raises SourceError, and RuntimeMissing without torch."""
-    torch = _torch(path)
-    program = _load(torch, path)
+    torch, program = _load(path)
     written = folder / f"{path.stem}.onnx"
     try:
         with _quiet():
@@ -60,8 +59,7 @@ class TorchReference:
     """A program computed by torch itself; its inputs and outputs bear the names of its ONNX export."""
 
     def __init__(self, path: Path, *, exported: Path | None = None) -> None:
-        self._torch = _torch(path)
-        self._program = _load(self._torch, path)
+        self._torch, self._program = _load(path)
         self._module = self._program.module()
         with tempfile.TemporaryDirectory() as folder:
             session = OnnxReference(exported or export_onnx(path, Path(folder)), optimized=False)
@@ -98,11 +96,13 @@ def _torch(path: Path) -> Any:
     return torch
 
 
-def _load(torch: Any, path: Path) -> Any:
+def _load(path: Path) -> tuple[Any, Any]:
+    """torch itself, and the program."""
     _check_archive(path)
+    torch = _torch(path)
     try:
         with _quiet(), _only_weights():
-            return torch.export.load(str(path))
+            return torch, torch.export.load(str(path))
     except Exception as error:  # torch raises many kinds for broken archives
         raise SourceError(f"{path}: torch cannot load it: {_line(error)}") from error
 
