@@ -28,6 +28,24 @@ Answers = Mapping[str, Array]
 """All outputs by name, over all trial cases."""
 
 
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """Operators that have the same weights, as the steps of a recurrence do."""
+
+    operators: tuple[Operator, ...]
+    grids: tuple[Grid, ...]
+    """4-bit grids that all of them can have, the smallest first."""
+    weights: int
+
+    @property
+    def name(self) -> str:
+        """That of the first one's output."""
+        return self.operators[0].output.name
+
+
+Chosen = dict[Layer, Grid]
+
+
 @dataclass(frozen=True)
 class FourBits:
     """The graph, and the layers by how they are stored."""
@@ -63,24 +81,28 @@ class FourBitSearch:
     ) -> None:
         self.graph, self.store, self.rules = graph, store, rules
         self.ask, self.expected = ask, expected
-        self.layers = [o for o in graph.operators if possible_grids(o)]
+        self.layers = _layers(graph)
 
     @property
     def most_tries(self) -> int:
         """How many graphs are asked at most."""
-        return 2 + _ROUNDS + sum(len(possible_grids(operator)) for operator in self.layers)
+        return 2 + _ROUNDS + sum(len(layer.grids) for layer in self.layers)
+
+    def narrowest_db(self) -> float:
+        """What the worst output has left with 4 bits everywhere."""
+        return self._worst_db(self._noise(self.ask(self._build(self._narrowest()))))
 
     def run(self, wanted_db: float) -> FourBits:
         """The smallest graph found whose outputs are all ``wanted_db`` or more above their noise on the trials."""
-        chosen = {id(o): possible_grids(o)[0] for o in self.layers}
-        if self._worst_db(self._noise(self.ask(self._build(chosen)))) >= wanted_db:
+        chosen = self._narrowest()
+        if self.narrowest_db() >= wanted_db:
             return self._outcome(chosen)
         base = self.ask(self._build({}))
         own = self._noise(base)
         added = {
-            (id(o), grid): self._noise(self.ask(self._build({id(o): grid})), base)
-            for o in self.layers
-            for grid in possible_grids(o)
+            (layer, grid): self._noise(self.ask(self._build({layer: grid})), base)
+            for layer in self.layers
+            for grid in layer.grids
         }
         for round_ in range(_ROUNDS):
             self._widen(chosen, own, added, wanted_db + round_ * _STRICTER_DB)
@@ -88,34 +110,35 @@ class FourBitSearch:
                 return self._outcome(chosen)
         return self._outcome({})
 
+    def _narrowest(self) -> Chosen:
+        return {layer: layer.grids[0] for layer in self.layers}
+
     def _widen(
-        self, chosen: dict[int, Grid], own: Array, added: dict[tuple[int, Grid], Array], wanted_db: float
+        self, chosen: Chosen, own: Array, added: Mapping[tuple[Layer, Grid], Array], wanted_db: float
     ) -> None:
         """Give layers more bits until the predicted noise is low enough, the best bargain first."""
-
-        def noise_of(operator: Operator, grid: Grid) -> Array:
-            return added.get((id(operator), grid), np.zeros_like(own))
-
+        nothing = np.zeros_like(own)
         while True:
-            noise = own + sum((noise_of(o, chosen[id(o)]) for o in self.layers), np.zeros_like(own))
-            worst = int(np.argmax(noise / self._signal()))
+            noise = own + sum((added.get((layer, chosen[layer]), nothing) for layer in self.layers), nothing)
             if self._worst_db(noise) >= wanted_db:
                 return
-            moves: list[tuple[float, int, Operator, Grid]] = []
-            for operator in self.layers:
-                now = chosen[id(operator)]
-                for grid in (*possible_grids(operator), EIGHT_BITS):
-                    saved = noise_of(operator, now)[worst] - noise_of(operator, grid)[worst]
+            worst = int(np.argmax(noise / self._signal()))
+            moves: list[tuple[float, int, Layer, Grid]] = []
+            for layer in self.layers:
+                now = chosen[layer]
+                for grid in (*layer.grids, EIGHT_BITS):
+                    saved = (added.get((layer, now), nothing) - added.get((layer, grid), nothing))[worst]
                     if _BITS[grid] > _BITS[now] and saved > 0:
-                        cost = (_BITS[grid] - _BITS[now]) * _weights(operator)
-                        moves.append((saved / cost, -len(moves), operator, grid))
+                        cost = (_BITS[grid] - _BITS[now]) * layer.weights
+                        moves.append((saved / cost, -len(moves), layer, grid))
             if not moves:
                 return
-            _, _, operator, grid = max(moves, key=lambda move: move[:2])
-            chosen[id(operator)] = grid
+            _, _, layer, grid = max(moves, key=lambda move: move[:2])
+            chosen[layer] = grid
 
-    def _build(self, chosen: Mapping[int, Grid]) -> Graph:
-        return quantize_four_bits(self.graph, self.store, self.rules, chosen)
+    def _build(self, chosen: Mapping[Layer, Grid]) -> Graph:
+        grids = {id(operator): grid for layer, grid in chosen.items() for operator in layer.operators}
+        return quantize_four_bits(self.graph, self.store, self.rules, grids)
 
     def _signal(self) -> Array:
         return np.array([np.square(v, dtype=np.float64).sum() for v in self.expected.values()]) + 1e-30
@@ -124,20 +147,33 @@ class FourBitSearch:
         """Power of the difference, for each output."""
         reference = base or self.expected
         return np.array(
-            [np.square(answers[name] - reference[name], dtype=np.float64).sum() for name in reference]
+            [
+                np.square(np.subtract(answers[name], reference[name], dtype=np.float64)).sum()
+                for name in reference
+            ]
         )
 
     def _worst_db(self, noise: Array) -> float:
         return float(np.min(10 * np.log10(self._signal() / (noise + 1e-30))))
 
-    def _outcome(self, chosen: Mapping[int, Grid]) -> FourBits:
+    def _outcome(self, chosen: Mapping[Layer, Grid]) -> FourBits:
         def names(grid: Grid) -> tuple[str, ...]:
-            return tuple(o.output.name for o in self.layers if chosen.get(id(o), EIGHT_BITS) == grid)
+            return tuple(layer.name for layer in self.layers if chosen.get(layer, EIGHT_BITS) == grid)
 
         return FourBits(self._build(chosen), names(PER_CHANNEL), names(PER_BLOCK), names(EIGHT_BITS))
 
 
-def _weights(operator: Operator) -> int:
-    slot = weight_slot(operator)
+def _layers(graph: Graph) -> list[Layer]:
+    sharing: dict[int, list[Operator]] = {}
+    for operator in graph.operators:
+        slot = weight_slot(operator)
+        if slot is not None and possible_grids(operator):
+            sharing.setdefault(id(slot.tensor), []).append(operator)
+    return [_layer(operators) for operators in sharing.values()]
+
+
+def _layer(operators: list[Operator]) -> Layer:
+    slot = weight_slot(operators[0])
     assert slot is not None and slot.tensor.data is not None
-    return int(slot.tensor.data.size)
+    grids = [grid for grid in _BITS if all(grid in possible_grids(operator) for operator in operators)]
+    return Layer(tuple(operators), tuple(grids), slot.tensor.data.size)

@@ -81,21 +81,24 @@ def _rounded(graph: Graph, precision: str, store: WeightStore, rules: RuntimeRul
 
 
 def _four_bits(graph: Graph, target: Target, rules: RuntimeRules, trials: Trials) -> Graph:
-    store = WeightStore(None if trials.samples.is_noise else observed(graph, trials))
     cases = trials.cases[:_TRIALS]
 
     def ask(candidate: Graph) -> Answers:
         return answers_of(candidate, target, trials.layouts, cases, trials.tick)
 
     expected = {name: np.stack([case.expected[name] for case in cases]) for name in cases[0].expected}
-    search = FourBitSearch(graph, store, rules, ask=ask, expected=expected)
-    if not search.layers:
+    stores = [WeightStore()]
+    if not trials.samples.is_noise:
+        stores.append(WeightStore(observed(graph, trials)))
+    searches = [FourBitSearch(graph, store, rules, ask=ask, expected=expected) for store in stores]
+    if not searches[0].layers:
         raise ConversionError(
             "--precision int4: the model has no dense layer, pointwise convolution or table of 1024 weights or more, "
             "and nothing else gains by 4 bits; use --precision int8 or dynamic"
         )
-    trials.stage("Finding what 4 bits can hold", search.most_tries * len(cases))
-    found = search.run(_FOUR_BIT_DB)
+    trials.stage("Finding what 4 bits can hold", (searches[0].most_tries + len(searches)) * len(cases))
+    best = max(searches, key=FourBitSearch.narrowest_db)
+    found = best.run(_FOUR_BIT_DB)
     trials.notice(f"int4: {found}")
     return found.graph
 
