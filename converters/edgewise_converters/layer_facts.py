@@ -105,7 +105,8 @@ Pair = tuple[Tensor, Tensor, Operator | None]
 def matched(float_file: Activations, written: Activations) -> list[Pair]:
     """Activations of the same name and size in both files: the float one, the written one, and what writes it.
 
-    Outputs and inputs match by position whatever they are called.
+    Outputs and inputs match by position whatever they are called; an input that is rounded first is looked at behind
+    that.
     """
     ends = [
         *zip(written.graph.inputs, float_file.graph.inputs, strict=False),
@@ -113,7 +114,10 @@ def matched(float_file: Activations, written: Activations) -> list[Pair]:
     ]
     of_float = {id(tensor): own for tensor, own in ends}
     named = {t.name: t for t in float_file.graph.tensors() if t.is_float and not t.is_constant}
-    pairs: list[Pair] = [(own, tensor, None) for tensor, own in ends[: len(written.graph.inputs)]]
+    rounded = {id(o.inputs[0]): o.output for o in written.graph.operators if o.kind == "QUANTIZE"}
+    pairs: list[Pair] = [
+        (own, rounded.get(id(tensor), tensor), None) for tensor, own in ends[: len(written.graph.inputs)]
+    ]
     taken = {id(own) for own, _, _ in pairs}
     for operator in written.graph.operators:
         for tensor in operator.outputs:

@@ -15,8 +15,8 @@ from edgewise_converters.tflite.graph import Operator
 
 _CLIPPING_PART = 0.3
 """Noise of the grid from cut-off values, above which the range is to blame."""
-_LONG_TAIL = 0.6
-"""Span of the range of least error over that of all values, below which few values stretch it."""
+_LONG_TAIL = 0.5
+"""Span of nearly all values over that of all, below which the rest costs a bit."""
 _OUTLIER_RATIO = 8.0
 _FAINT_SHARE = 0.1
 _UNEQUAL_INPUTS = 4.0
@@ -106,14 +106,15 @@ def _unequal_inputs(evidence: Evidence) -> Cause | None:
 
 
 def _long_tail(evidence: Evidence) -> Cause | None:
-    spans = evidence.spans or {}
-    if "mse" not in spans or not spans.get("minmax"):
+    span, facts = (evidence.spans or {}).get("percentile"), evidence.facts
+    if span is None or facts.low is None or facts.high is None:
         return None
-    part = spans["mse"] / spans["minmax"]
+    part = span / (facts.high - facts.low)
     if part > _LONG_TAIL:
         return None
     return Cause(
-        "long tail", f"the range of least error is {part:.0%} of the whole: few values stretch the grid"
+        "long tail",
+        f"all but the rarest hundredth of a percent at each end lie in {part:.0%} of its range",
     )
 
 
