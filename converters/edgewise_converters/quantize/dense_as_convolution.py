@@ -10,8 +10,9 @@ from edgewise_converters.tflite.graph import Graph, Operator, Tensor
 
 
 def dense_as_convolution(graph: Graph) -> None:
-    """Rewrite every FULLY_CONNECTED with constant weights. Exact."""
+    """Rewrite every FULLY_CONNECTED with constant weights. Exact; weights that several share stay shared."""
     operators: list[Operator] = []
+    kernels: dict[int, Tensor] = {}
     for operator in graph.operators:
         weights = operator.inputs[1] if operator.kind == "FULLY_CONNECTED" else None
         if (
@@ -23,18 +24,19 @@ def dense_as_convolution(graph: Graph) -> None:
         ):
             operators.append(operator)
             continue
-        operators += _convolution(operator, operator.inputs[0], weights)
+        if id(weights) not in kernels:
+            data = weights.data.reshape(weights.shape[0], 1, 1, weights.shape[1])
+            kernels[id(weights)] = Tensor.constant(weights.name, data)
+        operators += _convolution(operator, operator.inputs[0], kernels[id(weights)])
     graph.operators = operators
 
 
-def _convolution(operator: Operator, data: Tensor, weights: Tensor) -> list[Operator]:
-    assert weights.data is not None
-    outputs, features = weights.shape
+def _convolution(operator: Operator, data: Tensor, kernel: Tensor) -> list[Operator]:
+    outputs, _, _, features = kernel.shape
     rows = int(np.prod(data.shape)) // features
     name = operator.output.name
     tall = Tensor(f"{name}/rows", (1, rows, 1, features), data.dtype)
     answer = Tensor(f"{name}/columns", (1, rows, 1, outputs), data.dtype)
-    kernel = Tensor.constant(weights.name, weights.data.reshape(outputs, 1, 1, features))
     activation = operator.options.get("fusedActivationFunction", 0)
     options = {"padding": 1, "strideH": 1, "strideW": 1, "fusedActivationFunction": activation}
     return [
