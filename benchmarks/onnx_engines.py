@@ -179,6 +179,10 @@ def _nearest(answers: Sequence[Array], want: Array) -> tuple[int, tuple[int, ...
     return i, turn
 
 
-def engines(name: str) -> list[Engine]:
-    """The ways of a converter, the cheapest first: a test counts as equal when one of them is right."""
-    return [Edgewise()] if name == "edgewise" else [Onnx2tf("plain"), Onnx2tf("simplified")]
+WAYS = {"edgewise": ("edgewise",), "onnx2tf": ("plain", "simplified")}
+"""By engine, the ways in which it converts, the cheapest first."""
+
+
+def open_engine(way: str) -> Engine:
+    """The engine that converts in this way."""
+    return Edgewise() if way == "edgewise" else Onnx2tf(way)

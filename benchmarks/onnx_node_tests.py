@@ -14,9 +14,8 @@ import multiprocessing
 import sys
 import tempfile
 import warnings
-from collections import Counter, defaultdict
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,8 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import numpy_helper
-from onnx_engines import Engine, Reading, Refused, engines
+from onnx_engines import WAYS, Engine, Reading, Refused, open_engine
+from onnx_node_page import Outcome, report, write_page
 
 CONSTANT_INPUTS: dict[str, tuple[int, ...]] = {
     "Reshape": (1,), "Slice": (1, 2, 3, 4), "Pad": (1, 2, 3), "Resize": (1, 2, 3), "Upsample": (1,), "Squeeze": (1,),
@@ -48,30 +48,20 @@ TFLITE_TYPES = {
     onnx.TensorProto.INT32, onnx.TensorProto.INT64, onnx.TensorProto.BOOL,
 }  # fmt: skip
 PATIENCE_S = 100.0
-BESIDE = "\n## Beside it: onnx2tf\n"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one test."""
-
-    name: str
-    operator: str
-    verdict: str
-    reason: str = ""
 
 
 def main() -> int:
     """Run all tests; 1 when any is WRONG."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", default="", help="only tests whose name has this in it")
+    parser.add_argument("--engine", choices=WAYS, default="edgewise", help="the converter to test")
     parser.add_argument(
-        "--engine", choices=("edgewise", "onnx2tf"), default="edgewise", help="the converter to test"
+        "--keep", type=Path, help="add every outcome to this file, and do not repeat those in it"
     )
     parser.add_argument("--json", action="store_true", help="print every outcome as JSON")
     parser.add_argument("--table", type=Path, help="write that engine's part of this page of Markdown")
     options = parser.parse_args()
-    outcomes = list(run_all(options.only, options.engine))
+    outcomes = run_ways(options.only, WAYS[options.engine], options.keep)
     if options.json:
         print(json.dumps([asdict(outcome) for outcome in outcomes], indent=1))
     else:
@@ -81,19 +71,52 @@ def main() -> int:
     return 1 if any(outcome.verdict == "WRONG" for outcome in outcomes) else 0
 
 
-def run_all(only: str, engine: str = "edgewise") -> Iterator[Outcome]:
+def run_ways(only: str, ways: Sequence[str], keep: Path | None) -> list[Outcome]:
+    """An outcome a test: equal where one way of the converter is right, else what the last one comes to.
+
+    Every later way gets only the tests that no earlier one was right in.
+    """
+    names = [name for name in test_names() if only in name]
+    kept = read_kept(keep)
+    for way in ways:
+        settled = {name for (name, _), outcome in kept.items() if outcome.verdict in ("equal", "left out")}
+        todo = [name for name in names if (name, way) not in kept and name not in settled]
+        for outcome in run_all(todo, way):
+            kept[outcome.name, way] = outcome
+            if keep is not None:
+                with keep.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({"way": way, **asdict(outcome)}) + "\n")
+    by_name = [[kept[name, way] for way in ways if (name, way) in kept] for name in names]
+    return [next((o for o in found if o.verdict == "equal"), found[-1]) for found in by_name if found]
+
+
+def read_kept(path: Path | None) -> dict[tuple[str, str], Outcome]:
+    """By test and way, the outcomes in a file of JSON lines."""
+    if path is None or not path.exists():
+        return {}
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return {(row["name"], row.pop("way")): Outcome(**row) for row in rows}
+
+
+def test_names() -> list[str]:
+    """Every test that onnx generates; generating them takes seconds and warns."""
+    warnings.simplefilter("ignore")
+    from onnx.backend.test.case.node import collect_testcases
+
+    return [case.name for case in collect_testcases(None)]
+
+
+def run_all(names: Sequence[str], way: str) -> Iterator[Outcome]:
     """Outcomes in the order of the tests; a crash of the worker is the outcome of the test it was at."""
-    names: list[str] = []
     position = 0
-    while True:
+    while position < len(names):
         mine, theirs = multiprocessing.Pipe()
         worker = multiprocessing.get_context("spawn").Process(
-            target=work, args=(theirs, only, position, engine), daemon=True
+            target=work, args=(theirs, names[position:], way), daemon=True
         )
         worker.start()
         theirs.close()
         try:
-            names = names or mine.recv()
             while position < len(names):
                 if not mine.poll(PATIENCE_S):
                     yield Outcome(names[position], "?", "WRONG", f"no answer within {PATIENCE_S:g} s")
@@ -102,9 +125,7 @@ def run_all(only: str, engine: str = "edgewise") -> Iterator[Outcome]:
                 yield mine.recv()
                 position += 1
                 if sys.stderr.isatty():
-                    print(f"\r{position}/{len(names)}", end="", file=sys.stderr)
-            else:
-                return
+                    print(f"\r{way} {position}/{len(names)}", end="", file=sys.stderr)
         except EOFError:
             yield Outcome(names[position], "?", "WRONG", "the process crashed")
             position += 1
@@ -113,34 +134,29 @@ def run_all(only: str, engine: str = "edgewise") -> Iterator[Outcome]:
             worker.join()
 
 
-def work(pipe: Connection, only: str, start: int, engine_name: str) -> None:
-    """In the child: send the names, then an outcome for each test from ``start`` on."""
+def work(pipe: Connection, names: Sequence[str], way: str) -> None:
+    """In the child: send an outcome for each test."""
     warnings.simplefilter("ignore")
     from onnx.backend.test.case.node import collect_testcases
 
-    cases = [case for case in collect_testcases(None) if only in case.name]
-    pipe.send([case.name for case in cases]) if start == 0 else None
-    ways = engines(engine_name)
-    for case in cases[start:]:
-        pipe.send(judge(case, ways))
+    cases = {case.name: case for case in collect_testcases(None)}
+    engine = open_engine(way)
+    for name in names:
+        pipe.send(judge(cases[name], engine))
 
 
-def judge(case: Any, ways: list[Engine]) -> Outcome:
-    """The outcome of one test: equal where one way of the converter is right, else what the last one comes to."""
+def judge(case: Any, engine: Engine) -> Outcome:
+    """The outcome of one test."""
     node = case.model.graph.node[0] if case.model.graph.node else None
     operator = case.name.removeprefix("test_") if node is None else node.op_type
     reason = left_out(case)
     if reason:
         return Outcome(case.name, operator, "left out", reason)
-    verdict = ""
-    for way in ways:
-        try:
-            verdict, reason = convert_and_compare(case, way)
-        except Exception as error:  # whatever is raised is the finding
-            said = str(error).splitlines()[0] if str(error) else ""
-            verdict, reason = "WRONG", f"{type(error).__name__}: {said}"
-        if verdict == "equal":
-            break
+    try:
+        verdict, reason = convert_and_compare(case, engine)
+    except Exception as error:  # whatever is raised is the finding
+        said = str(error).splitlines()[0] if str(error) else ""
+        verdict, reason = "WRONG", f"{type(error).__name__}: {said}"
     return Outcome(case.name, operator, verdict, reason[:200])
 
 
@@ -242,84 +258,6 @@ def differs(got: np.ndarray, want: np.ndarray, case: Any) -> str:
     noise = float(np.nansum(np.square(np.float64(got) - want)))
     signal = float(np.nansum(np.square(np.float64(want))))
     return f"{10 * np.log10(max(signal, 1e-30) / max(noise, 1e-30)):.1f} dB"
-
-
-def report(outcomes: list[Outcome]) -> None:
-    """The counts, then what is WRONG."""
-    counts = Counter(outcome.verdict for outcome in outcomes)
-    counted = sum(n for verdict, n in counts.items() if verdict != "left out")
-    for verdict in ("equal", "refused", "WRONG", "left out"):
-        share = f"{counts[verdict] / max(counted, 1):.1%}" if verdict != "left out" else ""
-        print(f"{verdict:9} {counts[verdict]:5} {share}")
-    for outcome in outcomes:
-        if outcome.verdict == "WRONG":
-            print(f"WRONG {outcome.operator} {outcome.name}: {outcome.reason}")
-
-
-def write_page(path: Path, outcomes: list[Outcome], engine: str) -> None:
-    """Our table, or after it the other engine's counts; what the page says of the other stays."""
-    ours, marker, beside = (
-        path.read_text(encoding="utf-8").partition(BESIDE) if path.exists() else ("", "", "")
-    )
-    if engine == "edgewise":
-        ours = as_table(outcomes)
-    else:
-        marker, beside = BESIDE, as_summary(outcomes)
-    path.write_text(ours + marker + beside, encoding="utf-8")
-
-
-def as_summary(outcomes: list[Outcome]) -> str:
-    """The counts of an engine beside ours, as Markdown."""
-    counts = Counter(outcome.verdict for outcome in outcomes)
-    counted = sum(number for verdict, number in counts.items() if verdict != "left out")
-    wrong = [outcome for outcome in outcomes if outcome.verdict == "WRONG"]
-    unrunnable = sum(not outcome.reason.startswith("output ") for outcome in wrong)
-    again = sum(outcome.reason.endswith("asked again") for outcome in wrong)
-    return f"""
-onnx2tf 2.6.9 (its own writer, its own `onnxsim`) by the same runner, each test in a process of its own. It does not
-say how the axes of its files lie, so the order in which the answers fit is taken.
-
-| of {counted} tests | |
-|---|---|
-| converted, and the expected answer twice in a row | {counts["equal"]} ({counts["equal"] / max(counted, 1):.1%}) |
-| refused | {counts["refused"]} |
-| exit status 0, and another answer | {len(wrong) - unrunnable}, of them {again} in the second call only |
-| exit status 0, and a file that is missing or does not run in LiteRT | {unrunnable} |
-
-```sh
-.venv/bin/python benchmarks/onnx_node_tests.py --engine onnx2tf --table docs/onnx-operators.md
-```
-"""
-
-
-def as_table(outcomes: list[Outcome]) -> str:
-    """Counts by operator, as Markdown."""
-    by_operator: dict[str, Counter[str]] = defaultdict(Counter)
-    for outcome in outcomes:
-        by_operator[outcome.operator][outcome.verdict] += 1
-    counts = Counter(outcome.verdict for outcome in outcomes)
-    counted = sum(number for verdict, number in counts.items() if verdict != "left out")
-    lines = [
-        "# ONNX's own tests of one operator each",
-        "",
-        f"Of {counted} tests, {counts['equal']} ({counts['equal'] / max(counted, 1):.1%}) are converted and give the",
-        f"expected answer twice in a row in LiteRT, {counts['refused']} are refused with a reason, and",
-        f"{counts['WRONG']} are wrong. Left out are {counts['left out']} that onnxruntime does not pass or whose types",
-        "TFLite does not have.",
-        "Inputs that are constants by nature (shapes, axes, weights) are frozen. This page is written by",
-        "",
-        "```sh",
-        ".venv/bin/python benchmarks/onnx_node_tests.py --table docs/onnx-operators.md",
-        "```",
-        "",
-        "| operator | equal | refused | wrong | left out |",
-        "|---|---|---|---|---|",
-    ]
-    for operator, counts in sorted(by_operator.items()):
-        lines.append(
-            f"| {operator} | {counts['equal']} | {counts['refused']} | {counts['WRONG']} | {counts['left out']} |"
-        )
-    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -103,7 +103,15 @@ def install(choice: Choice, say: Callable[[str], None], *, index: Sequence[str] 
                 say,
                 "making its environment",
             )
-        pip: list[str | Path] = [made.python, "-m", "pip", "--disable-pip-version-check", "install", "--progress-bar", "off"]
+        pip: list[str | Path] = [
+            made.python,
+            "-m",
+            "pip",
+            "--disable-pip-version-check",
+            "install",
+            "--progress-bar",
+            "off",
+        ]
         _run([*pip, *index, choice.release.requirement(choice.engine.package)], say, "installing it")
         _write_manifest(made)
     return made

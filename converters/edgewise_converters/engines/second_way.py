@@ -51,12 +51,21 @@ class SecondWay:
         """
         if self._file is None or self._places is None:
             copy = self._folder / "model.onnx"
+            ir.external_data.load_to_model(
+                model
+            )  # weights may lie in files beside the original, or be views of it
             ir.save(model, copy)
             self._file = convert_apart(self.engine, copy, self._folder, limits=self._limits)
-            self._places = _places(self._file, source, reference)
+            self._places = self._ask(self._file, source, reference)
         graph = self._read(self._file)
         tools = {**source.tools, self.engine.name: self.engine.version}
         return replace(source, tools=tools), _named(graph, self._places)
+
+    def _ask(self, file: Path, source: Source, reference: Callable[[], Reference]) -> Places:
+        try:
+            return _places(file, source, reference)
+        except EngineError as error:
+            raise EngineError(f"{self.described}: {error}") from error
 
     def _read(self, file: Path) -> Graph:
         try:
