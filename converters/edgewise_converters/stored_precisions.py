@@ -18,6 +18,7 @@ from edgewise_converters.quantize.float16 import (
     METADATA_NAME,
     may_compute_in_float16,
     store_float16,
+    with_float_constants,
 )  # fmt: skip
 from edgewise_converters.quantize.narrow_weights import WeightStore
 from edgewise_converters.quantize.stored_int8 import store_int8

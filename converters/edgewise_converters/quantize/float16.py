@@ -24,7 +24,8 @@ def store_float16(graph: Graph) -> Graph:
     """The twin of a float graph with float16 constants; ``graph`` is left as it is."""
     result = Graph(graph.name, graph.inputs, graph.outputs)
     restored: dict[int, Tensor] = {}
-    for operator in graph.operators:
+    for each in graph.operators:
+        operator = each.with_graphs(store_float16)
         inputs = [
             None if tensor is None else _restored(tensor, restored, result) for tensor in operator.inputs
         ]
@@ -54,6 +55,23 @@ def _fits(data: Array) -> bool:
         data - data.astype(np.float16).astype(np.float32), where=size < _NORMAL, out=np.zeros_like(data)
     )
     return float(lost.sum(dtype=np.float64)) <= _MOST_LOST * float(np.square(data, dtype=np.float64).sum())
+
+
+def with_float_constants(graph: Graph) -> Graph:
+    """The twin of an fp16 graph that holds its constants as float32, with float16's rounding; for looking inside.
+
+    XNNPACK restores constants by itself, and what it leaves in a DEQUANTIZE's output is no value.
+    """
+    twin = graph.copy()
+    kept: list[Operator] = []
+    for operator in twin.operators:
+        source = operator.inputs[0] if operator.kind == "DEQUANTIZE" else None
+        if source is None or source.data is None:
+            kept.append(operator)
+        else:
+            operator.output.data = source.data.astype(np.float32)
+    twin.operators = kept
+    return twin
 
 
 def may_compute_in_float16(calibration: Calibration) -> bool:

@@ -25,7 +25,7 @@ from edgewise_converters.quantize import (
     store_int8,
 )
 from edgewise_converters.quantize.dense_as_convolution import dense_as_convolution
-from edgewise_converters.quantize.float16 import may_compute_in_float16
+from edgewise_converters.quantize.float16 import may_compute_in_float16, with_float_constants
 from edgewise_converters.quantize.weight_slots import weight_slot
 from edgewise_converters.tflite.graph import Graph
 from edgewise_converters.tflite.runtimes import RULES
@@ -130,6 +130,14 @@ def test_float16_holds_a_few_small_numbers_among_large_ones() -> None:
     mixed[:5] *= np.float32(1e-7)
     low = lowered(model_of(case("y = MatMul(x, w)", x=(1, 64), w=mixed)))
     assert "DEQUANTIZE" in kinds(of(store_float16(low.graph), low))
+
+
+def test_a_float16_graph_with_its_constants_restored_is_the_same() -> None:
+    low = lowered(model_of(NET))
+    half = store_float16(low.graph)
+    restored = of(with_float_constants(half), low)
+    assert "DEQUANTIZE" not in kinds(restored) and "DEQUANTIZE" in kinds(of(half, low))
+    assert agreement_db(model_of(NET), restored, network_of(restored), feeds_of(NET), "litert") >= FLOAT16_DB
 
 
 @pytest.mark.parametrize(("scale", "fits"), [(1.0, True), (1e5, False)])
