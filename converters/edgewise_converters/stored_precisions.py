@@ -150,6 +150,7 @@ def float16_metadata(graph: Graph, precision: str, target: Target, trials: Trial
         return {}
     some = trials.samples.only(trials.samples.sources[:_FLOAT16_SAMPLES])
     trials.stage("Looking for large values", len(some))
+    graph = with_float_constants(graph)
     seen = calibrate(
         graph, _inputs(graph, some, trials.layouts), count=len(some), tick=trials.tick, threads=1
     )
