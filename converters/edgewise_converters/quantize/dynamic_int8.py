@@ -18,8 +18,14 @@ def quantize_dynamic(graph: Graph, store: WeightStore, rules: RuntimeRules) -> G
     kernels that mix them with float inputs are slower than float32, or wrong.
     """
     stored = StoredInt8(store, narrow_tables=rules.narrow_tables)
+
+    def inside(body: Graph) -> Graph:
+        return quantize_dynamic(body, store, rules)
+
     operators = [
-        twin for operator in graph.operators for twin in dynamic_twins(operator, store, rules, stored)
+        twin
+        for operator in graph.operators
+        for twin in dynamic_twins(operator.with_graphs(inside), store, rules, stored)
     ]
     return Graph(graph.name, graph.inputs, graph.outputs, operators)
 

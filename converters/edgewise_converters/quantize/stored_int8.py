@@ -20,7 +20,11 @@ def store_int8(graph: Graph, store: WeightStore, *, narrow_tables: bool) -> Grap
     ``narrow_tables`` says that the runtime looks up rows of an int8 table, which is then never restored.
     """
     stored = StoredInt8(store, narrow_tables=narrow_tables)
-    operators = [twin for operator in graph.operators for twin in stored.of(operator)]
+
+    def inside(body: Graph) -> Graph:
+        return store_int8(body, store, narrow_tables=narrow_tables)
+
+    operators = [twin for operator in graph.operators for twin in stored.of(operator.with_graphs(inside))]
     return Graph(graph.name, graph.inputs, graph.outputs, operators)
 
 

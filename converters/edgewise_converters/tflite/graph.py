@@ -1,6 +1,6 @@
 """A TFLite graph in memory: what lowering writes, quantization rewrites and the writer serializes."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -69,6 +69,15 @@ class Operator:
     @property
     def output(self) -> Tensor:
         return self.outputs[0]
+
+    def with_graphs(self, change: "Callable[[Graph], Graph]") -> "Operator":
+        """The same operator around changed graphs; itself where it has none."""
+        if not any(isinstance(value, Graph) for value in self.options.values()):
+            return self
+        options = {
+            name: change(value) if isinstance(value, Graph) else value for name, value in self.options.items()
+        }
+        return Operator(self.kind, self.inputs, self.outputs, options, self.in_float)
 
 
 @dataclass(eq=False)
