@@ -55,15 +55,29 @@ def _session(  # type: ignore[no-untyped-def]
     raise SourceError(f"onnxruntime cannot load the model: {text}") from failure
 
 
+def check_valid(path: Path) -> None:
+    """Raise SourceError for a model that ONNX's checker or onnxruntime refuses."""
+    try:
+        onnx.checker.check_model(path)
+    except Exception as error:  # the checker's own, and whatever protobuf raises
+        text = " ".join(str(error).split())[:300]
+        raise SourceError(f"{path}: no valid ONNX model: {text}") from error
+    _session(str(path), optimized=False, threads=1)
+
+
 def _is_large(source: str | bytes) -> bool:
     size = len(source) if isinstance(source, bytes) else Path(source).stat().st_size
     return size >= _LARGE_BYTES
 
 
 def compute(model: onnx.ModelProto) -> list[Array]:
-    """The outputs of a model without inputs."""
+    """The outputs of a model without inputs. Raises SourceError."""
     session = _session(model.SerializeToString(), optimized=False, threads=1)
-    return list(session.run(None, {}))
+    try:
+        return list(session.run(None, {}))
+    except Exception as error:
+        text = str(error).splitlines()[0][:300]
+        raise SourceError(f"onnxruntime cannot compute the model's constants: {text}") from error
 
 
 class Reference:

@@ -11,10 +11,11 @@ import onnx_ir as ir
 
 from edgewise_converters.engines.choice import AUTO, OWN, EngineChoice
 from edgewise_converters.entry_layout import feed_as
-from edgewise_converters.errors import SourceError
+from edgewise_converters.errors import ConversionError, SourceError
 from edgewise_converters.lower import LoweredGraph, lower_graph
 from edgewise_converters.lower.layout import identity
 from edgewise_converters.onnx_session import Reference as OnnxReference
+from edgewise_converters.onnx_session import check_valid
 from edgewise_converters.passes import canonicalize
 from edgewise_converters.passes.keep_quantization import is_quantized
 from edgewise_converters.readers import Source, read_onnx, torch_program
@@ -60,12 +61,18 @@ class Original:
         if self.format == TFLITE:
             source, lowered = self._tflite(stage)
         else:
-            source, lowered = self._choice.lower(
-                stage,
-                lambda: self._lowered(stage, keep_quantization),
-                lambda: self.model(stage),
-                self.reference,
-            )
+            try:
+                source, lowered = self._choice.lower(
+                    stage,
+                    lambda: self._lowered(stage, keep_quantization),
+                    lambda: self.model(stage),
+                    self.reference,
+                )
+            except ConversionError:
+                raise
+            except Exception:  # an invalid model breaks anything anywhere; what breaks on a valid one is ours
+                check_valid(self.path)
+                raise
         feed_as(lowered, source, self._layouts)
         return source, lowered
 

@@ -1,6 +1,8 @@
 """An ONNX file to an onnx-ir model whose every input has a static shape. The file is only ever read."""
 
 import difflib
+import logging
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from edgewise_converters.readers.onnx_skeleton import read_skeleton
 from edgewise_converters.readers.open_shapes import Declared, Shape, fix_shapes, show
 from edgewise_converters.readers.source import ONNX, Source, SourceInput, digest_of, format_of
 
+logging.getLogger("onnx_ir").addHandler(logging.NullHandler())
+"""Else it prints warnings and tracebacks of what it then goes on without (shape inference of an invalid model)."""
 _MIN_OPSET, _MAX_OPSET = 7, 28
 
 
@@ -115,7 +119,9 @@ def _load(path: Path) -> ir.Model:
     """The model with its large weights mapped: they are read from the file when something needs them."""
     if serialization.registry.get_format_from_file_extension(path.suffix) not in (None, "protobuf"):
         return ir.load(path)  # ONNX's text formats
-    model: ir.Model = ir.from_proto(read_skeleton(path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what it ignores in a damaged file
+        model: ir.Model = ir.from_proto(read_skeleton(path))
     ir.external_data.set_base_dir(model.graph, path.parent)
     return model
 

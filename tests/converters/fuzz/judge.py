@@ -184,9 +184,10 @@ def _may_differ(dtype: np.dtype) -> bool:
 def _ask(interpreter: Any, feed: dict[str, Array], last: set[str]) -> dict[str, Array]:
     for detail in interpreter.get_input_details():
         name = detail["name"]
-        array = feed[name].transpose(0, 2, 3, 1) if name in last else feed[name]
-        if tuple(array.shape) != tuple(detail["shape"]):
-            raise AssertionError(f"input {name!r} takes {detail['shape']}, got {array.shape}")
+        array, stored = feed[name], tuple(map(int, detail["shape"]))
+        array = array.transpose(0, 2, 3, 1) if name in last and _is_turned(array, stored) else array
+        if array.shape != stored:
+            raise AssertionError(f"input {name!r} takes {stored}, got {array.shape}")
         interpreter.set_tensor(detail["index"], np.asarray(_quantized(array, detail), order="C"))
     interpreter.invoke()
     answers = {}
@@ -194,6 +195,14 @@ def _ask(interpreter: Any, feed: dict[str, Array], last: set[str]) -> dict[str, 
         array = _real(interpreter.get_tensor(detail["index"]), detail)
         answers[detail["name"]] = array.transpose(0, 3, 1, 2) if detail["name"] in last else array
     return answers
+
+
+def _is_turned(array: Array, stored: tuple[int, ...]) -> bool:
+    """Whether an input whose card says nhwc is the original's, turned; an original may take channels last itself."""
+    if tuple(array.shape[axis] for axis in (0, 2, 3, 1)) != stored:
+        return False
+    is_last = array.shape[0] == 1 and array.shape[1] not in (1, 3) and array.shape[3] in (1, 3)
+    return not (is_last and array.shape == stored)
 
 
 def _quantized(array: Array, detail: dict[str, Any]) -> Array:

@@ -30,6 +30,12 @@ _STEPPED = frozenset(
 """Operators whose float results jump where their inputs creep."""
 
 
+_BLIND_TO_NAN = frozenset(
+    {"Max", "Min", "Clip", "Relu", "MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin", "TopK"}
+)
+"""Operators of which every runtime has its own opinion what they make of NaN."""
+
+
 class RefusedByOnnxruntime(Exception):
     """onnxruntime does not load or run a model."""
 
@@ -113,7 +119,9 @@ class OneNode:
         if self._node.op_type in ("IsNaN", "IsInf"):
             return True
         sound = all(map(_is_finite, feed.values()))
-        if not sound and not all(array.dtype.kind == "f" for array in result):
+        if not sound and (
+            self._node.op_type in _BLIND_TO_NAN or not all(array.dtype.kind == "f" for array in result)
+        ):
             return False
         return (
             not sound or all(map(_is_finite, result)) or all(value.is_exact for value in self._fed.values())
