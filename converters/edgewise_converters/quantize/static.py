@@ -253,7 +253,8 @@ class _StaticQuantizer:
                 "asymmetricQuantizeInputs": True,
             }
         name = f"{operator.output.name}/bias"
-        inputs = [self._as(data_input(operator), _FLOAT), weights, Tensor.constant(name, bias)]
+        data = self._as(data_input(operator), _FLOAT)
+        inputs: list[Tensor | None] = [data, weights, Tensor.constant(name, bias)]
         self.result.operators.append(Operator(kind, inputs, list(operator.outputs), options))
         self.made[id(operator.output)] = {_FLOAT: operator.output}
 

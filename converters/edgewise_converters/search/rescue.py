@@ -3,10 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from edgewise_converters.quantize.rules import has_weights, possible_widths
+from edgewise_converters.quantize.rules import (
+    SAME_SCALE,
+    data_input,
+    has_weights,
+    possible_widths,
+    sensible_widths,
+)
 from edgewise_converters.quantize.widths import Width
 from edgewise_converters.search.cost import products
-from edgewise_converters.tflite.graph import Graph, Operator
+from edgewise_converters.tflite.graph import Graph, Operator, Tensor
 from edgewise_converters.tflite.runtimes import RuntimeRules
 
 _STEM_LAYERS = 3
@@ -28,6 +34,7 @@ class Rescue:
 def rescues(graph: Graph, rules: RuntimeRules) -> list[Rescue]:
     """Those that the graph has."""
     found = [
+        Rescue("layers between float32 parts with float32 activations", _between_floats(graph, rules)),
         Rescue("the first layers in float32", _stem(graph, rules)),
         Rescue("the last layers with float32 answers", _heads(graph, rules)),
         Rescue("sums that skip layers in float32", _sums(graph, rules)),
@@ -76,16 +83,54 @@ def _heads(graph: Graph, rules: RuntimeRules) -> dict[int, Width]:
 
 
 def _sums(graph: Graph, rules: RuntimeRules) -> dict[int, Width]:
-    """Sums of two activations, with the layers that feed them."""
+    """Sums of two activations, with the layers that feed them and what only moves values between."""
     producers = graph.producers()
     widths: dict[int, Width] = {}
     for operator in _residual_sums(graph):
         widths[id(operator)] = Width.FLOAT
         for tensor in operator.inputs:
+            moved: dict[int, Width] = {}
             feeding = producers.get(id(tensor))
+            while feeding is not None and feeding.kind in SAME_SCALE:
+                moved[id(feeding)] = Width.FLOAT
+                feeding = producers.get(id(data_input(feeding)))
             if feeding is not None and spared(feeding, rules) is Width.HYBRID:
-                widths[id(feeding)] = Width.HYBRID
+                widths |= {**moved, id(feeding): Width.HYBRID}
     return widths
+
+
+def _between_floats(graph: Graph, rules: RuntimeRules) -> dict[int, Width]:
+    """Layers that read what float32 operators write and are read by float32 operators: rounding both ways is spared."""
+    plain = sensible_widths(graph, Width.INT8, rules)
+    producers, consumers = graph.producers(), graph.consumers()
+    widths: dict[int, Width] = {}
+    for operator in graph.operators:
+        if plain[id(operator)] is not Width.INT8 or spared(operator, rules) is not Width.HYBRID:
+            continue
+        moved: dict[int, Width] = {}
+        before = producers.get(id(data_input(operator)))
+        while before is not None and before.kind in SAME_SCALE:
+            moved[id(before)] = Width.FLOAT
+            before = producers.get(id(data_input(before)))
+        behind = list(_readers_behind(operator.output, consumers, moved))
+        if (before is None or plain[id(before)] is Width.FLOAT) and all(
+            plain[id(reader)] is Width.FLOAT for reader in behind
+        ):
+            widths |= {**moved, id(operator): Width.HYBRID}
+    return widths
+
+
+def _readers_behind(
+    tensor: Tensor, consumers: dict[int, list[Operator]], moved: dict[int, Width]
+) -> Iterator[Operator]:
+    """What reads a tensor behind operators that only move values; those are noted as float32."""
+    for reader in consumers.get(id(tensor), []):
+        if reader.kind in SAME_SCALE:
+            moved[id(reader)] = Width.FLOAT
+            for output in reader.outputs:
+                yield from _readers_behind(output, consumers, moved)
+        else:
+            yield reader
 
 
 def _residual_sums(graph: Graph) -> Iterator[Operator]:
