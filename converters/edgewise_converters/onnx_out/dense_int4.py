@@ -9,7 +9,9 @@ import onnx_ir as ir
 from edgewise.tensors import Array
 from edgewise_converters.errors import ConversionError
 from edgewise_converters.onnx_out.dense import Dense, dense_of
+from edgewise_converters.onnx_out.rounding import LayerRounding
 from edgewise_converters.onnx_out.stored import store_int8
+from edgewise_converters.onnx_out.stored_layers import store_layers
 from edgewise_converters.passes import clean
 from edgewise_converters.passes.graph_edit import add_constant
 from edgewise_converters.quantize.gptq import round_jointly
@@ -58,6 +60,8 @@ def quantize_int4(model: ir.Model, moments: Mapping[str, Moments], *, correct_bi
         )
     twin.graph.opset_imports.setdefault(_DOMAIN, 1)
     clean.apply(twin)
+    if moments:
+        store_layers(twin.graph, LayerRounding(moments))
     store_int8(twin.graph)
     return Int4Model(twin, count, weights)
 

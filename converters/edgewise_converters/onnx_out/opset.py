@@ -5,6 +5,7 @@ import onnx_ir as ir
 from onnx import version_converter
 
 from edgewise_converters.errors import SourceError
+from edgewise_converters.onnx_out.names import shorten
 
 QDQ_OPSET = 13
 """From here on QuantizeLinear and DequantizeLinear have scales per channel."""
@@ -39,8 +40,9 @@ def serialized(model: ir.Model) -> bytes:
     model.ir_version = fitting[0] if fitting else onnx.IR_VERSION
     model.producer_name, model.producer_version = "edgewise", ""
     proto = ir.to_proto(model)
-    for field in ("doc_string", "domain"):
-        proto.ClearField(field)
+    proto.ClearField("doc_string")
+    proto.graph.ClearField("doc_string")
+    shorten(proto.graph)
     if proto.ByteSize() >= onnx.checker.MAXIMUM_PROTOBUF:
         raise SourceError(
             f"the model takes {proto.ByteSize()} bytes, and one .onnx file holds at most 2 GB; "

@@ -38,8 +38,10 @@ class Tried:
     agreement: Agreement
 
     @property
-    def mean_db(self) -> float:
-        return float(np.mean([output.snr_db for output in self.agreement.outputs]))
+    def level_db(self) -> float:
+        """Half of the mean over the outputs, half of the worst: neither may be bought with the other."""
+        levels = [output.snr_db for output in self.agreement.outputs]
+        return float(np.mean(levels) + min(levels)) / 2
 
     @property
     def noise(self) -> float:
@@ -85,16 +87,16 @@ class StaticSearch:
         With ``rescue`` a front end may stay float where that helps.
         """
         names = list(CHOOSERS) if method == "auto" else [method]
-        self.trials.stage("Choosing ranges", len(names) * len(self.trials.cases))
-        best = self._better(self._ask(StaticOptions(names[0])), [StaticOptions(name) for name in names[1:]])
-        self.trials.stage("Choosing the rounding", 2 * len(self.trials.cases))
-        plainer = [replace(best.options, rounding="nearest"), replace(best.options, correct_bias=False)]
-        best = self._better(best, plainer)
+        best = self._ask(StaticOptions(names[0]))
         front = before_logarithms(self.model.graph) if rescue else frozenset()
         if front:
             self.trials.stage("Sparing what int8 harms most", len(self.trials.cases))
             best = self._better(best, [replace(best.options, spared=front)], worth_db=_WORTH_DB)
-        return best
+        self.trials.stage("Choosing ranges", len(names[1:]) * len(self.trials.cases))
+        best = self._better(best, [replace(best.options, ranges=name) for name in names[1:]])
+        self.trials.stage("Choosing the rounding", 2 * len(self.trials.cases))
+        plainer = [replace(best.options, rounding="nearest"), replace(best.options, correct_bias=False)]
+        return self._better(best, plainer)
 
     def protect(self, base: Tried) -> Tried:
         """Take out of int8 the layers that add most noise for their cost; as many as help, within the budget."""
@@ -134,7 +136,7 @@ class StaticSearch:
         """The best of these; another must be better by more than ``worth_db``."""
         for options in others:
             other = self._ask(options)
-            if other.mean_db > best.mean_db + worth_db:
+            if other.level_db > best.level_db + worth_db:
                 best = other
         return best
 
