@@ -14,6 +14,7 @@ from edgewise_converters.entry_layout import feed_as
 from edgewise_converters.errors import ConversionError, SourceError
 from edgewise_converters.lower import LoweredGraph, lower_graph
 from edgewise_converters.lower.layout import identity
+from edgewise_converters.lower.peephole import fuse_activations
 from edgewise_converters.onnx_session import Reference as OnnxReference
 from edgewise_converters.onnx_session import check_valid
 from edgewise_converters.passes import canonicalize
@@ -79,6 +80,7 @@ class Original:
     def _tflite(self, stage: Callable[[str], None]) -> tuple[Source, LoweredGraph]:
         stage("Reading the model")
         source, graph = read_tflite(self.path, shapes=self._shapes)
+        fuse_activations(graph)
         inputs = {tensor.name: identity(len(tensor.shape)) for tensor in graph.inputs}
         outputs = {tensor.name: identity(len(tensor.shape)) for tensor in graph.outputs}
         return source, LoweredGraph(graph, inputs, outputs)

@@ -17,13 +17,14 @@ _FUSING = frozenset({
 
 def tidy(graph: Graph) -> None:
     """Apply every repair. Exact."""
-    _fuse_activations(graph)
+    fuse_activations(graph)
     _join_reshapes(graph)
     _halve_means(graph)
     graph.remove_unused()
 
 
-def _fuse_activations(graph: Graph) -> None:
+def fuse_activations(graph: Graph) -> None:
+    """RELU and its kin behind what can compute them become part of it. Exact."""
     consumers, producers = graph.consumers(), graph.producers()
     leaving = {id(tensor) for tensor in graph.outputs}
     kept: list[Operator] = []

@@ -39,7 +39,7 @@ def read_tflite(path: Path, *, shapes: Mapping[str, Shape] | None = None) -> tup
         if model.SubgraphsLength() > 1:
             said = f"{path.name} has {model.SubgraphsLength()} subgraphs: the first is converted"
             notices = (*notices, said)
-        graph = read_graph(data, try_file(path, wanted))
+        graph = _read_graph(path, data, try_file(path, wanted))
     except EdgewiseError:
         raise
     except Exception as error:  # flatbuffers, struct and numpy raise many kinds for broken bytes
@@ -50,6 +50,13 @@ def read_tflite(path: Path, *, shapes: Mapping[str, Shape] | None = None) -> tup
     inputs = tuple(SourceInput(t.name, t.shape, t.dtype) for t in graph.inputs)
     inherited = _inherited(carried, graph)
     return Source(path, digest, 0, inputs, notices, format=TFLITE, inherited=inherited), graph
+
+
+def _read_graph(path: Path, data: memoryview, shapes: Mapping[int, Shape]) -> Graph:
+    try:
+        return read_graph(data, shapes)
+    except SourceError as error:
+        raise SourceError(f"{path}: {error}") from error
 
 
 def _carried(path: Path) -> ModelFile:

@@ -157,3 +157,45 @@ def test_a_spelled_out_layer_norm_is_kept_out_of_int8(tmp_path: Path) -> None:
     marked = {operator.output.name for operator in graph.operators if operator.in_float}
     assert {t.name for t in (squares, variance, root, gain, scaled, shift, normal)} <= marked
     assert {dense.name, answer.name}.isdisjoint(marked)
+
+
+def test_a_dilated_convolution_is_recognised(tmp_path: Path) -> None:
+    for same in (True, False):
+        net = Net(1, 8, 8, 4)
+        pad, side = (2, 8) if same else (0, 4)
+        pads = net.constant(np.full((2, 2), pad, np.int32))
+        inner = (8 + 2 * pad) // 2
+        batches = net.add("SPACE_TO_BATCH_ND", [net.entry, net.ints(2, 2), pads], 4, inner, inner, 4)
+        weights = net.weights(4, 3, 3, 4)
+        maps = net.add(
+            "CONV_2D", [batches, weights, net.weights(4)], 4, inner - 2, inner - 2, 4, options=VALID
+        )
+        crops = net.constant(np.zeros((2, 2), np.int32))
+        answer = net.add("BATCH_TO_SPACE_ND", [maps, net.ints(2, 2), crops], 1, side, side, 4)
+        graph = rewritten(net.save(tmp_path / "m.tflite", answer))
+        assert kinds(graph) == ["CONV_2D"]
+        assert graph.operators[0].options["padding"] == (Padding.SAME if same else Padding.VALID)
+
+
+def test_a_dilated_convolution_over_a_line_takes_the_batch_norm_behind_it(tmp_path: Path) -> None:
+    net = Net(1, 40, 4)
+    pads = net.constant(np.array([[4, 4]], np.int32))
+    batches = net.add("SPACE_TO_BATCH_ND", [net.entry, net.ints(4), pads], 4, 12, 4)
+    plane = net.add("EXPAND_DIMS", [batches, net.ints(-3)], 4, 1, 12, 4)
+    maps = net.add("CONV_2D", [plane, net.weights(6, 1, 3, 4), net.weights(6)], 4, 1, 10, 6, options=VALID)
+    line = net.add("SQUEEZE", [maps], 4, 10, 6, options={"squeezeDims": (-3,)})
+    joined = net.add(
+        "BATCH_TO_SPACE_ND", [line, net.ints(4), net.constant(np.zeros((1, 2), np.int32))], 1, 40, 6
+    )
+    graph = rewritten(net.save(tmp_path / "m.tflite", net.add("MUL", [joined, net.weights(6)], 1, 40, 6)))
+    assert kinds(graph) == ["RESHAPE", "CONV_2D", "RESHAPE"]
+
+
+def test_padding_that_is_not_around_the_middle_keeps_its_batches(tmp_path: Path) -> None:
+    net = Net(1, 8, 8, 4)
+    pads = net.constant(np.array([[4, 0], [4, 0]], np.int32))
+    batches = net.add("SPACE_TO_BATCH_ND", [net.entry, net.ints(2, 2), pads], 4, 6, 6, 4)
+    maps = net.add("CONV_2D", [batches, net.weights(4, 3, 3, 4), net.weights(4)], 4, 4, 4, 4, options=VALID)
+    crops = net.constant(np.zeros((2, 2), np.int32))
+    answer = net.add("BATCH_TO_SPACE_ND", [maps, net.ints(2, 2), crops], 1, 8, 8, 4)
+    assert "SPACE_TO_BATCH_ND" in kinds(rewritten(net.save(tmp_path / "m.tflite", answer)))

@@ -4,6 +4,7 @@ from edgewise_converters.tflite.graph import Graph
 from edgewise_converters.tflite.passes import (
     fold_affine,
     fold_constants,
+    fuse_dilation,
     fuse_hard_swish,
     fuse_pad,
     keep_float,
@@ -19,6 +20,7 @@ def canonicalize(graph: Graph) -> None:
     fold_constants.apply(graph)
     fold_constants.check(graph)
     spell_out.apply(graph)
+    fuse_dilation.apply(graph)
     fuse_hard_swish.apply(graph)
     while fold_affine.apply(graph):
         pass

@@ -1,7 +1,8 @@
 """Scales and shifts per channel move into the weights and bias before them.
 
-Needs: constant weights. Leaves: no MUL, ADD, SUB or DIV with a constant per channel directly behind a convolution or
-dense layer without an activation that nobody else reads. Exact but for float32 rounding (computed in float64).
+Needs: constant weights. Leaves: no MUL, ADD, SUB or DIV with a constant per channel behind a convolution or dense layer
+without an activation that nobody else reads, also where a RESHAPE that keeps the channels stands between. Exact but
+for float32 rounding (computed in float64).
 """
 
 import numpy as np
@@ -23,19 +24,28 @@ def apply(graph: Graph) -> bool:
         if affine is None:
             continue
         data, scale, shift = affine
-        weighted = links.producer(data)
+        last, weighted = _weighted_before(data, links)
         if weighted is None or links.only_reader(data) is not operator or not _can_take(weighted):
             continue
-        if any(weighted is other for other in gone):
-            continue
         _take(weighted, scale, shift)
-        weighted.outputs = operator.outputs
+        last.outputs = operator.outputs
         if is_fused(operator):
             weighted.options["fusedActivationFunction"] = operator.options["fusedActivationFunction"]
         gone.append(operator)
         links = Links.of(graph)
     drop(graph, gone)
     return bool(gone)
+
+
+def _weighted_before(data: Tensor, links: Links) -> tuple[Operator, Operator | None]:
+    """What writes ``data``, and the operator with weights that is this or stands before this reshape."""
+    last = links.producer(data)
+    if last is None or last.kind != "RESHAPE":
+        return last or Operator("", [], []), last
+    inner = last.inputs[0]
+    if inner is None or inner.shape[-1:] != data.shape[-1:] or links.only_reader(inner) is not last:
+        return last, None
+    return last, links.producer(inner)
 
 
 def _affine(operator: Operator) -> tuple[Tensor, Array, Array] | None:
