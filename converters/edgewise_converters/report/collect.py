@@ -48,7 +48,7 @@ def collect(
         after=_tflite_nodes(network) if is_tflite else source_nodes(result.path),
         layers=_layers(lower, network, looked_at, layouts) if is_tflite else (),
         layers_measured_on=len(looked_at),
-        examples=_examples(network, result, distinct, layouts) if is_tflite else (),
+        examples=_examples(network, result, distinct, layouts),
     )
 
 
