@@ -9,19 +9,27 @@ from edgewise_converters.lower.layout import Layout, channels_last, identity
 from edgewise_converters.lower.lowering import Lowering
 from edgewise_converters.tflite.graph import Tensor
 
+_SERIES_RANK = 3
+_CONVOLVING = frozenset(
+    {"Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool"}
+)
 
-def common_layout(low: Lowering, values: list[ir.Value], rank: int) -> Layout:
-    """The layout that most saves moving, among those of the computed operands of full rank.
 
-    Channels last where one has it: convolutions are near. Else ONNX's own where one has that: matrix products are
-    near, and any other order would have to be undone for the next one. Else the first.
+def common_layout(low: Lowering, values: list[ir.Value], result: ir.Value) -> Layout:
+    """The layout that most saves moving, among those of the computed operands that have all axes of the result.
+
+    Channels last where one has it and convolutions are near; else ONNX's own where one has that, since matrix products
+    want it and any other order would have to be undone; else the first.
     """
+    rank = len(low.shape(result))
     found = [
         low.stored(value).layout
         for value in values
         if low.constant(value) is None and len(low.shape(value)) == rank
     ]
-    for wanted in (channels_last(rank), identity(rank)):
+    # Pictures are convolved sooner or later; of series and tokens only the next operator tells.
+    near = rank > _SERIES_RANK or any(node.op_type in _CONVOLVING for node, _ in result.uses())
+    for wanted in (channels_last(rank), identity(rank)) if near else (identity(rank),):
         if wanted in found:
             return wanted
     return found[0] if found else identity(rank)
@@ -31,7 +39,7 @@ def operands(low: Lowering, node: ir.Node) -> tuple[list[Tensor], Layout]:
     """Every input of a node that broadcasts, in one layout of its output."""
     values = [value for value in node.inputs if value is not None]
     rank = len(low.shape(node.outputs[0]))
-    layout = common_layout(low, values, rank)
+    layout = common_layout(low, values, node.outputs[0])
     return [low.read_broadcast(value, rank, layout) for value in values], layout
 
 

@@ -8,7 +8,10 @@ from edgewise_converters.lower.lowering import Lowering
 from edgewise_converters.tflite.graph import Option, Tensor
 
 _COMPARISONS = frozenset({"EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL"})
-_SAME_SHAPE_OF_ANY_RANK = frozenset({"ADD", "SUB", "MUL", "DIV"})
+_SAME_SHAPE_OF_ANY_RANK = frozenset({
+    "ADD", "SUB", "MUL", "DIV", "LOGISTIC", "TANH", "RELU", "RELU6", "EXP", "ABS", "NEG", "SQRT", "RSQRT",
+})  # fmt: skip
+"""Their kernels go through the elements one by one where all operands have one shape, or are numbers."""
 _MAX_BROADCAST_RANK = 4
 """What every broadcasting kernel of both runtimes takes (TFLite, internal/reference: NdArrayDesc<4>, some <5>)."""
 
@@ -33,12 +36,20 @@ class Formula:
         result = np.dtype(np.bool_) if kind in _COMPARISONS else np.dtype(dtype) if dtype else like
         shape = np.broadcast_shapes(*(tensor.shape for tensor in tensors))
         name = f"{self.name}/{kind.lower()}"
+        if len(shape) > _MAX_BROADCAST_RANK:
+            tensors = [self._number(tensor) for tensor in tensors]
         same = all(tensor.shape in (shape, ()) for tensor in tensors)
         if len(shape) <= _MAX_BROADCAST_RANK or (same and kind in _SAME_SHAPE_OF_ANY_RANK):
             return self.low.emit(kind, tensors, shape, name, dtype=result, options=options)
         narrow, merged = self._few_axes(tensors, shape, name)
         wide = self.low.emit(kind, narrow, merged, f"{name}/few", dtype=result, options=options)
         return self.low.reshape(wide, shape, name)
+
+    def _number(self, tensor: Tensor) -> Tensor:
+        """A constant of one element without axes; any other tensor as it is."""
+        if tensor.data is None or tensor.data.size != 1:
+            return tensor
+        return Tensor.constant(self.low.name(f"{tensor.name}/number"), tensor.data.reshape(()))
 
     def _few_axes(
         self, tensors: list[Tensor], shape: tuple[int, ...], name: str

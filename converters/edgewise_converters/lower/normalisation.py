@@ -14,8 +14,8 @@ from edgewise_converters.lower.attributes import (
     ints_of,
     normal_axes,
 )  # fmt: skip
-from edgewise_converters.lower.layout import Layout, channels_last, stored_shape
-from edgewise_converters.lower.lowering import Lowering, lowers
+from edgewise_converters.lower.layout import Layout, channels_last, identity, stored_shape
+from edgewise_converters.lower.lowering import Lowering, Stored, lowers
 from edgewise_converters.tflite.graph import Tensor
 
 _CHANNELS_OPSET = 21
@@ -34,13 +34,22 @@ def standardize(
     return f.mul(f.sub(data, mean), inverse), mean, inverse
 
 
+def _in_rows(low: Lowering, data: ir.Value, first: int) -> Stored:
+    """The data with the axes from ``first`` on last, as a matrix product before or behind it has them."""
+    place = low.stored(data)
+    rank = len(place.layout)
+    if place.layout[first:] == tuple(range(first, rank)):
+        return place
+    return Stored(low.read(data), identity(rank))
+
+
 def _scale_and_shift(
     low: Lowering, f: Algebra, data: Tensor, node: ir.Node, layout: Layout, axis: int | None
 ) -> Tensor:
     """data * input 1 + input 2, which broadcast as ONNX says, or lie along ``axis``."""
     for index, kind in ((1, "MUL"), (2, "ADD")):
         value = input_of(node, index)
-        if value is None:
+        if value is None or _changes_nothing(low.constant(value), neutral=2 - index):
             continue
         if axis is None:
             operand = low.read_broadcast(value, len(layout), layout)
@@ -48,6 +57,10 @@ def _scale_and_shift(
             operand = along(low, value, axis, layout)
         data = f.apply(kind, data, operand)
     return data
+
+
+def _changes_nothing(array: Array | None, *, neutral: int) -> bool:
+    return array is not None and bool((array == neutral).all())
 
 
 def along(low: Lowering, value: ir.Value, axis: int, layout: Layout) -> Tensor:
@@ -65,9 +78,10 @@ def lower_layer_normalization(low: Lowering, node: ir.Node) -> None:
     """Over all axes from one on; the mean and the inverse deviation are outputs too."""
     data, result = node.inputs[0], node.outputs[0]
     assert data is not None
-    place, rank = low.stored(data), len(low.shape(data))
+    rank = len(low.shape(data))
     f = Algebra(low, str(result.name))
     first = normal_axes([int_of(node, "axis", -1)], rank)[0]
+    place = _in_rows(low, data, first)
     axes = [place.layout.index(axis) for axis in range(first, rank)]
     tensor, mean, inverse = standardize(f, place.tensor, axes, float_of(node, "epsilon", 1e-5))
     low.bind(result, _scale_and_shift(low, f, tensor, node, place.layout, None), place.layout)
@@ -81,9 +95,10 @@ def lower_rms_normalization(low: Lowering, node: ir.Node) -> None:
     """x / sqrt(mean(x^2) + epsilon) * scale over all axes from one on."""
     data, result = node.inputs[0], node.outputs[0]
     assert data is not None
-    place, rank = low.stored(data), len(low.shape(data))
+    rank = len(low.shape(data))
     f = Algebra(low, str(result.name))
     first = normal_axes([int_of(node, "axis", -1)], rank)[0]
+    place = _in_rows(low, data, first)
     axes = [place.layout.index(axis) for axis in range(first, rank)]
     square = f.reduce("MEAN", f.mul(place.tensor, place.tensor), axes)
     inverse = f.apply("RSQRT", f.add(square, float_of(node, "epsilon", 1e-5)))

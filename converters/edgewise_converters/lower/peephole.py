@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from edgewise_converters.lower.dense_terms import fold_into_dense
+from edgewise_converters.lower.reshapes import tidy_reshapes
 from edgewise_converters.tflite.graph import Graph, Operator, Option, Tensor
 from edgewise_converters.tflite.schema import Activation
 
@@ -18,7 +20,8 @@ _FUSING = frozenset({
 def tidy(graph: Graph) -> None:
     """Apply every repair. Exact."""
     fuse_activations(graph)
-    _join_reshapes(graph)
+    fold_into_dense(graph)
+    tidy_reshapes(graph)
     _halve_means(graph)
     graph.remove_unused()
 
@@ -27,42 +30,27 @@ def fuse_activations(graph: Graph) -> None:
     """RELU and its kin behind what can compute them become part of it. Exact."""
     consumers, producers = graph.consumers(), graph.producers()
     leaving = {id(tensor) for tensor in graph.outputs}
+
+    def before(tensor: Tensor | None) -> Operator | None:
+        """What makes a float tensor that nobody else reads."""
+        if tensor is None or not tensor.is_float or len(consumers[id(tensor)]) != 1 or id(tensor) in leaving:
+            return None
+        return producers.get(id(tensor))
+
     kept: list[Operator] = []
     for operator in graph.operators:
-        source = operator.inputs[0] if operator.kind in _FUSED else None
-        before = producers.get(id(source)) if source is not None else None
-        fusible = (
-            before is not None
-            and before.kind in _FUSING
-            and source is not None
-            and source.is_float
-            and not before.options.get("fusedActivationFunction")
-            and len(consumers[id(source)]) == 1
-            and id(source) not in leaving
-        )
-        if not fusible:
+        last = before(operator.inputs[0]) if operator.kind in _FUSED else None
+        taker = last
+        while taker is not None and taker.kind == "RESHAPE":
+            taker = before(taker.inputs[0])
+        if taker is None or taker.kind not in _FUSING or taker.options.get("fusedActivationFunction"):
             kept.append(operator)
             continue
-        assert before is not None
-        before.options["fusedActivationFunction"] = _FUSED[operator.kind]
-        before.outputs = operator.outputs
-        producers[id(operator.output)] = before
+        assert last is not None
+        taker.options["fusedActivationFunction"] = _FUSED[operator.kind]
+        last.outputs = operator.outputs
+        producers[id(operator.output)] = last
     graph.operators = kept
-
-
-def _join_reshapes(graph: Graph) -> None:
-    producers = graph.producers()
-    for operator in graph.operators:
-        if operator.kind != "RESHAPE":
-            continue
-        source = operator.inputs[0]
-        while (
-            source is not None
-            and (before := producers.get(id(source))) is not None
-            and before.kind == "RESHAPE"
-        ):
-            source = before.inputs[0]
-            operator.inputs[0] = source
 
 
 def _halve_means(graph: Graph) -> None:

@@ -108,7 +108,7 @@ def lower_concat(low: Lowering, node: ir.Node) -> None:
     values = [value for value in node.inputs if value is not None and 0 not in low.shape(value)]
     result = node.outputs[0]
     shape = low.shape(result)
-    layout = common_layout(low, values, len(shape))
+    layout = common_layout(low, values, result)
     axis = layout.index(normal_axes([int_of(node, "axis", 0)], len(shape))[0])
     tensors: list[Tensor | None] = [low.read(value, layout) for value in values]
     tensor = low.emit(

@@ -12,11 +12,13 @@ from edgewise_converters.passes import (
     fold_constants,
     fuse_gelu,
     fuse_hard_swish,
+    fuse_layer_norm,
     fuse_pad,
     gather_compressed,
     infer_shapes,
     inline_branches,
     keep_quantization,
+    share_common,
     spell_out_cast_like,
     spell_out_fused,
     spell_out_matmul_nbits,
@@ -31,6 +33,8 @@ _MAX_ROUNDS = 20
 """Shape chains settle in two or three rounds; more means that two rewrites undo each other."""
 
 FUSIONS: tuple[Rewrite, ...] = (
+    share_common.apply,
+    fuse_layer_norm.apply,
     fuse_gelu.apply,
     fold_affine.apply,
     fuse_hard_swish.apply,

@@ -50,7 +50,9 @@ def _mixer() -> nn.Module:
     """Perceptrons over patches and over channels in turn (Tolstikhin et al. 2021, arXiv:2105.01601)."""
     from timm.models.mlp_mixer import MlpMixer
 
-    return MlpMixer(img_size=_SMALL_SIDE, patch_size=16, num_blocks=3, embed_dim=96)
+    model = MlpMixer(img_size=_SMALL_SIDE, patch_size=16, num_blocks=3, embed_dim=96)
+    nn.init.normal_(model.head.weight, std=0.1)  # as made it is zero, and so would all answers be
+    return model
 
 
 def _torchvision(name: str) -> Callable[[], nn.Module]:

@@ -105,8 +105,8 @@ def test_what_is_no_scale_per_channel_is_left_alone(this: Case) -> None:
 
 
 def test_weights_shared_by_two_convolutions_are_scaled_for_one() -> None:
-    this = case("a = Conv(x, w) b = Mul(a, s) c = Conv(x, w) y = Sub(b, c)", x=X, w=W, s=(3, 1, 1))
-    assert canonical(this)[1] == ["Conv", "Conv", "Sub"]
+    this = case("a = Conv(x, w) b = Mul(a, s) n = Neg(x) c = Conv(n, w) y = Sub(b, c)", x=X, w=W, s=(3, 1, 1))
+    assert canonical(this)[1] == ["Conv", "Neg", "Conv", "Sub"]
     check(this)
 
 
