@@ -171,7 +171,6 @@ PEERS = (
     _aeq_tool("MIN_MAX_UNIFORM_QUANT", "minmax"),
     _aeq_tool("MSE", "minmax"),
     _aeq_tool("OCTAV", "minmax"),
-    _aeq_tool("GPTQ", "moving average"),
     Tool("TensorFlow", "2.19", "mlir quantizer", ".tflite", _tensorflow({"quantizer": "mlir"})),
     Tool("TensorFlow", "2.19", "old quantizer", ".tflite", _tensorflow({"quantizer": "old"})),
 )

@@ -20,6 +20,7 @@ from edgewise_converters.engines.pythons import find_python
 from edgewise_converters.errors import EngineError
 
 _MANIFEST = "engine.json"
+_ENVIRONMENT_MADE = "environment-made"
 _MARGIN = 1.5
 """Downloads lie on the disk beside what is installed from them."""
 _MB = 1_000_000
@@ -96,13 +97,15 @@ def install(choice: Choice, say: Callable[[str], None], *, index: Sequence[str] 
         if present is not None and present.folder == folder:
             return present
         made = Installed(choice.engine.name, choice.release.version, choice.python_version, folder)
-        if not made.python.exists():
+        whole = folder / _ENVIRONMENT_MADE  # without it the environment may have a python and no pip yet
+        if not whole.exists():
             say(f"Making an environment of Python {choice.python_version}")
             _run(
                 [choice.python, "-m", "venv", "--clear", folder / "environment"],
                 say,
                 "making its environment",
             )
+            whole.touch()
         pip: list[str | Path] = [
             made.python,
             "-m",
