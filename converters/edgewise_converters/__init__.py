@@ -19,14 +19,23 @@ from edgewise_converters.errors import (
 )
 
 if TYPE_CHECKING:
+    from edgewise_converters.comparison import Comparison, compare
     from edgewise_converters.pipeline import convert
+    from edgewise_converters.readers.torch_program import save_module
     from edgewise_converters.request import Request, Result
 
-_LAZY = {"convert": "pipeline", "Request": "request", "Result": "request"}
+_LAZY = {
+    "Comparison": "comparison",
+    "Request": "request",
+    "Result": "request",
+    "compare": "comparison",
+    "convert": "pipeline",
+    "save_module": "readers.torch_program",
+}
 
 __all__ = [
-    "ConversionError", "InvalidSamples", "Request", "Result", "RuntimeMissing", "SourceError", "UnknownTarget",
-    "UnsupportedOperator", "VerificationFailed", "convert",
+    "Comparison", "ConversionError", "InvalidSamples", "Request", "Result", "RuntimeMissing", "SourceError",
+    "UnknownTarget", "UnsupportedOperator", "VerificationFailed", "compare", "convert", "save_module",
 ]  # fmt: skip
 
 
