@@ -30,6 +30,7 @@ from edgewise_converters.original import Original
 from edgewise_converters.readers import Source
 from edgewise_converters.samples import InputSpec, noise
 from edgewise_converters.tflite.schema import operator_kinds
+from edgewise_converters.token_inputs import table_sizes
 from edgewise_converters.verify import GATES_DB, Case
 from zoo import ZOO, Net
 
@@ -68,8 +69,10 @@ def run(net: Net, work: Path, runs: int, *, with_peer: bool) -> Row:
     """Convert one network with both and look at what they wrote."""
     path = net.path()
     with Original(path, shapes=net.shapes, values=net.values) as original:
-        source, _ = original.model(lambda stage: None)
-        feeds = noise([InputSpec(i.name, i.shape, i.dtype, None, "") for i in source.inputs]).feeds()
+        source, lowered = original.lower(lambda stage: None)
+        tables = table_sizes(lowered.graph)
+        specs = [InputSpec(i.name, i.shape, i.dtype, values=tables.get(i.name, 2)) for i in source.inputs]
+        feeds = noise(specs).feeds()
         reference = Reference(path, values=source.values)
         cases = [Case({**source.values, **feed}, reference.run(feed)) for feed in feeds]
         reference.close()

@@ -17,6 +17,7 @@ from edgewise_converters.stored_precisions import check_target
 from edgewise_converters.survey import check_truths
 from edgewise_converters.targets import Target
 from edgewise_converters.tflite.graph import Tensor
+from edgewise_converters.token_inputs import table_sizes
 from edgewise_converters.verify import Layouts
 
 
@@ -61,8 +62,11 @@ def make_plan(
     answer = lowered.graph.outputs[0]
     labels = _labels(labels, source, answer, notice)
     task, layouts, images = _images(request, source, lowered, len(labels), notice)
+    tables = table_sizes(lowered.graph)
     specs = [
-        InputSpec(i.name, i.shape, i.dtype, images.get(i.name), layouts.get(i.name, ""))
+        InputSpec(
+            i.name, i.shape, i.dtype, images.get(i.name), layouts.get(i.name, ""), tables.get(i.name, 2)
+        )
         for i in source.inputs
     ]
     samples = load_samples(request.samples, specs, labels=labels) if request.samples else noise(specs)

@@ -36,6 +36,8 @@ class InputSpec:
     """How pictures become this input, if they can."""
     image_layout: str = ""
     """nchw or nhwc, for such an input."""
+    values: int = 2
+    """Of whole numbers: how many there are, from zero on, as far as is known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +134,7 @@ def _noise_for(spec: InputSpec, rng: np.random.Generator) -> Array:
         pixels = rng.integers(0, 256, spec.shape).astype(np.float32)
         normalised: Array = (pixels - mean.reshape(shape)) / std.reshape(shape)
         return normalised.astype(spec.dtype)
-    return rng.integers(0, 2, spec.shape).astype(spec.dtype)
+    return rng.integers(0, spec.values, spec.shape).astype(spec.dtype)
 
 
 def load_samples(path: Path, inputs: list[InputSpec], *, labels: Sequence[str] = ()) -> Samples:
