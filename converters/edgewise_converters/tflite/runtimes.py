@@ -21,7 +21,7 @@ class RuntimeRules:
     """What one runtime, or all of several, must not be given."""
 
     no_int8: frozenset[str]
-    """Kinds of operators without a kernel for int8 activations."""
+    """Kinds of operators without a kernel for int8 activations, or with a wrong one (DIV in LiteRT)."""
     no_int16: frozenset[str]
     """Kinds without a right kernel for int16 activations (int8 weights)."""
     mixed_per_channel: frozenset[str]
@@ -36,7 +36,7 @@ class RuntimeRules:
 
 RULES = {
     "litert": RuntimeRules(
-        no_int8=_FLOAT_ONLY,
+        no_int8=_FLOAT_ONLY | {"DIV"},
         no_int16=_NO_INT16_ANYWHERE,
         mixed_per_channel=frozenset({"CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"}),
         mixed_per_tensor=frozenset({"CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"}),
@@ -44,9 +44,8 @@ RULES = {
         four_bits=True,
     ),
     "tflite-runtime": RuntimeRules(
-        no_int8=_FLOAT_ONLY | {"DIV", "LOG", "NEG", "SQRT", "TRANSPOSE_CONV"},
-        no_int16=_NO_INT16_ANYWHERE
-        | {"BATCH_MATMUL", "DIV", "GELU", "LOG", "NEG", "RSQRT", "SQRT", "SUM", "TILE", "TRANSPOSE_CONV"},
+        no_int8=_FLOAT_ONLY | {"DIV", "LOG", "NEG", "SQRT"},
+        no_int16=_NO_INT16_ANYWHERE | {"DIV", "GELU", "LOG", "NEG", "RSQRT", "SQRT", "SUM", "TILE"},
         mixed_per_channel=frozenset({"CONV_2D"}),
         mixed_per_tensor=frozenset({"CONV_2D", "FULLY_CONNECTED"}),
         narrow_tables=False,
