@@ -73,9 +73,16 @@ def output_path(request: Request) -> Path:
     """Where the file will be. Raises ConversionError early for a place that cannot be written to."""
     suffix = f".{request.format}"
     path = request.out or Path(f"{request.source.stem}-{request.target}{suffix}")
+    try:
+        return _writable(path, request.source, suffix)
+    except OSError as error:  # a name too long, a loop of links
+        raise ConversionError(f"--out {path}: cannot be written: {error.strerror}") from error
+
+
+def _writable(path: Path, source: Path, suffix: str) -> Path:
     if path.is_dir():
         raise ConversionError(f"--out {path}: this is a folder, expected a file name ending in {suffix}")
-    if path.exists() and request.source.exists() and path.samefile(request.source):
+    if path.exists() and source.exists() and path.samefile(source):
         raise ConversionError(f"--out {path}: this is the model to convert, which is never overwritten")
     if path.suffix != suffix:
         raise ConversionError(f"--out {path}: the name ends in '{path.suffix}', expected {suffix}")

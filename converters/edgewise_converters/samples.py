@@ -142,10 +142,13 @@ def load_samples(path: Path, inputs: list[InputSpec], *, labels: Sequence[str] =
 
     Pictures in a folder named as one of ``labels`` are of that class; so is what an .npz file says with `labels`.
     """
-    if not path.exists():
-        raise InvalidSamples(f"samples: {path} does not exist")
-    if path.is_dir():
-        return _from_folder(path, inputs, labels)
+    try:
+        if not path.exists():
+            raise InvalidSamples(f"samples: {path} does not exist")
+        if path.is_dir():
+            return _from_folder(path, inputs, labels)
+    except OSError as error:  # a name too long, a folder that changes while it is read
+        raise InvalidSamples(f"samples: {path} cannot be read: {error.strerror}") from error
     return Samples(_from_files([path], inputs, [None]), str(path.name))
 
 
@@ -261,7 +264,10 @@ def image_layout(shape: tuple[int, ...]) -> str:
 
 def holds_images(samples: Path | None) -> bool:
     """Whether there is any picture among the samples."""
-    if samples is None or not samples.exists():
+    try:
+        if samples is None or not samples.exists():
+            return False
+        files = samples.rglob("*") if samples.is_dir() else [samples]
+        return any(file.suffix.lower() in IMAGE_SUFFIXES for file in files)
+    except OSError:  # `load_samples` says what is wrong
         return False
-    files = samples.rglob("*") if samples.is_dir() else [samples]
-    return any(file.suffix.lower() in IMAGE_SUFFIXES for file in files)

@@ -105,6 +105,8 @@ def _report(error: Exception) -> int:
         error.show()
     elif exit_code is not None:
         typer.echo(f"error: {error}", err=True)
+    elif isinstance(error, MemoryError):
+        typer.echo(f"error: not enough memory: {error or 'this machine has too little for it'}", err=True)
     elif isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("edgewise"):
         typer.echo(f"error: {_missing(error.name or '', sys.argv[1:2])}", err=True)
     else:

@@ -2,6 +2,7 @@
 
 import difflib
 import logging
+import math
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,8 @@ from edgewise_converters.readers.source import ONNX, Source, SourceInput, digest
 
 logging.getLogger("onnx_ir").addHandler(logging.NullHandler())
 """Else it prints warnings and tracebacks of what it then goes on without (shape inference of an invalid model)."""
+_MOST_BYTES = (1 << 31) - 1
+"""Of one tensor: TFLite's kernels count its bytes in int32 here and there."""
 _MIN_OPSET, _MAX_OPSET = 7, 28
 
 
@@ -98,7 +101,14 @@ def _input_named(path: Path, model: ir.Model, option: str, name: str) -> ir.Valu
 
 def _describe(value: ir.Value) -> SourceInput:
     dtype = np.dtype(np.float32) if value.dtype is None else np.dtype(value.dtype.numpy())
-    return SourceInput(str(value.name), static_shape(value), dtype)
+    shape = static_shape(value)
+    size_bytes = math.prod(shape) * dtype.itemsize
+    if size_bytes > _MOST_BYTES:
+        raise SourceError(
+            f"input '{value.name}': its shape {show(shape)} takes {size_bytes / 1e9:.3g} GB, "
+            "expected less than the 2 GB that a tensor may have"
+        )
+    return SourceInput(str(value.name), shape, dtype)
 
 
 def _parse(path: Path) -> ir.Model:
