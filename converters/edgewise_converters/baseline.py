@@ -9,7 +9,7 @@ from edgewise.drift_baseline import AnswerBaseline, ClassCount, DriftBaseline, H
 from edgewise.tasks.classification import softmax
 from edgewise.tensors import Array
 
-MOST_TENSORS = 8
+MOST_TENSORS = 4
 """Inputs or outputs described; a card stays a few kilobytes."""
 MOST_CLASSES = 32
 _BINS = 10

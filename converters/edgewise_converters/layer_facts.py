@@ -1,7 +1,7 @@
 """What is measured at every layer of a written file beside the same layer computed in float32."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -105,19 +105,14 @@ Pair = tuple[Tensor, Tensor, Operator | None]
 def matched(float_file: Activations, written: Activations) -> list[Pair]:
     """Activations of the same name and size in both files: the float one, the written one, and what writes it.
 
-    Outputs and inputs match by position whatever they are called; an input that is rounded first is looked at behind
+    Outputs and inputs that have other names match by position; an input that is rounded first is looked at behind
     that.
     """
-    ends = [
-        *zip(written.graph.inputs, float_file.graph.inputs, strict=False),
-        *zip(written.graph.outputs, float_file.graph.outputs, strict=False),
-    ]
-    of_float = {id(tensor): own for tensor, own in ends}
+    entries = _paired(float_file.graph.inputs, written.graph.inputs)
+    of_float = {id(tensor): own for own, tensor in _paired(float_file.graph.outputs, written.graph.outputs)}
     named = {t.name: t for t in float_file.graph.tensors() if t.is_float and not t.is_constant}
     rounded = {id(o.inputs[0]): o.output for o in written.graph.operators if o.kind == "QUANTIZE"}
-    pairs: list[Pair] = [
-        (own, rounded.get(id(tensor), tensor), None) for tensor, own in ends[: len(written.graph.inputs)]
-    ]
+    pairs: list[Pair] = [(own, rounded.get(id(tensor), tensor), None) for own, tensor in entries]
     taken = {id(own) for own, _, _ in pairs}
     for operator in written.graph.operators:
         for tensor in operator.outputs:
@@ -126,13 +121,25 @@ def matched(float_file: Activations, written: Activations) -> list[Pair]:
             own = of_float.get(id(tensor)) or next((tensor for tensor in earlier if tensor is not None), None)
             if own is None or (operator.kind in CONVERSIONS and not is_end):
                 continue
-            fits = math.prod(own.shape) == math.prod(tensor.shape) and (
-                tensor.is_float or tensor.quantization
-            )
+            fits = _squeezed(own) == _squeezed(tensor) and (tensor.is_float or tensor.quantization)
             if fits and own.is_float and id(own) not in taken:
                 taken.add(id(own))
                 pairs.append((own, tensor, operator))
     return pairs
+
+
+def _squeezed(tensor: Tensor) -> tuple[int, ...]:
+    """A shape without axes of length one, which convolutions in place of dense layers have more of."""
+    return tuple(size for size in tensor.shape if size != 1)
+
+
+def _paired(own: Sequence[Tensor], other: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """Tensors of the same name, and the others in their order."""
+    names = {tensor.name: tensor for tensor in other}
+    pairs = [(tensor, names[tensor.name]) for tensor in own if tensor.name in names]
+    known = {tensor.name for tensor, _ in pairs}
+    left = [[tensor for tensor in tensors if tensor.name not in known] for tensors in (own, other)]
+    return pairs + list(zip(*left, strict=False))
 
 
 def _grid(tensor: Tensor) -> tuple[Quantization, str] | None:
