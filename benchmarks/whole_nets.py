@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Converts whole networks to float32 with Edgewise and with onnx2tf 2.6, and holds both files against the original.
 
-Usage: whole_nets.py [--only NAME ...] [--runs N] [--table FILE] [--json FILE]. For each network: signal to noise of the
-worst output over eight consecutive inputs in one interpreter, CPU-seconds and peak memory of the converter's process
-(of several runs the cheapest), operators and TRANSPOSEs of the file. Edgewise's cost includes its own verification.
+Usage: whole_nets.py [--only NAME ...] [--runs N] [--table FILE] [--json FILE] [--figures FILE].
+
+For each network: signal to noise of the worst output over eight consecutive inputs in one interpreter, CPU-seconds and
+peak memory of the converter's process (of several runs the cheapest), operators and TRANSPOSEs of the file. Edgewise's
+cost includes its own verification.
 """
 
 import argparse
@@ -167,7 +169,13 @@ def main() -> int:
     parser.add_argument("--without-peer", action="store_true", help="Edgewise alone")
     parser.add_argument("--table", type=Path, metavar="FILE", help="write the table as Markdown")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
+    parser.add_argument(
+        "--figures", type=Path, metavar="FILE", help="convert nothing: write --table from such a JSON file"
+    )
     arguments = parser.parse_args()
+    if arguments.figures and arguments.table:
+        write_table(arguments.table, _read(arguments.figures))
+        return 0
     unknown = [name for name in arguments.only or () if name not in ZOO]
     if unknown:
         parser.error(f"--only: got {unknown[0]!r}, expected one of {', '.join(ZOO)}")
@@ -187,6 +195,16 @@ def main() -> int:
     if arguments.table:
         write_table(arguments.table, rows)
     return int(any(row.ours.failure for row in rows))
+
+
+def _read(path: Path) -> list[Row]:
+    """The figures of an earlier run."""
+    rows = []
+    for entry in json.loads(path.read_text(encoding="utf-8")):
+        ours, peer = (Outcome(**entry[key]) if entry[key] else None for key in ("ours", "peer"))
+        assert ours is not None
+        rows.append(Row(**{**entry, "ours": ours, "peer": peer}))
+    return rows
 
 
 def _line(row: Row) -> str:

@@ -21,7 +21,7 @@ without it, it has no kernel for a Gemm of int8 that stands between QuantizeLine
 _WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 """onnxruntime_session_options_config_keys.h, since 1.19."""
 
-_LARGE_BYTES = 64 << 20
+_LARGE_BYTES = 32 << 20
 """From here on weights are not laid out anew for faster kernels: while a model loads that takes them twice, and of
 large models it saves a sixth of the time (ResNet-50)."""
 
