@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edgewise.backends import litert
 from edgewise.tensors import Array
 from edgewise_converters.quantize.moments import Moments, MomentsObserver
 from edgewise_converters.tflite.graph import Graph, Operator, Tensor
+from edgewise_converters.tflite.plain_interpreter import open_any
 from edgewise_converters.tflite.writer import serialize
 
 _KEPT_VALUES = 1 << 16
@@ -62,7 +62,7 @@ def calibrate(
     observed = [t for t in graph.tensors() if t.is_float and not t.is_constant]
     inner = [t for t in observed if not any(t is entry for entry in graph.inputs)]
     probe = Graph(graph.name, graph.inputs, inner, graph.operators)
-    backend = litert.open_model(serialize(probe, description="calibration", metadata={}), threads=threads)
+    backend = open_any(serialize(probe, description="calibration", metadata={}), threads=threads)
     rng = np.random.default_rng(0)
     kept = max(64, _KEPT_VALUES // max(count, 1))
     readers = _observers(graph, count) if moments else {}

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgewise.backends import litert
 from edgewise.tensors import Array
 from edgewise_converters.quantize.rules import has_weights
 from edgewise_converters.quantize.weights import channel_axis
 from edgewise_converters.tflite.graph import Graph, Operator, Tensor
+from edgewise_converters.tflite.plain_interpreter import open_any
 from edgewise_converters.tflite.schema import Activation
 from edgewise_converters.tflite.writer import serialize
 
@@ -97,7 +97,7 @@ def _readers(
     """All layers that read a tensor; None where something else reads it too."""
     found: list[Operator] = []
     for reader in consumers.get(id(tensor), []):
-        if reader.kind == "RESHAPE" and reader.output.shape[-1] == tensor.shape[-1]:
+        if reader.kind == "RESHAPE" and reader.output.shape[-1:] == tensor.shape[-1:]:
             if id(reader.output) in leaving:
                 return None
             behind = _readers(reader.output, consumers, leaving)
@@ -208,7 +208,7 @@ def largest_by_channel(graph: Graph, batches: Iterable[list[Array]]) -> dict[str
     """Largest magnitude seen of each channel behind each normalisation, by name of the link's tensor."""
     links = normalisation_links(graph)
     probe = Graph(graph.name, graph.inputs, [link.tensor for link in links], graph.operators)
-    backend = litert.open_model(serialize(probe, description="channels", metadata={}), threads=1)
+    backend = open_any(serialize(probe, description="channels", metadata={}))
     found = {link.tensor.name: np.zeros(link.channels) for link in links}
     for inputs in batches:
         for link, answer in zip(links, backend.run(inputs), strict=True):
