@@ -227,7 +227,13 @@ class Conversion:
             tflite_metadata.BUFFER_NAME: tflite_metadata.encode(card),
             **float16_metadata(graph, precision, self.target, self._compared(plan, trials)),
         }
-        self.network = serialize(graph, description=f"Edgewise, {precision}", metadata=metadata, consume=True)
+        self.network = serialize(
+            graph,
+            description=f"Edgewise, {precision}",
+            metadata=metadata,
+            consume=True,
+            signature=plan.source.inherited.signature,
+        )
         return card
 
     def _check_network(self) -> None:
@@ -310,6 +316,7 @@ class Conversion:
         self.keeps_quantization = False
         if self.request.precision != "auto" or following is None:
             way_out = f"; --precision {following} or auto keeps more" if following else ""
+            way_out += ", edgewise diagnose tells which layers lose" if precision in STATIC else ""
             raise VerificationFailed(f"{said}: not good enough, so nothing was written{way_out}")
         self._notice(f"{said}: not good enough, trying {following}")
         return following

@@ -34,6 +34,8 @@ class Inherited:
     images: Mapping[str, ImagePreprocess] = field(default_factory=dict)
     """By name of input: how pictures become it."""
     task: str = ""
+    signature: Mapping[str, str] = field(default_factory=dict)
+    """By name of input and output, its name in a TFLite file's signature."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import mmap
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +41,16 @@ def read_tflite(path: Path, *, shapes: Mapping[str, Shape] | None = None) -> tup
             said = f"{path.name} has {model.SubgraphsLength()} subgraphs: the first is converted"
             notices = (*notices, said)
         graph = _read_graph(path, data, try_file(path, wanted))
+        _name_ends(graph)
+        signature = _signature(model, graph)
     except EdgewiseError:
         raise
     except Exception as error:  # flatbuffers, struct and numpy raise many kinds for broken bytes
         raise SourceError(f"{path}: damaged: {type(error).__name__} while it was read") from error
-    _name_ends(graph)
     passes.canonicalize(graph)
     _check_float(path, graph)
     inputs = tuple(SourceInput(t.name, t.shape, t.dtype) for t in graph.inputs)
-    inherited = _inherited(carried, graph)
+    inherited = replace(_inherited(carried, graph), signature=signature)
     return Source(path, digest, 0, inputs, notices, format=TFLITE, inherited=inherited), graph
 
 
@@ -96,6 +98,25 @@ def _declared(tensor: Any) -> list[Dim]:
         return []
     signature = tensor.ShapeSignatureAsNumpy() if tensor.ShapeSignatureLength() else tensor.ShapeAsNumpy()
     return [int(dim) if dim >= 0 else None for dim in np.atleast_1d(signature)]
+
+
+def _signature(model: Any, graph: Graph) -> dict[str, str]:
+    """By name of input and output, what the first signature of the file calls it, if there is one."""
+    if not model.SignatureDefsLength() or model.SignatureDefs(0).SubgraphIndex():
+        return {}
+    signature, subgraph = model.SignatureDefs(0), model.Subgraphs(0)
+    entries = [signature.Inputs(i) for i in range(signature.InputsLength())]
+    exits = [signature.Outputs(i) for i in range(signature.OutputsLength())]
+    names: dict[str, str] = {}
+    for maps, numbers, tensors in (
+        (entries, subgraph.InputsAsNumpy(), graph.inputs),
+        (exits, subgraph.OutputsAsNumpy(), graph.outputs),
+    ):
+        called = {each.TensorIndex(): (each.Name() or b"").decode("utf-8", "replace") for each in maps}
+        for number, tensor in zip(numbers, tensors, strict=True):
+            if called.get(int(number)):
+                names[tensor.name] = called[int(number)]
+    return names
 
 
 def _name_ends(graph: Graph) -> None:

@@ -21,20 +21,26 @@ _PLACEHOLDER_CODE = 127
 
 
 def serialize(
-    graph: Graph, *, description: str, metadata: Mapping[str, bytes], consume: bool = False
+    graph: Graph,
+    *,
+    description: str,
+    metadata: Mapping[str, bytes],
+    consume: bool = False,
+    signature: Mapping[str, str] | None = None,
 ) -> bytes:
     """The flatbuffer of ``graph``; ``metadata`` are named buffers of the model (TFLITE_METADATA and the like).
 
     The same graph gives the same bytes. With ``consume`` the graph loses each constant once it is written, so that
-    large weights are held twice at most; it must not be used afterwards. Raises KeyError for a dtype that TFLite does
+    large weights are held twice at most; it must not be used afterwards. ``signature`` are names of inputs and outputs
+    in the file's signature, by tensor, where they are not the tensor's. Raises KeyError for a dtype that TFLite does
     not have.
     """
-    return _Writer(graph, consume=consume).model(description, metadata)
+    return _Writer(graph, consume=consume, signature=signature or {}).model(description, metadata)
 
 
 class _Writer:
-    def __init__(self, graph: Graph, *, consume: bool) -> None:
-        self.graph, self.consume = graph, consume
+    def __init__(self, graph: Graph, *, consume: bool, signature: Mapping[str, str]) -> None:
+        self.graph, self.consume, self.signature = graph, consume, signature
         self.graphs = graph.all_graphs()
         self.numbers = {id(each): number for number, each in enumerate(self.graphs)}
         self.versions = [[operator_version(operator) for operator in each.operators] for each in self.graphs]
@@ -222,7 +228,7 @@ class _Writer:
 
     def _tensor_map(self, tensor: Tensor) -> int:
         b = self.builder
-        name = b.CreateString(tensor.name)
+        name = b.CreateString(self.signature.get(tensor.name, tensor.name))
         schema.TensorMapStart(b)
         schema.TensorMapAddName(b, name)
         schema.TensorMapAddTensorIndex(b, self.index[id(tensor)])

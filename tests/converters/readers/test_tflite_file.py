@@ -59,6 +59,15 @@ def test_an_open_batch_and_shape_chains_become_static(basic_pitch: tuple[Path, P
     assert {"SHAPE", "EXPAND_DIMS"}.isdisjoint(operator.kind for operator in graph.operators)
 
 
+def test_the_names_of_the_signature_are_kept(basic_pitch: tuple[Path, Path], tmp_path: Path) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    result = converted(basic_pitch[1], tmp_path / "out.tflite", precision="fp32")
+    signatures = [Interpreter(str(path)).get_signature_list() for path in (basic_pitch[1], result.path)]
+    first, second = ({end: sorted(each) for end, each in s["serving_default"].items()} for s in signatures)
+    assert first == second
+
+
 def test_our_own_file_is_read_and_written_again(small: Path, tmp_path: Path) -> None:
     once = converted(small, tmp_path / "once.tflite", precision="fp32")
     twice = converted(once.path, tmp_path / "twice.tflite", precision="fp32")
