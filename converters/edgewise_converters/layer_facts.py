@@ -1,7 +1,7 @@
 """What is measured at every layer of a written file beside the same layer computed in float32."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,7 +9,8 @@ import numpy as np
 from edgewise.drift_baseline import Histogram
 from edgewise.tensors import Array, Quantization
 from edgewise_converters.agreement import decibel
-from edgewise_converters.layers import CONVERSIONS, earlier_names, precision_of
+from edgewise_converters.layer_pairs import matched_layers
+from edgewise_converters.layers import precision_of
 from edgewise_converters.tflite.activations import Activations
 from edgewise_converters.tflite.graph import Operator, Tensor
 
@@ -68,11 +69,14 @@ class _Sums:
 
 
 class LayerMeter:
-    """Runs a float file and a written one side by side and adds up what differs."""
+    """Runs a float file and a written one side by side and adds up what differs.
+
+    ``by_order`` says how many layers have other names in the written file and were matched by order and shape.
+    """
 
     def __init__(self, float_file: Activations, written: Activations) -> None:
         self._float, self._written = float_file, written
-        self._pairs = matched(float_file, written)
+        self._pairs, self.by_order = matched_layers(float_file.graph, written.graph)
         self._sums = [_Sums() for _ in self._pairs]
         self._rng = np.random.default_rng(0)
         self.samples = 0
@@ -97,49 +101,6 @@ class LayerMeter:
             for (own, other, operator), sums in zip(self._pairs, self._sums, strict=True)
             if sums.count
         )
-
-
-Pair = tuple[Tensor, Tensor, Operator | None]
-
-
-def matched(float_file: Activations, written: Activations) -> list[Pair]:
-    """Activations of the same name and size in both files: the float one, the written one, and what writes it.
-
-    Outputs and inputs that have other names match by position; an input that is rounded first is looked at behind
-    that.
-    """
-    entries = _paired(float_file.graph.inputs, written.graph.inputs)
-    of_float = {id(tensor): own for own, tensor in _paired(float_file.graph.outputs, written.graph.outputs)}
-    named = {t.name: t for t in float_file.graph.tensors() if t.is_float and not t.is_constant}
-    rounded = {id(o.inputs[0]): o.output for o in written.graph.operators if o.kind == "QUANTIZE"}
-    pairs: list[Pair] = [(own, rounded.get(id(tensor), tensor), None) for own, tensor in entries]
-    taken = {id(own) for own, _, _ in pairs}
-    for operator in written.graph.operators:
-        for tensor in operator.outputs:
-            is_end = id(tensor) in of_float
-            earlier = (named.get(name) for name in earlier_names(tensor.name))
-            own = of_float.get(id(tensor)) or next((tensor for tensor in earlier if tensor is not None), None)
-            if own is None or (operator.kind in CONVERSIONS and not is_end):
-                continue
-            fits = _squeezed(own) == _squeezed(tensor) and (tensor.is_float or tensor.quantization)
-            if fits and own.is_float and id(own) not in taken:
-                taken.add(id(own))
-                pairs.append((own, tensor, operator))
-    return pairs
-
-
-def _squeezed(tensor: Tensor) -> tuple[int, ...]:
-    """A shape without axes of length one, which convolutions in place of dense layers have more of."""
-    return tuple(size for size in tensor.shape if size != 1)
-
-
-def _paired(own: Sequence[Tensor], other: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
-    """Tensors of the same name, and the others in their order."""
-    names = {tensor.name: tensor for tensor in other}
-    pairs = [(tensor, names[tensor.name]) for tensor in own if tensor.name in names]
-    known = {tensor.name for tensor, _ in pairs}
-    left = [[tensor for tensor in tensors if tensor.name not in known] for tensors in (own, other)]
-    return pairs + list(zip(*left, strict=False))
 
 
 def _grid(tensor: Tensor) -> tuple[Quantization, str] | None:

@@ -58,7 +58,7 @@ def _lines(found: "Diagnosis", top: int) -> list[str]:
     lines = [f"{found.outputs_db:.1f} dB at the outputs, {found.precision}; on {found.measured_on}"]
     lines += found.notes
     if found.unmatched:
-        lines.append(f"{found.unmatched} operators have no layer of the same name in the original")
+        lines.append(f"{found.unmatched} operators have no counterpart in the original that could be told")
     lines.append("")
     for place, layer in enumerate(found.layers[:top], 1):
         lines += _layer_lines(place, layer)

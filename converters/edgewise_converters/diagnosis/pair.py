@@ -1,6 +1,7 @@
 """Diagnosis of a file that is written already, ours or another's, against the model it was made from."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,17 +48,23 @@ def diagnose_pair(request: Request, written: Path, progress: Progress | None = N
     twin = Activations(serialize(lowered.graph, description="float", metadata={}))
     other = Activations(written.read_bytes())
     try:
-        facts = _measured(twin, other, plan, some, progress)
+        meter = _metered(twin, other, plan, some, progress)
+        facts = meter.result()
         unmatched = _unmatched(other, facts)
     finally:
         twin.close()
         other.close()
-    return _diagnosis(lowered, facts, plan, len(some), unmatched)
+    found = _diagnosis(lowered, facts, plan, len(some), unmatched)
+    if not meter.by_order:
+        return found
+    return replace(
+        found, notes=(f"names differ: {meter.by_order} layers are matched by their order, kind and shape",)
+    )
 
 
-def _measured(
+def _metered(
     twin: Activations, other: Activations, plan: Plan, samples: Samples, progress: Progress
-) -> tuple[LayerFacts, ...]:
+) -> LayerMeter:
     pairs = match_tensors("input", [_spec(t) for t in twin.graph.inputs], other.inputs)
     meter = LayerMeter(twin, other)
     for feed in samples.feeds():
@@ -67,7 +74,7 @@ def _measured(
         }
         meter.add(own, {pair.second.name: _moved(pair, own[pair.first.name]) for pair in pairs})
         progress.tick()
-    return meter.result()
+    return meter
 
 
 def _spec(tensor: Tensor) -> TensorSpec:

@@ -17,8 +17,11 @@ from edgewise_converters.diagnosis import Diagnosis, LayerDiagnosis, diagnose, d
 from edgewise_converters.diagnosis.causes import Evidence, causes_of
 from edgewise_converters.errors import InvalidSamples, SourceError
 from edgewise_converters.layer_facts import LayerFacts
+from edgewise_converters.original import Original
 from edgewise_converters.pipeline import convert
+from edgewise_converters.quantize import store_float16
 from edgewise_converters.request import Request
+from edgewise_converters.tflite.writer import serialize
 
 EDGEWISE = Path(sys.executable).with_name("edgewise")
 RNG = np.random.default_rng(0)
@@ -177,6 +180,19 @@ def test_a_written_file_is_measured_layer_by_layer(tmp_path: Path) -> None:
     assert found.outputs_db == pytest.approx(written.agreement["litert"].worst_db, abs=SAME_DB)
     assert {one.name for one in found.layers} == {"b", "d", "y"} and found.unmatched == 0
     assert [one.snr_db for one in found.layers] == sorted(one.snr_db for one in found.layers)
+
+
+def test_layers_of_a_file_with_other_names_are_matched_by_their_order(tmp_path: Path) -> None:
+    request = asked(tmp_path, CHAIN, pictures(), chain())
+    with Original(request.source) as original:
+        graph = store_float16(original.lower(lambda _: None)[1].graph)
+    for number, tensor in enumerate(graph.tensors()):
+        tensor.name = f"other_{number}"
+    (tmp_path / "other.tflite").write_bytes(serialize(graph, description="other names", metadata={}))
+    found = diagnose_pair(request, tmp_path / "other.tflite")
+    assert found.notes == ("names differ: 2 layers are matched by their order, kind and shape",)
+    assert [one.name for one in found.layers] == ["y", "d", "b"]
+    assert all(50 < one.snr_db < 90 for one in found.layers)
 
 
 def test_what_cannot_be_diagnosed_is_refused_in_words(tmp_path: Path) -> None:
