@@ -1,5 +1,7 @@
 """Gemm and MatMul."""
 
+import math
+
 import numpy as np
 import onnx_ir as ir
 
@@ -88,9 +90,10 @@ def lower_matmul(low: Lowering, node: ir.Node) -> None:
     other = low.read(right)
     f = Algebra(low, name)
     if other is data and len(data.shape) > 2:
-        # LiteRT 2.3's XNNPACK takes the batch axes from before a TRANSPOSE that makes both sides of a product.
-        other = low.emit("RESHAPE", [data, low.ints(data.shape, f"{name}/same")], data.shape, f"{name}/right",
-                         options={"newShape": data.shape})  # fmt: skip
+        # LiteRT 2.3's XNNPACK takes the batch axes from before a TRANSPOSE that makes both sides of a product; a
+        # RESHAPE that changes their number stands between.
+        batch = (1, data.shape[0]) if len(data.shape) == 3 else (math.prod(data.shape[:-2]),)
+        data = other = f.reshape(data, (*batch, *data.shape[-2:]))
     # A vector is a row on the left and a column on the right.
     data = f.reshape(data, (1, *data.shape)) if len(data.shape) == 1 else data
     other = f.reshape(other, (*other.shape, 1)) if len(other.shape) == 1 else other

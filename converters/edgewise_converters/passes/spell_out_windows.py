@@ -1,9 +1,9 @@
 """How many windows a pooling or a transposed convolution has, as onnxruntime counts them.
 
 ONNX's shape inference counts others here and there. Needs: the shape of their input. Leaves: no dilated pooling and no
-transposed convolution with auto_pad=SAME, and no ceil_mode that adds nothing. Exact against onnxruntime
-(core/providers/cpu/nn/pool_attributes.h and conv_transpose_attributes.h), which pads a pooling for its kernel without
-the dilation, and leaves out a last window that would begin behind the input.
+transposed convolution with auto_pad=SAME, no pooling with VALID, and no ceil_mode that adds nothing. Exact against
+onnxruntime (core/providers/cpu/nn/pool_attributes.h and conv_transpose_attributes.h), which pads a pooling for its
+kernel without the dilation, and leaves out a last window that would begin behind the input.
 """
 
 from dataclasses import dataclass
@@ -109,7 +109,8 @@ def _spell_out_transposed(node: ir.Node) -> bool:
 
 def _spell_out(node: ir.Node, axes: list[_Axis]) -> bool:
     """Change the attributes where they mean another thing than they say; whether ceil_mode adds windows."""
-    if _auto_pad(node).startswith("SAME") and any(axis.dilation != 1 for axis in axes):
+    dilated = any(axis.dilation != 1 for axis in axes)
+    if _auto_pad(node) == "VALID" or (_auto_pad(node).startswith("SAME") and dilated):
         pads = [axis.before for axis in axes] + [axis.after for axis in axes]
         node.attributes["auto_pad"] = ir.AttrString("auto_pad", "NOTSET")
         node.attributes["pads"] = ir.AttrInt64s("pads", pads)

@@ -25,6 +25,9 @@ EQUAL: dict[str, Case] = {
     "a last window that begins within is kept": case(
         "y = AveragePool<kernel_shape=[2,2],strides=[2,2],ceil_mode=1>(x)", x=(1, 2, 5, 5)
     ),
+    "a last window that begins within, without padding by name": case(
+        'y = AveragePool<kernel_shape=[3,3,1],strides=[1,2,1],auto_pad="VALID",ceil_mode=1>(x)', x=(2, 2, 4, 6, 3)
+    ),
     "a transposed convolution with auto_pad and output_padding": case(
         "y = ConvTranspose<auto_pad=\"SAME_UPPER\",strides=[2,2],output_padding=[1,1]>(x, w)",
         x=(1, 1, 5, 5), w=(1, 2, 3, 3),
