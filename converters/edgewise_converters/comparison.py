@@ -104,6 +104,7 @@ class _Side:
 
     @property
     def file(self) -> ComparedFile:
+        """For the outcome."""
         return ComparedFile(self.path, self.format, self.path.stat().st_size)
 
     def source_names(self) -> dict[str, str]:

@@ -75,9 +75,7 @@ def make_plan(
     classifies = task == cards.IMAGE_CLASSIFICATION
     if classifies:
         check_truths(samples, answer.shape[-1])
-    if request.max_drop is not None and (samples.is_noise or not classifies):
-        wrong = "no --samples" if samples.is_noise else f"the task {task}, which has no first answer"
-        raise InvalidSamples(f"--max-drop: got {wrong}, expected a classifier and samples to ask it")
+    _check_max_drop(request, samples, task)
     calibration, held_out = samples.split()
     return Plan(
         source=source,
@@ -92,6 +90,12 @@ def make_plan(
         samples=samples,
         precision=_first_precision(request, target, lowered, samples, notice),
     )
+
+
+def _check_max_drop(request: Request, samples: Samples, task: str) -> None:
+    if request.max_drop is not None and (samples.is_noise or task != cards.IMAGE_CLASSIFICATION):
+        wrong = "no --samples" if samples.is_noise else f"the task {task}, which has no first answer"
+        raise InvalidSamples(f"--max-drop: got {wrong}, expected a classifier and samples to ask it")
 
 
 def _labels(asked: tuple[str, ...], source: Source, answer: Tensor, notice: Notice) -> tuple[str, ...]:

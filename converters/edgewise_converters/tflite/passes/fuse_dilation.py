@@ -29,6 +29,7 @@ class _Triple:
 
     @property
     def data(self) -> Tensor:
+        """What goes in."""
         data = self.first.inputs[0]
         assert data is not None
         return data
