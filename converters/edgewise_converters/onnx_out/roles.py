@@ -19,7 +19,6 @@ CHOOSES = frozenset({"MaxPool", "Resize"})
 """These choose among values (Resize only where it takes the nearest)."""
 _KERNELS = frozenset({"Add", "Mul", "AveragePool", "GlobalAveragePool", "LeakyRelu", "Concat"})
 """What else onnxruntime has int8 kernels for, and loses little in them; a dense layer's and a Conv's come on top."""
-_SQUASHES = frozenset({"Softmax", "Sigmoid", "Exp"})
 _COMPARES = frozenset({"Add", "Mul", "Concat"})
 
 
@@ -42,26 +41,6 @@ class Roles:
 def roles_of(graph: ir.Graph, spared: Set[str] = frozenset()) -> Roles:
     """Decide for every node of a prepared graph; those whose first output is ``spared`` stay float."""
     return _Decision(graph, spared).run()
-
-
-def before_logarithms(graph: ir.Graph) -> frozenset[str]:
-    """First outputs of the layers with weights that a logarithm is taken of, directly or through arithmetic.
-
-    So spectrograms begin (the filters, squares and sums of basic-pitch): what is small there is large behind the
-    logarithm, and int8 has no steps for it. A softmax or sigmoid between is no spectrogram.
-    """
-    found, waiting = set(), [node.inputs[0] for node in graph if node.op_type == "Log"]
-    seen: set[int] = set()
-    while waiting:
-        value = waiting.pop()
-        node = value.producer() if value is not None else None
-        if node is None or id(node) in seen or node.op_type in _SQUASHES:
-            continue
-        seen.add(id(node))
-        if weighted_of(node) is not None:
-            found.add(str(node.outputs[0].name))
-        waiting.extend(node.inputs)
-    return frozenset(found)
 
 
 class _Decision:

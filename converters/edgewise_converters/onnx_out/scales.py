@@ -7,8 +7,7 @@ import onnx_ir as ir
 from edgewise.tensors import Quantization
 from edgewise_converters.onnx_out.roles import Roles
 from edgewise_converters.passes.graph_edit import constant
-from edgewise_converters.quantize.calibrate import Statistics
-from edgewise_converters.quantize.ranges import RangeChooser, quantization_of
+from edgewise_converters.quantize.ranges import quantization_of
 
 _WORTH_SHARING = 0.5
 """A concatenation's input with at least this part of its range shares its scale: at most one bit is lost."""
@@ -17,13 +16,11 @@ _WORTH_SHARING = 0.5
 def scales_of(
     graph: ir.Graph,
     roles: Roles,
-    statistics: Mapping[str, Statistics],
-    choose: RangeChooser,
+    ranges: Mapping[str, tuple[float, float]],
     fixed: Mapping[str, Quantization],
 ) -> dict[str, Quantization]:
-    """By name of value; ``fixed`` are inputs whose quantization is known beforehand."""
-    parents = dict(roles.shares)
-    ranges = {name: choose(seen) for name, seen in statistics.items()}
+    """By name of value, for chosen ``ranges``; ``fixed`` are inputs whose quantization is known beforehand."""
+    parents, ranges = dict(roles.shares), dict(ranges)
 
     def root(name: str) -> str:
         while parents.get(name, name) != name:

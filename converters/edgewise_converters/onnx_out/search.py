@@ -12,7 +12,9 @@ from edgewise_converters.errors import ConversionError
 from edgewise_converters.onnx_out.costs import products_of
 from edgewise_converters.onnx_out.observe import observe
 from edgewise_converters.onnx_out.opset import serialized
-from edgewise_converters.onnx_out.roles import CHOOSES, MOVES, before_logarithms, roles_of
+from edgewise_converters.onnx_out.range_table import RangeTable
+from edgewise_converters.onnx_out.rescue import Rescue, rescues
+from edgewise_converters.onnx_out.roles import CHOOSES, MOVES, roles_of
 from edgewise_converters.onnx_out.rounding import LayerRounding
 from edgewise_converters.onnx_out.static_int8 import StaticOptions, quantize_static
 from edgewise_converters.onnx_out.stored import store_int8
@@ -22,6 +24,9 @@ from edgewise_converters.verify import Case
 
 _WORTH_DB = 0.3
 """What a part that stays float must bring."""
+_SINGLE_WORTH_DB = 0.1
+_DISPUTED = 4
+"""Values whose ranges are chosen one by one."""
 _PROBES = 8
 """Samples by which one layer is judged; all decide about the whole."""
 _STEPS = 6
@@ -39,9 +44,8 @@ class Tried:
 
     @property
     def level_db(self) -> float:
-        """Half of the mean over the outputs, half of the worst: neither may be bought with the other."""
-        levels = [output.snr_db for output in self.agreement.outputs]
-        return float(np.mean(levels) + min(levels)) / 2
+        """Mean over the outputs."""
+        return float(np.mean([output.snr_db for output in self.agreement.outputs]))
 
     @property
     def noise(self) -> float:
@@ -70,13 +74,14 @@ class StaticSearch:
             model, roles.rounded | floats, trials.samples.feeds(), count=count, tick=trials.tick
         )
         self.ranges = {n: (s.minimum, s.maximum) for n, s in self.observed.values.items() if n in floats}
+        self._table = RangeTable(self.observed.values)
         self._rounding = LayerRounding(self.observed.moments)
 
     def build(self, options: StaticOptions) -> ir.Model:
         """The model quantized so; what stays float has its weights stored as int8."""
         roles = roles_of(self.model.graph, options.spared)
         twin = quantize_static(
-            self.model, roles, self.observed, options, rounding=self._rounding, inputs=self.inputs
+            self.model, roles, self._table, options, rounding=self._rounding, inputs=self.inputs
         )
         store_int8(twin.graph)
         return twin
@@ -84,19 +89,38 @@ class StaticSearch:
     def best(self, method: str, *, rescue: bool = True) -> Tried:
         """Of all ways to choose ranges (or the one called ``method``), and weights.
 
-        With ``rescue`` a front end may stay float where that helps.
+        With ``rescue`` a few parts may stay float where that helps and costs little.
         """
         names = list(CHOOSERS) if method == "auto" else [method]
         best = self._ask(StaticOptions(names[0]))
-        front = before_logarithms(self.model.graph) if rescue else frozenset()
-        if front:
-            self.trials.stage("Sparing what int8 harms most", len(self.trials.cases))
-            best = self._better(best, [replace(best.options, spared=front)], worth_db=_WORTH_DB)
+        found = rescues(self.model.graph, roles_of(self.model.graph)) if rescue else []
+        best = self._spared(best, [entry for entry in found if entry.comes_first])
         self.trials.stage("Choosing ranges", len(names[1:]) * len(self.trials.cases))
         best = self._better(best, [replace(best.options, ranges=name) for name in names[1:]])
         self.trials.stage("Choosing the rounding", 2 * len(self.trials.cases))
         plainer = [replace(best.options, rounding="nearest"), replace(best.options, correct_bias=False)]
-        return self._better(best, plainer)
+        best = self._better(best, plainer)
+        best = self._spared(best, [entry for entry in found if not entry.comes_first])
+        return self._singly(best) if method == "auto" else best
+
+    def _spared(self, best: Tried, found: list[Rescue]) -> Tried:
+        """Leave parts in float, one after the other, where that helps."""
+        self.trials.stage("Sparing what int8 harms most", len(found) * len(self.trials.cases))
+        for entry in found:
+            spared = best.options.spared | entry.spared
+            best = self._better(best, [replace(best.options, spared=spared)], worth_db=_WORTH_DB)
+        return best
+
+    def _singly(self, best: Tried) -> Tried:
+        """Another range for the values over which the ways to choose one disagree most, one after the other."""
+        roles = roles_of(self.model.graph, best.options.spared)
+        free = roles.rounded - set(roles.shares) - set(self.inputs)
+        disputed = self._table.disputed(best.options.ranges, free)[:_DISPUTED]
+        self.trials.stage("Choosing ranges one by one", len(disputed) * len(self.trials.cases))
+        for name, way in disputed:
+            ranges_of = {**best.options.ranges_of, name: way}
+            best = self._better(best, [replace(best.options, ranges_of=ranges_of)], worth_db=_SINGLE_WORTH_DB)
+        return best
 
     def protect(self, base: Tried) -> Tried:
         """Take out of int8 the layers that add most noise for their cost; as many as help, within the budget."""

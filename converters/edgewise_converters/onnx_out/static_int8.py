@@ -5,21 +5,21 @@ uint8 of the activations when it loads the model.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import onnx_ir as ir
 
 from edgewise.tensors import Array, Quantization
 from edgewise_converters.onnx_out.dense import Dense
-from edgewise_converters.onnx_out.observe import Observed
+from edgewise_converters.onnx_out.range_table import RangeTable
 from edgewise_converters.onnx_out.roles import Roles, limits_of
 from edgewise_converters.onnx_out.rounding import LayerRounding
 from edgewise_converters.onnx_out.scales import scales_of
 from edgewise_converters.onnx_out.weighted import Convolution, weighted_of
 from edgewise_converters.passes import clean
 from edgewise_converters.passes.graph_edit import add_constant, constant
-from edgewise_converters.quantize.ranges import CHOOSERS, QMAX, QMIN, scale_of
+from edgewise_converters.quantize.ranges import QMAX, QMIN, scale_of
 from edgewise_converters.quantize.weights import quantize_bias
 
 _EDGE = 1e-5
@@ -35,19 +35,22 @@ class StaticOptions:
     rounding: str = "gptq"
     """gptq or nearest, for the weights."""
     correct_bias: bool = True
+    ranges_of: Mapping[str, str] = field(default_factory=dict)
+    """By name of value: another key for it."""
     spared: frozenset[str] = frozenset()
     """First outputs of nodes that stay float."""
 
     def __str__(self) -> str:
         correction = "with" if self.correct_bias else "without"
         spared = f", {len(self.spared)} layers in float" if self.spared else ""
-        return f"{self.ranges} ranges, {self.rounding} rounding, {correction} bias correction{spared}"
+        single = f", {len(self.ranges_of)} ranges chosen singly" if self.ranges_of else ""
+        return f"{self.ranges} ranges, {self.rounding} rounding, {correction} bias correction{single}{spared}"
 
 
 def quantize_static(
     model: ir.Model,
     roles: Roles,
-    observed: Observed,
+    ranges: RangeTable,
     options: StaticOptions,
     *,
     rounding: LayerRounding,
@@ -57,7 +60,7 @@ def quantize_static(
 
     ``inputs`` names inputs whose quantization is known beforehand.
     """
-    scales = scales_of(model.graph, roles, observed.values, CHOOSERS[options.ranges], inputs)
+    scales = scales_of(model.graph, roles, ranges.chosen(options.ranges, options.ranges_of), inputs)
     twin = model.clone()
     _StaticQuantizer(twin.graph, roles, scales, rounding, options).run()
     clean.apply(twin)
