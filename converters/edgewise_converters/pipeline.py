@@ -6,13 +6,14 @@ from pathlib import Path
 from edgewise import tflite_metadata
 from edgewise.drift_baseline import DriftBaseline
 from edgewise.errors import ModelFileError
+from edgewise.golden import GoldenCase
 from edgewise.model_card import ModelCard
 from edgewise.model_file import write_model
 from edgewise_converters import cards
 from edgewise_converters.agreement import Agreement
 from edgewise_converters.as_source import AS_SOURCE, at_source_precision, described
-from edgewise_converters.baseline import BaselineObserver
 from edgewise_converters.errors import ConversionError, VerificationFailed
+from edgewise_converters.examination import begin_survey, examine, too_much_lost
 from edgewise_converters.layers import layer_precisions
 from edgewise_converters.lower import LoweredGraph
 from edgewise_converters.original import Original
@@ -22,7 +23,6 @@ from edgewise_converters.progress import Progress, Silent
 from edgewise_converters.proof import golden_cases
 from edgewise_converters.quantize.integer_ends import with_ends
 from edgewise_converters.readers import Source
-from edgewise_converters.reference import Reference
 from edgewise_converters.report.journal import Attempt, Journal
 from edgewise_converters.report.place import report_path
 from edgewise_converters.request import Request, Result, output_path, read_labels
@@ -148,45 +148,20 @@ class Conversion:
         reference = self.original.reference(plan.source)
         cases = reference_cases(reference, plan.held_out, tick=self.progress.tick)
         trials = reference_cases(reference, some, tick=self.progress.tick)
-        self._ask_all(plan, reference)
+        self.survey = begin_survey(plan, reference, self.request.max_drop, self.progress)
         reference.close()
         # Fewer samples than cases: ask them again, so that state left between calls would show.
         cases = [cases[i % len(cases)] for i in range(max(len(cases), MIN_CASES))]
         return cases, trials
 
-    def _ask_all(self, plan: Plan, reference: Reference) -> None:
-        """The original's first answers to all samples, where accuracy or a largest drop is to be told."""
-        if plan.held_out.is_noise:
-            return
-        most = self.request.max_drop
-        judge = plan.classifies and (bool(plan.samples.truths) or most is not None)
-        self.survey = Survey(plan.samples, plan.calibration, plan.held_out, judge=judge)
-        self.progress.stage("Asking the original", len(self.survey.judged))
-        self.survey.ask_original(reference, self.progress.tick)
-        if most is not None:
-            self.survey.check_provable(most)
-
-    def _examine(self, plan: Plan, built: _Built) -> _Built:
-        """What the network does on all samples: its drift baseline and its accuracy."""
+    def _examined(self, plan: Plan, built: _Built) -> _Built:
+        """With what the network does on all samples."""
         if self.survey is None:
             return built
-        self.progress.stage("Asking all samples", len(self.survey.asked))
-        observer = BaselineObserver(classifies=plan.classifies, activation=built.card.outputs[0].activation)
-        backend = open_runtime(self.network, self.target.runtimes[0])
-        baseline, accuracy = self.survey.of_network(backend, plan.layouts, observer, self.progress.tick)
-        backend.close()
+        activation = built.card.outputs[0].activation
+        runtime = self.target.runtimes[0]
+        baseline, accuracy = examine(self.survey, self.network, runtime, plan, activation, self.progress)
         return replace(built, baseline=baseline, accuracy=accuracy)
-
-    def _too_much_lost(self, precision: str, accuracy: Accuracy | None) -> str:
-        """What to say where more may be lost than was allowed; "" where all is well."""
-        most = self.request.max_drop
-        if most is None or accuracy is None or accuracy.drop_bound <= most:
-            return ""
-        lost = "of top-1 accuracy" if accuracy.labelled else "of first answers"
-        return (
-            f"{precision}: up to {accuracy.drop_bound:.1%} {lost} may be lost (one-sided 95 % bound over "
-            f"{accuracy.samples} samples), --max-drop allows {most:.3g}"
-        )
 
     def _build(
         self, plan: Plan, lowered: list[LoweredGraph], cases: list[Case], trials: list[Case]
@@ -199,8 +174,8 @@ class Conversion:
             built = _Built(card, agreement, floor)
             lost = ""
             if passes(precision, built.worst, floor):
-                built = self._examine(plan, built)
-                lost = self._too_much_lost(precision, built.accuracy)
+                built = self._examined(plan, built)
+                lost = too_much_lost(precision, built.accuracy, self.request.max_drop)
                 if not lost:
                     self.journal.attempts.append(Attempt(precision, built.worst))
                     return built
@@ -343,6 +318,23 @@ class Conversion:
             calibration_samples=len(plan.calibration) if built.card.calibration else 0,
             calibration_method=self.journal.method if built.card.calibration else "",
         )
+        return Result(
+            path=self.out,
+            size_bytes=self._put(card, golden),
+            source_bytes=self.request.source.stat().st_size,
+            target=self.target.name,
+            precision=card.precision,
+            agreement=built.agreement,
+            floor=built.floor,
+            measured_on=plan.held_out.described,
+            notices=tuple(self.notices),
+            skipped_samples=len(plan.held_out.skipped),
+            card=card,
+            accuracy=built.accuracy,
+        )
+
+    def _put(self, card: ModelCard, golden: list[GoldenCase]) -> int:
+        """Write beside, test, rename. Returns the file's size in bytes."""
         partial = self.out.with_name(f".{self.out.name}.partial")
         try:
             write_model(partial, self.network, card=card, golden=golden)
@@ -357,20 +349,7 @@ class Conversion:
             raise ConversionError(f"--out {self.out}: cannot be written: {reason.strerror}") from error
         finally:
             partial.unlink(missing_ok=True)
-        return Result(
-            path=self.out,
-            size_bytes=size,
-            source_bytes=self.request.source.stat().st_size,
-            target=self.target.name,
-            precision=card.precision,
-            agreement=built.agreement,
-            floor=built.floor,
-            measured_on=plan.held_out.described,
-            notices=tuple(self.notices),
-            skipped_samples=len(plan.held_out.skipped),
-            card=card,
-            accuracy=built.accuracy,
-        )
+        return size
 
 
 def _self_test(path: Path, runtime: str) -> None:
