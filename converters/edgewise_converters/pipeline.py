@@ -285,8 +285,8 @@ class Conversion:
     def _step_down(self, precision: str, agreement: Agreement, lost: str) -> str:
         worst = agreement.worst
         said = lost or f"{precision}: output '{worst.name}' is at {worst.snr_db:.1f} dB against the original"
-        if agreement.top1 is not None and not lost:
-            said += f", top-1 agreement {agreement.top1:.0%}"
+        if (top1 := agreement.top1_interval) is not None and not lost:
+            said += f", the same first answer in {top1.percent}"
         following = STEP_DOWN.get(precision)
         self.keeps_quantization = False
         if self.request.precision != "auto" or following is None:
