@@ -78,10 +78,11 @@ class FourBitSearch:
         *,
         ask: Callable[[Graph], Answers],
         expected: Answers,
+        convolutions: bool = False,
     ) -> None:
         self.graph, self.store, self.rules = graph, store, rules
         self.ask, self.expected = ask, expected
-        self.layers = _layers(graph)
+        self.layers = _layers(graph, convolutions)
 
     @property
     def most_tries(self) -> int:
@@ -163,17 +164,18 @@ class FourBitSearch:
         return FourBits(self._build(chosen), names(PER_CHANNEL), names(PER_BLOCK), names(EIGHT_BITS))
 
 
-def _layers(graph: Graph) -> list[Layer]:
+def _layers(graph: Graph, convolutions: bool) -> list[Layer]:
     sharing: dict[int, list[Operator]] = {}
     for operator in graph.operators:
         slot = weight_slot(operator)
-        if slot is not None and possible_grids(operator):
+        if slot is not None and possible_grids(operator, convolutions=convolutions):
             sharing.setdefault(id(slot.tensor), []).append(operator)
-    return [_layer(operators) for operators in sharing.values()]
+    return [_layer(operators, convolutions) for operators in sharing.values()]
 
 
-def _layer(operators: list[Operator]) -> Layer:
+def _layer(operators: list[Operator], convolutions: bool) -> Layer:
     slot = weight_slot(operators[0])
     assert slot is not None and slot.tensor.data is not None
-    grids = [grid for grid in _BITS if all(grid in possible_grids(operator) for operator in operators)]
+    possible = [possible_grids(operator, convolutions=convolutions) for operator in operators]
+    grids = [grid for grid in _BITS if all(grid in some for some in possible)]
     return Layer(tuple(operators), tuple(grids), slot.tensor.data.size)

@@ -188,7 +188,8 @@ class Conversion:
     def _compared(self, plan: Plan, trials: list[Case]) -> Trials:
         """What ways of storing weights are compared on."""
         stage, tick = self.progress.stage, self.progress.tick
-        return Trials(plan.calibration, plan.layouts, trials, stage, tick, self._notice)
+        smallest = self.request.smallest
+        return Trials(plan.calibration, plan.layouts, trials, stage, tick, self._notice, smallest)
 
     def _make(self, plan: Plan, precision: str, lowered: list[LoweredGraph], trials: list[Case]) -> ModelCard:
         """Serialize the network at a precision. Returns its card, without what is measured later."""

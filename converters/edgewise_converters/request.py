@@ -38,6 +38,8 @@ class Request:
     """per-channel or per-tensor: how many scales the weights of a static precision have."""
     activations: str = "asymmetric"
     """asymmetric or symmetric: whether int8 activations have a zero point."""
+    smallest: bool = False
+    """int4: also in convolutions, which makes them slower than float32."""
     ends: str = ""
     """float, int8 or uint8: what real inputs and outputs are; "" for int8 pictures in and floats out."""
     task: str | None = None

@@ -48,6 +48,8 @@ class Trials:
     stage: Callable[[str, int], None]
     tick: Callable[[], None]
     notice: Callable[[str], None] = lambda text: None
+    smallest: bool = False
+    """Whether 4 bits may go where they make a layer slower than float32."""
 
 
 def check_target(precision: str, target: Target) -> None:
@@ -91,11 +93,14 @@ def _four_bits(graph: Graph, target: Target, rules: RuntimeRules, trials: Trials
     stores = [WeightStore()]
     if not trials.samples.is_noise:
         stores.append(WeightStore(observed(graph, trials)))
-    searches = [FourBitSearch(graph, store, rules, ask=ask, expected=expected) for store in stores]
+    searches = [
+        FourBitSearch(graph, store, rules, ask=ask, expected=expected, convolutions=trials.smallest)
+        for store in stores
+    ]
     if not searches[0].layers:
         raise ConversionError(
             "--precision int4: the model has no dense layer, pointwise convolution or table of 1024 weights or more, "
-            "and nothing else gains by 4 bits; use --precision int8 or dynamic"
+            "and nothing else gains by 4 bits; use --precision int8 or dynamic, or --smallest for 4-bit convolutions"
         )
     trials.stage("Finding what 4 bits can hold", (searches[0].most_tries + len(searches)) * len(cases))
     best = max(searches, key=FourBitSearch.narrowest_db)

@@ -39,6 +39,7 @@ _RESCUE = (
     "Whether int8 leaves a few layers that lose most in float32; without, every board gives the same bits."
 )
 _WEIGHTS = "per-channel or per-tensor: the scales of int8 weights."
+_SMALLEST = "With int4: 4 bits in all convolutions too, which makes them slower than float32."
 _IO = "float, int8 or uint8: what real inputs and outputs are; without, pictures go in as int8 and floats come out."
 _ACTIVATIONS = "asymmetric or symmetric: whether int8 activations have a zero point."
 _REPORT = "Write an HTML page about the conversion: agreement, layers, ranges, examples, decisions."
@@ -64,6 +65,7 @@ def convert_app(
     calibration: Annotated[str, typer.Option(help=_CALIBRATION)] = "auto",
     rescue: Annotated[bool, typer.Option(help=_RESCUE)] = True,
     weights: Annotated[str, typer.Option(help=_WEIGHTS)] = "per-channel",
+    smallest: Annotated[bool, typer.Option("--smallest", help=_SMALLEST)] = False,
     io: Annotated[str | None, typer.Option(help=_IO)] = None,
     activations: Annotated[str, typer.Option(help=_ACTIVATIONS)] = "asymmetric",
     task: Annotated[str | None, typer.Option(help=_TASK)] = None,
@@ -98,6 +100,7 @@ def convert_app(
         calibration=one_of("--calibration", calibration, CALIBRATIONS),
         rescue=rescue,
         weights=one_of("--weights", weights, ("per-channel", "per-tensor")),
+        smallest=smallest,
         ends=one_of("--io", io, ENDS) if io else "",
         activations=one_of("--activations", activations, ("asymmetric", "symmetric")),
         engine=one_of("--engine", engine, ("auto", "edgewise", "onnx2tf")),

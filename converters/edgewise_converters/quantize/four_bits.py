@@ -37,16 +37,22 @@ def quantize_four_bits(
     return Graph(graph.name, graph.inputs, graph.outputs, operators)
 
 
-def possible_grids(operator: Operator) -> tuple[Grid, ...]:
-    """4-bit grids that an operator's weights can have, the smallest first; none where 8 bits are the least."""
+def possible_grids(operator: Operator, *, convolutions: bool = False) -> tuple[Grid, ...]:
+    """4-bit grids that an operator's weights can have, the smallest first; none where 8 bits are the least.
+
+    ``convolutions`` says whether those that are not pointwise may have one, which makes them slower than float32.
+    """
     slot = weight_slot(operator)
     if slot is None:
         return ()
     if operator.kind == _TABLE:
         return (PER_CHANNEL,) if looked_up(operator, slot.tensor) else ()
     data = operator.inputs[0]
-    if data is None or not data.is_float or not (operator.kind == _DENSE or _is_pointwise(operator, slot)):
+    if data is None or not data.is_float:
         return ()
+    if operator.kind != _DENSE and not _is_pointwise(operator, slot):
+        plain = operator.kind == _CONVOLUTION and slot.tensor.shape[-1] == data.shape[-1]
+        return (PER_CHANNEL,) if plain and convolutions else ()
     return (PER_CHANNEL, PER_BLOCK) if slot.tensor.shape[-1] % BLOCK == 0 else (PER_CHANNEL,)
 
 
@@ -66,6 +72,8 @@ def _in_four_bits(operator: Operator, slot: WeightSlot, store: WeightStore, grid
     narrow = store.of(operator, slot, grid)
     if operator.kind == _TABLE:
         return looked_up(operator, narrow.tensor)
+    if operator.kind == _CONVOLUTION and not _is_pointwise(operator, slot):
+        return [with_weights(operator, slot, narrow.tensor, narrow)]
     weights = narrow.tensor if operator.kind == _DENSE else _as_matrix(narrow.tensor)
     twin = with_weights(operator, slot, weights, narrow)
     if operator.kind == _CONVOLUTION:

@@ -134,3 +134,15 @@ def test_search_widens_layers_as_more_is_wanted_and_says_which() -> None:
     easy, hard = searched(5.0)[0], searched(200.0)[0]
     assert "4-bit weights in 2 of 2 layers" in str(easy)
     assert "8 bits kept in" in str(hard) and "in 0 of 2 layers" in str(hard)
+
+
+def test_convolutions_take_four_bits_only_where_size_is_all_that_counts() -> None:
+    this = case("y = Conv<pads=[1,1,1,1]>(x, w)", x=(1, 16, 8, 8), w=(16, 16, 3, 3))
+    low = lowered(model_of(this))
+    (operator,) = low.graph.operators
+    assert possible_grids(operator, convolutions=True) == (PER_CHANNEL,)
+    four = net_of(low, quantize_four_bits(low.graph, WeightStore(), LITERT, {id(operator): PER_CHANNEL}))
+    assert [o.kind for o in four.graph.operators] == ["CONV_2D"]
+    assert (
+        agreement_db(model_of(this), four, network_of(four), smooth_feeds(this, 4), "litert") >= FOUR_BITS_DB
+    )
