@@ -10,7 +10,7 @@ from edgewise.backends import Backend, available, open_backend
 from edgewise.errors import BackendUnavailable, EdgewiseError
 from edgewise.tensors import Array
 from edgewise_converters.agreement import Agreement, Meter
-from edgewise_converters.errors import RuntimeMissing, VerificationFailed
+from edgewise_converters.errors import RuntimeMissing, SourceError, VerificationFailed
 from edgewise_converters.lower.layout import Layout
 from edgewise_converters.reference import Reference
 from edgewise_converters.samples import Feed, Sample, Samples
@@ -53,12 +53,22 @@ class Layouts:
 
 
 def reference_cases(reference: Reference, samples: Samples, *, tick: Callable[[], None]) -> list[Case]:
-    """The original model's answers."""
+    """The original model's answers. Raises SourceError where an output is nothing but NaN."""
     cases = []
     for sample, feed in samples.read():
         cases.append(Case(feed, reference.run(feed), sample))
         tick()
+    for name in cases[0].expected if cases else ():
+        _check_numbers(name, [case.expected[name] for case in cases])
     return cases
+
+
+def _check_numbers(name: str, answers: list[Array]) -> None:
+    if all(answer.dtype.kind == "f" and answer.size and np.isnan(answer).all() for answer in answers):
+        raise SourceError(
+            f"output '{name}': the original answers NaN to all of {len(answers)} inputs, so that nothing can be "
+            "checked; its weights are damaged, or it needs --samples of inputs that it knows"
+        )
 
 
 def check_operators(network: bytes) -> None:
@@ -114,9 +124,18 @@ def measure(
             actual = run_case(backend, to_stored(backend, case.feed, layouts), layouts)
         except EdgewiseError as error:
             raise VerificationFailed(f"the written file fails in {backend.name}: {error}") from error
+        _check_shapes(case.expected, actual)
         meter.add(case.expected, actual, repeated=any(case is earlier for earlier in cases[:position]))
         tick()
     return meter.result()
+
+
+def _check_shapes(expected: Mapping[str, Array], actual: Mapping[str, Array]) -> None:
+    for name, want in expected.items():
+        if actual[name].shape != want.shape:
+            raise VerificationFailed(
+                f"the written file gives output '{name}' the shape {actual[name].shape}, the original {want.shape}"
+            )
 
 
 def noise_floor(otherwise: Reference, cases: list[Case]) -> Agreement:

@@ -9,7 +9,7 @@ from converters.fuzz.judge import judge, truth_of
 from converters.fuzz.onnx_nodes import described
 from converters.onnx_cases import Case, ask_onnxruntime, case, check, feeds_of, model_of
 
-from edgewise_converters.errors import ConversionError, UnsupportedOperator
+from edgewise_converters.errors import ConversionError, SourceError, UnsupportedOperator
 from edgewise_converters.pipeline import convert
 from edgewise_converters.request import Request
 
@@ -98,6 +98,12 @@ def test_refusal_is_one_line_whatever_the_names_are(tmp_path: Path) -> None:
     with pytest.raises(ConversionError) as caught:
         convert(Request(source=tmp_path / "model.onnx", target="rpi4", out=tmp_path / "a.tflite"))
     assert len(str(caught.value).splitlines()) == 1 and "a\\nb\\tc" in str(caught.value)
+
+
+def test_model_that_answers_nothing_but_nan_is_refused(tmp_path: Path) -> None:
+    onnx.save(model_of(case("y = Mul(x, c)", x=(2, 3), c=np.float32(np.nan))), tmp_path / "model.onnx")
+    with pytest.raises(SourceError, match="answers NaN to all of 8 inputs"):
+        convert(Request(source=tmp_path / "model.onnx", target="rpi4", out=tmp_path / "a.tflite"))
 
 
 def test_padding_less_than_nothing_is_refused() -> None:
