@@ -14,7 +14,8 @@ Same trained network, same calibration samples, same held-out samples that no to
 network in onnxruntime. Every peer ran at each of its settings that is listed below; the table shows the best of each.
 dB is signal to noise, mean of the outputs and, where there are several, the worst of them. ONNX files are run by
 onnxruntime with exact 8-bit products, TFLite files by LiteRT. ai-edge-quantizer starts from Edgewise's float32 file,
-TensorFlow's converter from onnx2tf 1.29's saved model. Sizes are in kB.
+TensorFlow's converter from onnx2tf 1.29's saved model. Sizes are in kB, those of Edgewise's files without the golden
+cases and the card that it puts into them.
 
 ```sh
 benchmarks/int8_peers.py                       # an hour or two; peers live in environments of their own

@@ -129,15 +129,18 @@ class _TurnedAxes:
 
     def answer(self, feeds: Mapping[str, Array]) -> Answer:
         for details, (name, turn) in zip(self._interpreter.get_input_details(), self._inputs, strict=True):
-            array = np.ascontiguousarray(feeds[name].transpose(turn).astype(details["dtype"]))
-            self._interpreter.set_tensor(details["index"], array)
+            array = feeds[name].transpose(turn).astype(details["dtype"]).reshape(details["shape"])
+            self._interpreter.set_tensor(details["index"], np.ascontiguousarray(array))
         self._interpreter.invoke()
         answers = [self._interpreter.get_tensor(d["index"]) for d in self._interpreter.get_output_details()]
         self._outputs = self._outputs or {
             name: _nearest(answers, want) for name, want in self._expected.items()
         }
         return {
-            name: answers[i].transpose(turn).astype(self._expected[name].dtype)
+            name: answers[i]
+            .transpose(turn)
+            .astype(self._expected[name].dtype)
+            .reshape(self._expected[name].shape)
             for name, (i, turn) in self._outputs.items()
         }
 
@@ -159,8 +162,13 @@ def _input_turns(feeds: Mapping[str, Array], details: Mapping[str, Any]) -> list
         rank = feeds[name].ndim
         usual = [tuple(range(rank)), *([(0, *range(2, rank), 1)] if rank > 2 else [])]
         shape = feeds[name].shape
-        found += [(name, turn) for turn in usual if tuple(shape[a] for a in turn) == tuple(details["shape"])]
+        found += [(name, turn) for turn in usual if _alike([shape[a] for a in turn], details["shape"])]
     return found
+
+
+def _alike(shape: Sequence[int], other: Sequence[int]) -> bool:
+    """Whether shapes are the same but for axes of length one."""
+    return [size for size in shape if size != 1] == [size for size in other if size != 1]
 
 
 def _nearest(answers: Sequence[Array], want: Array) -> tuple[int, tuple[int, ...]]:
@@ -169,7 +177,8 @@ def _nearest(answers: Sequence[Array], want: Array) -> tuple[int, tuple[int, ...
     for i, got in enumerate(answers):
         for turn in itertools.permutations(range(got.ndim)) if got.ndim <= 6 else [tuple(range(got.ndim))]:
             turned = got.transpose(turn)
-            if turned.shape == want.shape:
+            if _alike(turned.shape, want.shape):
+                turned = turned.reshape(want.shape)
                 difference = np.nan_to_num(turned.astype(np.float64) - want.astype(np.float64), nan=0.0)
                 candidates.append((float(np.abs(difference).sum()), i, turn))
     if not candidates:
