@@ -23,6 +23,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 PATIENCE_S = 60.0
+_SAY_EVERY = 100
 GRAPH_PRECISIONS = ("fp32", "fp16", "dynamic", "int8")
 
 
@@ -83,7 +84,7 @@ def run_all(
                     break
                 word, reason = mine.recv()
                 yield Outcome(waiting.pop(0), what, word, reason)
-                _show(what, len(seeds) - len(waiting), len(seeds))
+                _show(what, len(seeds) - len(waiting), len(seeds), word)
         except EOFError:
             child.join()
             yield Outcome(waiting.pop(0), what, "WRONG", f"the process ended with exit code {child.exitcode}")
@@ -145,9 +146,11 @@ def _kind(outcome: Outcome) -> tuple[str, str]:
     )[:110]
 
 
-def _show(what: str, done: int, total: int) -> None:
+def _show(what: str, done: int, total: int, word: str) -> None:
     if sys.stderr.isatty():
         print(f"\r{what} {done}/{total}", end="", file=sys.stderr)
+    elif done % _SAY_EVERY == 0 or word == "WRONG":
+        print(f"{what} {done}/{total} {word}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

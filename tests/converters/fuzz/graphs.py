@@ -15,6 +15,12 @@ from edgewise.tensors import Array
 OPSETS = tuple(range(7, 22))
 MOST_STEPS = 8
 _STEPS = (elementwise.STEPS, moving.STEPS, layers.STEPS)
+_ABOUT_LAYOUT = (
+    (layers.convolution, layers.pooling, layers.softmax, layers.reduction, layers.product),
+    (elementwise.arithmetic, elementwise.prelu, elementwise.unary),
+    (moving.transpose, moving.reshape, moving.concat, moving.pad, moving.slicing, moving.split),
+)
+"""Steps between which the order of axes is carried along or changed: networks are made of these."""
 _ENTRANCES = ((FLOAT, 12), (INT32, 1), (INT64, 1), (BOOL, 1), (np.int8, 1), (np.uint8, 1))
 
 
@@ -37,8 +43,9 @@ def draw_model(choices: Choices) -> Drawn | None:
             (1, choices.pick((3, 1, 2, 4)), *(choices.pick((4, 6, 8, 5)),) * 2) if picture else b.dims(0, 5),
             dtype,
         )
+    steps = choices.pick((_STEPS, _STEPS, _ABOUT_LAYOUT))
     for _ in range(choices.number(1, MOST_STEPS)):
-        choices.pick(choices.pick(_STEPS))(b)
+        choices.pick(choices.pick(steps))(b)
     if not b.nodes or not b.inputs:
         return None
     model = _model(b, _outputs(b))
