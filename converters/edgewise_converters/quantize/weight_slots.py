@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from edgewise_converters.tflite.graph import Operator, Tensor
 
 FEWEST_WEIGHTS = 1024
@@ -51,5 +53,7 @@ def weight_slot(operator: Operator, *, fewest: int = FEWEST_WEIGHTS) -> WeightSl
         tensor = operator.inputs[index] if index < len(operator.inputs) else None
         if tensor is None or tensor.data is None or not tensor.is_float or tensor.data.size < fewest:
             continue
+        if not np.isfinite(tensor.data).all():
+            continue  # no grid holds infinity
         return WeightSlot(index, axis(operator, index) if callable(axis) else axis, tensor)
     return None

@@ -193,6 +193,13 @@ def test_tables_are_looked_up_narrow_where_the_runtime_can() -> None:
     assert "EMBEDDING_LOOKUP" not in found[False] and "DEQUANTIZE" in found[False]
 
 
+def test_weights_that_are_no_numbers_stay_as_they_are() -> None:
+    weights = np.ones((40, 40), np.float32)
+    weights[3, 3] = np.inf
+    low = lowered(model_of(case("y = MatMul(x, w)", x=(2, 40), w=weights)))
+    assert kinds(of(store_int8(low.graph, WeightStore(), narrow_tables=True), low)) == kinds(low)
+
+
 def test_equal_weights_are_stored_once() -> None:
     low = lowered(model_of(case("a = MatMul(x, w) y = MatMul(a, w)", x=(2, 40), w=(40, 40))))
     stored = store_int8(low.graph, WeightStore(), narrow_tables=True)
