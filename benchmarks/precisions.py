@@ -27,8 +27,8 @@ from edgewise_converters.precisions import PRECISIONS
 from edgewise_converters.request import Request
 from edgewise_converters.static_precisions import STATIC
 
-ROUNDS, ASKED_FOR_S = 15, 0.05
-"""Turns, and how long each file is asked in one."""
+ROUNDS, ASKED_FOR_S = 80, 0.04
+"""Turns, and how long each file is asked in one: on a busy computer few turns are undisturbed."""
 
 
 def latencies_s(backends: Mapping[str, Backend]) -> dict[str, float]:
