@@ -61,17 +61,28 @@ def quantize(prepared: Path, samples: np.ndarray, out: str, settings: dict[str, 
     name = model.graph.input[0].name
     for start in range(0, len(samples), PART):
         calibrator.collect_data(Part(name, samples[start : start + PART]))
+    ranges = calibrator.compute_data()
+    try:
+        write(model, ranges, chosen, out, settings, adjusts_weights=True)
+    except ValueError as error:  # its adjustment of weights to biases fails on some models
+        print(f"without adjusting weights to biases: {error}", file=sys.stderr)
+        write(onnx.load(prepared), ranges, chosen, out, settings, adjusts_weights=False)
+
+
+def write(
+    model: onnx.ModelProto,
+    ranges: object,
+    chosen: list[str],
+    out: str,
+    settings: dict[str, str],
+    *,
+    adjusts_weights: bool,
+) -> None:
+    options = {"ActivationSymmetric": False, "WeightSymmetric": True}
+    options["QDQDisableWeightAdjustForInt32Bias"] = not adjusts_weights
+    activations = QuantType[settings["activations"]]
     quantizer = QDQQuantizer(
-        model,
-        True,
-        False,
-        QuantType.QInt8,
-        QuantType[settings["activations"]],
-        calibrator.compute_data(),
-        [],
-        [],
-        chosen,
-        {"ActivationSymmetric": False, "WeightSymmetric": True},
+        model, True, False, QuantType.QInt8, activations, ranges, [], [], chosen, options
     )
     quantizer.quantize_model()
     quantizer.model.save_model_to_file(out, False)
