@@ -300,7 +300,7 @@ class Conversion:
     def _write(self, plan: Plan, built: _Built, cases: list[Case]) -> Result:
         self.progress.stage("Writing")
         backend = open_runtime(self.network, self.target.runtimes[0])
-        golden = golden_cases(
+        proof = golden_cases(
             backend,
             [case.feed for case in cases],
             plan.layouts,
@@ -311,8 +311,9 @@ class Conversion:
         card = replace(
             built.card,
             golden=cards.Golden(
-                len(golden),
+                len(proof.cases),
                 cards.golden_tolerance_db(built.card.precision, fp16_arithmetic=self.target.fp16_arithmetic),
+                output_steps=proof.output_steps,
             ),
             quality=cards.quality_of(built.worst, plan.held_out.described, built.accuracy),
             drift=built.baseline,
@@ -321,7 +322,7 @@ class Conversion:
         )
         return Result(
             path=self.out,
-            size_bytes=self._put(card, golden),
+            size_bytes=self._put(card, proof.cases),
             source_bytes=self.request.source.stat().st_size,
             target=self.target.name,
             precision=card.precision,

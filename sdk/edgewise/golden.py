@@ -22,11 +22,17 @@ LIMIT_BYTES = 256 * 1024 * 1024
 class GoldenCase:
     """One input of the model and the outputs it must give, by the names in the card.
 
-    Arrays are as the model's runtime takes and gives them: quantized tensors hold their integers.
+    Arrays are as the model's runtime takes and gives them: quantized tensors hold their integers. Of a large output
+    every n-th value may be kept, flattened (the card's `Golden.output_steps`).
     """
 
     inputs: dict[str, Array]
     outputs: dict[str, Array]
+
+
+def kept(output: Array, step: int) -> Array:
+    """What is kept of an output: the whole, or every ``step``-th value of it, flattened."""
+    return output if step == 1 else output.reshape(-1)[::step]
 
 
 def encode(cases: Sequence[GoldenCase], card: ModelCard) -> bytes:
@@ -47,7 +53,9 @@ def encode(cases: Sequence[GoldenCase], card: ModelCard) -> bytes:
                 )
             for position, tensor in enumerate(tensors):
                 stream = io.BytesIO()
-                array = np.asarray(arrays[tensor.name], order="C")  # ascontiguousarray would give a scalar an axis
+                array = np.asarray(
+                    arrays[tensor.name], order="C"
+                )  # ascontiguousarray would give a scalar an axis
                 npy_format.write_array(stream, array, version=(1, 0), allow_pickle=False)  # type: ignore[no-untyped-call]
                 files[_member(index, direction, position)] = stream.getvalue()
     return pack(files, compress=True)

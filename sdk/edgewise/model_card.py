@@ -106,6 +106,12 @@ class Golden:
     tolerance_db: float
     """A device's answer must reach this signal-to-noise ratio against the kept one."""
     file: str = GOLDEN_FILE
+    output_steps: tuple[int, ...] = ()
+    """For each output of the model: 1 where it is kept whole, else every how manieth value is kept, flattened."""
+
+    def __post_init__(self) -> None:
+        if any(step < 1 for step in self.output_steps):
+            raise CardError(f"golden.output_steps: got {self.output_steps}, expected positive numbers")
 
 
 @dataclass(frozen=True)
@@ -173,6 +179,10 @@ class ModelCard:
         if not self.inputs or not self.outputs:
             raise CardError(
                 f"got {len(self.inputs)} inputs and {len(self.outputs)} outputs, expected some of each"
+            )
+        if self.golden and len(self.golden.output_steps) not in (0, len(self.outputs)):
+            raise CardError(
+                f"golden.output_steps: got {len(self.golden.output_steps)} numbers, expected {len(self.outputs)}"
             )
         for label in self.labels:
             if "\n" in label or "\r" in label:

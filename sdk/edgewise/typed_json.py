@@ -14,7 +14,7 @@ Record = TypeVar("Record")
 
 def encode(record: Any) -> str:
     """The dataclass as JSON text, two spaces deep, keys in the order of its fields."""
-    return json.dumps(dataclasses.asdict(record), indent=2, ensure_ascii=False, allow_nan=False)
+    return json.dumps(dataclasses.asdict(record), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def decode(kind: type[Record], text: str | bytes, *, what: str) -> Record:

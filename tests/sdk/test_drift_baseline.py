@@ -79,7 +79,7 @@ def test_a_histogram_that_cannot_be_is_refused(
 
 
 def test_a_wrong_baseline_in_a_file_is_named_by_its_path() -> None:
-    text = card(baseline()).to_json().replace('"samples": 10', '"samples": "ten"')
+    text = card(baseline()).to_json().replace('"samples":10', '"samples":"ten"')
     with pytest.raises(CardError, match=r"drift\.samples: got 'ten', expected an integer"):
         ModelCard.from_json(text)
 

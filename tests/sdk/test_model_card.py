@@ -1,6 +1,7 @@
 """The card: JSON and back, strict about types, tolerant about the future."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -37,7 +38,7 @@ def full_card() -> ModelCard:
         source=Source("a.onnx", "0" * 64, "onnx", 17),
         tools={"edgewise": "0.1.0"},
         command="edgewise convert a.onnx",
-        golden=Golden(2, 40.0),
+        golden=Golden(2, 40.0, output_steps=(3,)),
         quality=(Quality("top-1", 0.95, "", "photos", 100, 0.9, 0.98),),
         layers=(LayerPrecision("int8", 60), LayerPrecision("float32", 1, ("gate",))),
         calibration={"in": (-1.0, 2.5)},
@@ -103,3 +104,9 @@ def test_a_missing_key_is_named() -> None:
 def test_what_is_no_card_is_refused(text: str) -> None:
     with pytest.raises(CardError, match="model card"):
         ModelCard.from_json(text)
+
+
+@pytest.mark.parametrize("steps", [(0,), (-3,), (1, 2, 3, 4, 5)])
+def test_steps_through_golden_outputs_fit_the_outputs(steps: tuple[int, ...]) -> None:
+    with pytest.raises(CardError, match="output_steps"):
+        replace(full_card(), golden=Golden(2, 40.0, output_steps=steps))
