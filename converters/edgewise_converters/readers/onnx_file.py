@@ -176,7 +176,12 @@ def _declared(value: ir.Value) -> Declared:
     """The shape as the file says it: numbers, and names of open dimensions."""
     if value.shape is None:
         return None
-    return [max(dim, 0) if isinstance(dim, int) else dim.value for dim in value.shape]
+    return [max(dim, 0) if isinstance(dim, int) else _name_of(dim) for dim in value.shape]
+
+
+def _name_of(dim: ir.SymbolicDim) -> str | None:
+    """The name of an open dimension; some exporters call every one of them "?", which is none."""
+    return dim.value if dim.value is not None and any(map(str.isalnum, dim.value)) else None
 
 
 def _forget_inner_shapes(model: ir.Model) -> None:

@@ -78,6 +78,11 @@ def test_open_dimension_without_a_name_is_shown(save: Save) -> None:
         read_onnx(path)
 
 
+def test_dimensions_that_are_all_called_by_a_question_mark_are_not_one(save: Save) -> None:
+    source, _ = read_onnx(save("b", 3, "?", "?"), shapes={"x": (1, 3, 48, 192)})
+    assert source.inputs[0].shape == (1, 3, 48, 192)
+
+
 def test_initializers_listed_as_inputs_are_none(tmp_path: Path) -> None:
     model = model_of(case("y = Conv(x, w)", x=(1, 3, 4, 4), w=(2, 3, 1, 1), opset=7))
     model.graph.input.append(onnx.helper.make_tensor_value_info("w", 1, [2, 3, 1, 1]))
