@@ -27,6 +27,7 @@ from measured import CommandFailed, Cost, measure
 from peers import ONNX2TF_DIRECT, PeerMissing
 from whole_nets_table import write_table
 
+from edgewise_converters.errors import ConversionError
 from edgewise_converters.onnx_session import Reference
 from edgewise_converters.original import Original
 from edgewise_converters.readers import Source
@@ -188,13 +189,21 @@ def main() -> int:
     rows = []
     for name in arguments.only or ZOO:
         with tempfile.TemporaryDirectory(prefix="edgewise-nets-") as work:
-            rows.append(run(ZOO[name], Path(work), arguments.runs, with_peer=not arguments.without_peer))
+            try:
+                rows.append(run(ZOO[name], Path(work), arguments.runs, with_peer=not arguments.without_peer))
+            except ConversionError as error:
+                rows.append(_refused(ZOO[name], error))
         print(_line(rows[-1]), flush=True)
         if arguments.json:
             arguments.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
     if arguments.table:
         write_table(arguments.table, rows)
     return int(any(row.ours.failure for row in rows))
+
+
+def _refused(net: Net, error: ConversionError) -> Row:
+    nothing = Outcome(_DID_NOT_ANSWER, 0.0, 0.0, 0, 0, 0.0, str(error))
+    return Row(net.name, net.is_trained, 0.0, net.path().stat().st_size / 1e6, nothing, None)
 
 
 def _read(path: Path) -> list[Row]:
