@@ -11,7 +11,7 @@ from edgewise.tensors import Array, Quantization
 from edgewise_converters.lower.algebra import Algebra
 from edgewise_converters.lower.attributes import input_of, int_of
 from edgewise_converters.lower.lowering import Lowering, Stored
-from edgewise_converters.tflite.graph import Tensor
+from edgewise_converters.tflite.graph import BlockScales, Tensor
 
 _SHIFTS = {"int8": 0, "uint8": 128, "int16": 0, "uint16": 32768}
 """By ONNX's type: how far its integers lie above the stored ones."""
@@ -42,10 +42,12 @@ def bind_dequantized(low: Lowering, node: ir.Node) -> bool:
     data, result = node.inputs[0], node.outputs[0]
     assert data is not None
     dtype = "" if data.dtype is None else data.dtype.numpy().name
+    array = low.constant(data)
+    if array is not None and _bind_blocks(low, node, array):
+        return True
     grid = _grid(low, node, _SHIFTS.get(dtype, 0))
     if grid is None or dtype not in (*_SHIFTS, *_NARROW):
         return False
-    array = low.constant(data)
     place = (
         _constant(low, array, grid, dtype, node) if array is not None else _integers(low, data, grid, dtype)
     )
@@ -53,6 +55,19 @@ def bind_dequantized(low: Lowering, node: ir.Node) -> bool:
         return False
     real = low.emit("DEQUANTIZE", [place.tensor], place.tensor.shape, str(result.name), dtype=np.float32)
     low.bind(result, real, place.layout)
+    return True
+
+
+def _bind_blocks(low: Lowering, node: ir.Node, array: Array) -> bool:
+    """Lower a DequantizeLinear of centred int8 [K, N] with a scale for each block along K; False for others."""
+    scale, size = low.constant(node.inputs[1]), int_of(node, "block_size", 0)
+    plain = array.dtype == np.int8 and input_of(node, 2) is None and int_of(node, "axis", 1) == 0
+    if not size or scale is None or scale.ndim != 2 or not plain:
+        return False
+    name = str(node.outputs[0].name)
+    tensor = Tensor.constant(low.name(f"{name}/stored"), array)
+    tensor.blocks = BlockScales(Tensor.constant(low.name(f"{name}/scales"), scale), size)
+    low.bind(node.outputs[0], low.emit("DEQUANTIZE", [tensor], array.shape, name, dtype=np.float32))
     return True
 
 

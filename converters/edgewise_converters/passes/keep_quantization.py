@@ -14,6 +14,9 @@ from edgewise_converters.passes.graph_edit import add_constant, constant, only_u
 from edgewise_converters.passes.quantized_values import Grid, dequantize, grid_of, quantize, stated_grid
 from edgewise_converters.passes.subgraphs import add_node, hand_over
 
+_CENTRED = "edgewise.centred"
+_LEAST_BLOCK = 32
+"""Kernels with smaller blocks are slow (see `quantize.four_bits`)."""
 _MARK = "edgewise.keeps_quantization"
 _QUANTIZED = frozenset({
     "QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "MatMulInteger", "ConvInteger", "QGemm",
@@ -49,7 +52,7 @@ def stays(node: ir.Node) -> bool:
     if node.op_type != "DequantizeLinear":
         return False
     if _in_blocks(node):
-        return True  # until it is rounded anew
+        return True
     scale = constant(node.inputs[1])
     uses = list(node.outputs[0].uses())
     return (
@@ -70,7 +73,7 @@ def apply(model: ir.Model) -> bool:
             continue
         if node.op_type in ("MatMulInteger", "ConvInteger"):
             changed |= _undo_dynamic(node)
-        elif node.op_type == "DequantizeLinear" and _in_blocks(node):
+        elif node.op_type == "DequantizeLinear" and _in_blocks(node) and not node.meta.get(_CENTRED):
             _unblock(node)
             changed = True
         elif node.op_type in _MOVES and node.domain in ("", "ai.onnx"):
@@ -121,7 +124,7 @@ def _in_blocks(node: ir.Node) -> bool:
 
 
 def _unblock(node: ir.Node) -> None:
-    """Weights in blocks: int8 with one scale for each index of the axis that has no blocks."""
+    """Weights in blocks: centred if four bits hold them, else int8 with one scale for each index of the other axis."""
     weights, scale = constant(node.inputs[0]), constant(node.inputs[1])
     assert weights is not None and scale is not None
     axis = node.attributes["axis"].as_int() % 2 if "axis" in node.attributes else 1
@@ -130,11 +133,36 @@ def _unblock(node: ir.Node) -> None:
     steps = weights.astype(np.float32)
     if zero is not None:
         steps = steps - _spread(zero, axis, size, weights.shape)
-    real = steps * _spread(scale, axis, size, weights.shape)
-    hand_over(node, [eight_bits(node, np.asarray(real, np.float32), 1 - axis)])
+    kept = four_bits(node, steps, scale, size) if axis == 0 else None
+    if kept is None:
+        real = steps * _spread(scale, axis, size, weights.shape)
+        kept = eight_bits(node, np.asarray(real, np.float32), 1 - axis)
+    hand_over(node, [kept])
+
+
+def four_bits(before: ir.Node, steps: Array, scales: Array, size: int) -> ir.Value | None:
+    """A new DequantizeLinear of centred integers [K, N] with scales [K / size, N], if 4-bit dense kernels take them.
+
+    Their scales are positive (XNNPACK refuses others), so that a block of negative scale has its integers turned.
+    """
+    if size % _LEAST_BLOCK or steps.shape[0] % size:
+        return None
+    turned = steps * _spread(np.where(scales < 0, -1.0, 1.0), 0, size, steps.shape)
+    if turned.min(initial=0) < -8 or turned.max(initial=0) > 7:
+        return None
+    graph = before.graph
+    assert isinstance(graph, ir.Graph)
+    stored = add_constant(graph, f"{before.name}/four_bits", turned.astype(np.int8))
+    scale = add_constant(graph, f"{before.name}/block_scales", np.abs(scales).astype(np.float32))
+    value = add_node(before, "DequantizeLinear", [stored, scale], axis=0, block_size=size)
+    made = value.producer()
+    assert made is not None
+    made.meta[_CENTRED] = True
+    return value
 
 
 def _spread(values: Array, axis: int, size: int, shape: tuple[int, ...]) -> Array:
+    """One value for each entry of an axis out of one for each block, float32."""
     wide = np.repeat(values.astype(np.float32), size, axis=axis)
     return wide.take(range(shape[axis]), axis=axis)
 

@@ -1,8 +1,10 @@
 """MatMulNBits (domain com.microsoft) becomes MatMul.
 
 Needs: constant weights of 2, 4 or 8 bits. Leaves: no MatMulNBits. Exact where weights become float32; in a model whose
-quantization is to be kept they become int8 with one scale for each output.
+quantization is to be kept they become int8 with one scale for each output, unless 4-bit kernels take their blocks.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
@@ -15,6 +17,22 @@ from edgewise_converters.passes.subgraphs import add_node, hand_over
 _BITS = (2, 4, 8)
 
 
+@dataclass(frozen=True, eq=False)
+class _Matrix:
+    """Weights [K, N] in blocks along K."""
+
+    steps: Array
+    """Less their zero points, float32."""
+    scales: Array
+    """[blocks, N]"""
+    size: int
+
+    @property
+    def real(self) -> Array:
+        wide = np.repeat(self.scales, self.size, axis=0)[: len(self.steps)]
+        return np.ascontiguousarray(self.steps * wide, dtype=np.float32)
+
+
 def apply(model: ir.Model) -> bool:
     """Spell out every one; returns whether there was any."""
     changed = False
@@ -24,10 +42,8 @@ def apply(model: ir.Model) -> bool:
         weights = _weights(node)
         if weights is None:
             continue
-        if keep_quantization.is_marked(model):
-            right = keep_quantization.eight_bits(node, weights, 1)
-        else:
-            right = add_constant(model.graph, f"{node.name}/real", weights)
+        right = _kept(node, weights) if keep_quantization.is_marked(model) else None
+        right = right or add_constant(model.graph, f"{node.name}/real", weights.real)
         product = add_node(node, "MatMul", [node.inputs[0], right])
         bias = node.inputs[5] if len(node.inputs) > 5 else None
         hand_over(node, [product if bias is None else add_node(node, "Add", [product, bias])])
@@ -35,8 +51,13 @@ def apply(model: ir.Model) -> bool:
     return changed
 
 
-def _weights(node: ir.Node) -> Array | None:
-    """The matrix [K, N], float32; None where it is not constant or its columns are reordered.
+def _kept(node: ir.Node, weights: _Matrix) -> ir.Value:
+    kept = keep_quantization.four_bits(node, weights.steps, weights.scales, weights.size)
+    return kept or keep_quantization.eight_bits(node, weights.real, 1)
+
+
+def _weights(node: ir.Node) -> _Matrix | None:
+    """The matrix; None where it is not constant or its columns are reordered.
 
     Stored as [N, blocks, bytes of a block], the lower bits of a byte first (onnxruntime, ContribOperators.md).
     """
@@ -57,8 +78,8 @@ def _weights(node: ir.Node) -> Array | None:
         middle = (
             _unpacked(zero.reshape(columns, -1), bits)[:, :blocks] if whole else zero.reshape(columns, blocks)
         )
-    real = (steps - middle[:, :, None]) * scales.reshape(columns, blocks, 1).astype(np.float32)
-    return np.ascontiguousarray(real.reshape(columns, -1)[:, :rows].T, dtype=np.float32)
+    centred = (steps - middle[:, :, None]).reshape(columns, -1)[:, :rows].T
+    return _Matrix(centred, scales.reshape(columns, blocks).T.astype(np.float32), size)
 
 
 def _unpacked(packed: Array, bits: int) -> Array:

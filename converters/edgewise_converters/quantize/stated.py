@@ -114,7 +114,7 @@ class _Keeper:
             first = operator.inputs[0] if operator.inputs else None
             if operator.kind == "QUANTIZE" and first is not None and first.is_float:
                 self._quantize(operator, first)
-            elif operator.kind == "DEQUANTIZE" and first is not None and first.quantization is not None:
+            elif operator.kind == "DEQUANTIZE" and first is not None and _is_quantized(first):
                 self.integers[id(operator.output)] = self.stored.get(id(first), first)
             elif not (self._moved(operator) or self._layer(operator) or self._plain(operator)):
                 self._float(operator)
@@ -164,7 +164,7 @@ class _Keeper:
             return False
         data = data_input(operator)
         known = self.integers.get(id(data))
-        if known is None or known.quantization is None:
+        if known is None:
             return False
         if known.is_constant and operator.kind in _CONSTANT_MOVES:
             moved = moved_constant(operator, known)
@@ -222,15 +222,10 @@ class _Keeper:
             self.integers[id(operator.output)] = output
             self.integer_operators += 1
             return True
-        layer = dynamic_layer(
-            operator,
-            self._real(data),
-            weights,
-            dense_per_channel="FULLY_CONNECTED" in self.rules.mixed_per_channel,
-        )
-        if layer is not None:
-            self._emit(layer)
-            self.dynamic_operators += 1
+        layer = dynamic_layer(operator, self._real(data), weights, self.rules)
+        for new in layer or ():
+            self._emit(new)
+        self.dynamic_operators += layer is not None
         return layer is not None
 
     def _operand(
@@ -280,6 +275,10 @@ class _Keeper:
         output = Tensor(f"{tensor.name}/rescaled", tensor.shape, grid.dtype, None, grid.quantization)
         self._emit(Operator("QUANTIZE", [tensor], [output]))
         return output
+
+
+def _is_quantized(tensor: Tensor) -> bool:
+    return tensor.quantization is not None or tensor.blocks is not None
 
 
 def _wanted(graph: Graph) -> dict[int, _Grid]:

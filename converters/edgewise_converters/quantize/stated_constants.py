@@ -6,7 +6,7 @@ import numpy as np
 
 from edgewise.tensors import Array, Quantization
 from edgewise_converters.quantize.weights import WEIGHT_MAX, quantize_weights
-from edgewise_converters.tflite.graph import Operator, Tensor
+from edgewise_converters.tflite.graph import BlockScales, Operator, Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,6 +19,8 @@ class SymmetricWeights:
 
 def moved_constant(operator: Operator, tensor: Tensor) -> Tensor | None:
     """What a RESHAPE or TRANSPOSE makes of a quantized constant; None where its scales would not lie along an axis."""
+    if tensor.blocks is not None:
+        return _moved_blocks(operator, tensor)
     assert tensor.data is not None and tensor.quantization is not None
     grid, output = tensor.quantization, operator.output
     if operator.kind == "TRANSPOSE":
@@ -38,6 +40,17 @@ def moved_constant(operator: Operator, tensor: Tensor) -> Tensor | None:
     return Tensor.constant(output.name, data, Quantization(grid.scales, grid.zero_points, axis))
 
 
+def _moved_blocks(operator: Operator, tensor: Tensor) -> Tensor | None:
+    """The same of a matrix with scales in blocks."""
+    assert tensor.data is not None and tensor.blocks is not None and tensor.blocks.scales.data is not None
+    if operator.kind != "TRANSPOSE" or len(operator.output.shape) != 2:
+        return None
+    twin = Tensor.constant(operator.output.name, tensor.data.T)
+    scales = Tensor.constant(tensor.blocks.scales.name, tensor.blocks.scales.data.T)
+    twin.blocks = BlockScales(scales, tensor.blocks.size)
+    return twin
+
+
 def _same_axis(before: tuple[int, ...], after: tuple[int, ...], axis: int) -> int | None:
     """Where an axis is after a reshape that keeps it whole."""
     outer = int(np.prod(before[:axis], dtype=np.int64))
@@ -49,11 +62,16 @@ def _same_axis(before: tuple[int, ...], after: tuple[int, ...], axis: int) -> in
 
 def real_constant(tensor: Tensor) -> Tensor:
     """A quantized constant as the float32 numbers it means."""
-    assert tensor.data is not None and tensor.quantization is not None
     return Tensor.constant(f"{tensor.name}/float", np.asarray(_real(tensor), np.float32))
 
 
 def _real(tensor: Tensor) -> Array:
+    if tensor.blocks is not None:
+        assert tensor.data is not None and tensor.blocks.scales.data is not None
+        wide = tensor.blocks.scales.data.astype(np.float64)
+        for axis, (many, few) in enumerate(zip(tensor.shape, wide.shape, strict=True)):
+            wide = np.repeat(wide, many // few, axis=axis)
+        return np.asarray(tensor.data * wide)
     assert tensor.data is not None and tensor.quantization is not None
     scales, zeros = (
         _along(tensor, tensor.quantization.scales),
@@ -75,8 +93,11 @@ def symmetric_weights(tensor: Tensor, axis: int, *, per_channel: bool) -> Symmet
     What lies further from its zero point than int8 reaches gets a wider scale: that channel alone where ``per_channel``
     (along ``axis``) allows it. A lone -128 becomes -127, since kernels for ARM may sum pairs of products in 16 bits.
     """
-    assert tensor.data is not None and tensor.quantization is not None
     grid = tensor.quantization
+    if grid is None:
+        real = np.asarray(_real(tensor), np.float32)
+        return SymmetricWeights(*quantize_weights(real, axis if per_channel else None))
+    assert tensor.data is not None
     centred = tensor.data.astype(np.int64) - _along(tensor, grid.zero_points).astype(np.int64)
     kept_axis = grid.is_per_tensor or (per_channel and grid.axis == axis)
     if kept_axis and np.abs(centred).max(initial=0) <= WEIGHT_MAX + 1:

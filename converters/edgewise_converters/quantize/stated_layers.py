@@ -3,8 +3,11 @@
 import numpy as np
 
 from edgewise_converters.quantize.stated_constants import symmetric_weights
+from edgewise_converters.quantize.weight_grids import as_block_scales
 from edgewise_converters.quantize.weights import channel_axis, quantize_bias
-from edgewise_converters.tflite.graph import Operator, Option, Tensor
+from edgewise_converters.tflite.graph import BlockScales, Operator, Option, Tensor
+from edgewise_converters.tflite.nibbles import as_int4
+from edgewise_converters.tflite.runtimes import RuntimeRules
 
 _DENSE = "FULLY_CONNECTED"
 _SMALLEST = 1024
@@ -61,16 +64,39 @@ def _reshape(source: Tensor, target: Tensor) -> Operator:
 
 
 def dynamic_layer(
-    operator: Operator, data: Tensor, weights: Tensor, *, dense_per_channel: bool
-) -> Operator | None:
-    """The layer with int8 weights on float32 ``data``, or None where float32 weights serve better."""
-    grouped = operator.kind == "CONV_2D" and weights.shape[-1] != data.shape[-1]
-    if operator.kind == "DEPTHWISE_CONV_2D" or grouped or np.prod(weights.shape) < _SMALLEST:
+    operator: Operator, data: Tensor, weights: Tensor, rules: RuntimeRules
+) -> list[Operator] | None:
+    """The layer with narrow weights on float32 ``data``, or None where float32 weights serve better.
+
+    Weights that no kernel mixes with float32 rightly or fast are restored when the model is loaded.
+    """
+    if np.prod(weights.shape) < _SMALLEST:
         return None
-    dense = operator.kind == _DENSE
-    narrow = symmetric_weights(weights, 0, per_channel=dense_per_channel or not dense)
-    options: dict[str, Option] = dict(operator.options)
+    dense, options = operator.kind == _DENSE, dict(operator.options)
     if dense:
         options["asymmetricQuantizeInputs"] = True
-    constant = Tensor.constant(f"{operator.output.name}/weights/int8", narrow.integers, narrow.quantization)
-    return Operator(operator.kind, [data, constant, *operator.inputs[2:]], operator.outputs, options)
+    grouped = operator.kind == "CONV_2D" and weights.shape[-1] != data.shape[-1]
+    if dense and rules.four_bits and weights.blocks is not None:
+        constant = _four_bits(weights, operator.output.name)
+        return [Operator(_DENSE, [data, constant, *operator.inputs[2:]], operator.outputs, options)]
+    per_channel = operator.kind in rules.mixed_per_channel
+    mixes = (per_channel or operator.kind in rules.mixed_per_tensor) and not grouped
+    narrow = symmetric_weights(weights, channel_axis(operator.kind), per_channel=per_channel or not mixes)
+    name = f"{operator.output.name}/weights"
+    constant = Tensor.constant(f"{name}/int8", narrow.integers, narrow.quantization)
+    if mixes:
+        return [Operator(operator.kind, [data, constant, *operator.inputs[2:]], operator.outputs, options)]
+    real = Tensor(name, weights.shape, np.dtype(np.float32))
+    return [
+        Operator("DEQUANTIZE", [constant], [real]),
+        Operator(operator.kind, [data, real, *operator.inputs[2:]], operator.outputs, dict(operator.options)),
+    ]
+
+
+def _four_bits(weights: Tensor, name: str) -> Tensor:
+    """Weights [outputs, inputs] in blocks as LiteRT's dense kernels take them."""
+    assert weights.data is not None and weights.blocks is not None and weights.blocks.scales.data is not None
+    constant = Tensor.constant(f"{name}/weights/int4", as_int4(weights.data))
+    scales = Tensor.constant(f"{constant.name}/scales", as_block_scales(weights.blocks.scales.data))
+    constant.blocks = BlockScales(scales, weights.blocks.size)
+    return constant

@@ -168,6 +168,39 @@ def test_weights_of_four_bits_become_dynamic_range_layers(
         assert agreement(path, lowered, stated, runtime).worst_db > DYNAMIC_DB, runtime
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_blocks_of_four_bits_stay_where_the_kernel_takes_them(sign: int, tmp_path: Path) -> None:
+    """LiteRT does, with positive scales: -7 to 7 fits whatever the sign is. tflite-runtime gets int8."""
+    rng = np.random.default_rng(13)
+    net = case(
+        "w = DequantizeLinear<axis=0,block_size=32>(q, s) y = MatMul(x, w)",
+        x=(1, 6, 64), q=rng.integers(-7, 8, (64, 48)).astype(np.int8),
+        s=(sign * rng.uniform(0.01, 0.05, (2, 48))).astype(np.float32), opset=21,
+    )  # fmt: skip
+    path = saved(net, tmp_path)
+    lowered = kept(path)
+    for runtime, dtype in zip(RUNTIMES, ("int4", "int8"), strict=True):
+        stated = keep_stated(lowered.graph, rules_of([runtime]))
+        (layer,) = [o for o in stated.graph.operators if o.kind == "FULLY_CONNECTED"]
+        assert layer.inputs[1] is not None
+        assert layer.inputs[1].dtype.name == dtype
+        assert agreement(path, lowered, stated, runtime).worst_db > DYNAMIC_DB, runtime
+
+
+def test_weights_that_no_kernel_mixes_with_floats_are_restored_from_bytes(tmp_path: Path) -> None:
+    net = case(
+        "w = DequantizeLinear<axis=0>(q, s) y = Conv<group=128,pads=[1,1,1,1]>(x, w)",
+        x=(1, 128, 6, 6), q=RNG.integers(-127, 128, (128, 1, 3, 3)).astype(np.int8),
+        s=RNG.uniform(0.01, 0.05, 128).astype(np.float32),
+    )  # fmt: skip
+    path = saved(net, tmp_path)
+    lowered = kept(path)
+    for runtime in RUNTIMES:
+        stated = keep_stated(lowered.graph, rules_of([runtime]))
+        assert {o.kind for o in stated.graph.operators} == {"DEQUANTIZE", "DEPTHWISE_CONV_2D"}
+        assert agreement(path, lowered, stated, runtime).worst_db > 100, runtime
+
+
 @pytest.mark.parametrize("form", [INTEGER_OPERATORS, QDQ])
 def test_weights_of_four_bits_are_exact_in_float32(form: ortq.QuantFormat, tmp_path: Path) -> None:
     path = tmp_path / "quantized.onnx"
