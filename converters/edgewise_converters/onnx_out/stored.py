@@ -12,7 +12,7 @@ from edgewise_converters.passes.graph_edit import add_constant, constant
 
 _FEWEST_HALVES = 64
 """Constants of fewer elements stay float32: a node would take more room than it saves."""
-FEWEST_BYTES = 1024
+FEWEST_WEIGHTS = 1024
 _HALF_MAX = float(np.finfo(np.float16).max)
 _BYTE_MAX = 127
 _SHARED_BY: dict[str, dict[int, int]] = {
@@ -39,7 +39,7 @@ def store_float16(graph: ir.Graph) -> int:
 def store_int8(graph: ir.Graph) -> int:
     """Store the weights of float32 layers as int8, one scale per output channel or row; returns how many."""
     count = 0
-    for value in _constants(graph, FEWEST_BYTES):
+    for value in _constants(graph, FEWEST_WEIGHTS):
         axis = _scale_axis(value)
         array = constant(value)
         if axis is None or array is None or array.ndim < 2:

@@ -6,7 +6,7 @@ import onnx_ir as ir
 from edgewise.tensors import Array
 from edgewise_converters.onnx_out.dense import Dense
 from edgewise_converters.onnx_out.rounding import LayerRounding
-from edgewise_converters.onnx_out.stored import FEWEST_BYTES, store_steps
+from edgewise_converters.onnx_out.stored import FEWEST_WEIGHTS, store_steps
 from edgewise_converters.onnx_out.weighted import weighted_of
 from edgewise_converters.passes.graph_edit import add_constant
 
@@ -20,7 +20,7 @@ def store_layers(graph: ir.Graph, rounding: LayerRounding) -> int:
     for node in list(graph):
         layer = weighted_of(node)
         weights = node.inputs[1] if layer is not None else None
-        if layer is None or weights is None or layer.weights.size < FEWEST_BYTES or len(weights.uses()) > 1:
+        if layer is None or weights is None or layer.weights.size < FEWEST_WEIGHTS or len(weights.uses()) > 1:
             continue
         name = str(node.outputs[0].name)
         if not rounding.knows(name):
