@@ -47,7 +47,11 @@ def _session(  # type: ignore[no-untyped-def]
         options.graph_optimization_level = most if optimized and use_others else levels.ORT_DISABLE_ALL
         try:
             return onnxruntime.InferenceSession(
-                source, options, providers=["CPUExecutionProvider"], disabled_optimizers=disabled
+                source,
+                options,
+                providers=["CPUExecutionProvider"],
+                disabled_optimizers=disabled,
+                enable_fallback=0,  # it tries the same again, and prints to standard output
             )
         except Exception as error:  # onnxruntime raises bare RuntimeErrors and its own unrelated types
             failure = failure or error

@@ -58,6 +58,17 @@ def test_a_wrong_input_is_an_error_of_one_line(tmp_path: Path) -> None:
         reference.run({"x": np.zeros((1, 4), np.float32)})
 
 
+def test_a_model_that_onnxruntime_refuses_prints_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model = model_of(case("y = Relu(x)", x=(1, 2)))
+    model.graph.node[0].op_type = "Relo"
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString().replace(b"Relo", b"\xb1\xb1\xb1\xb1"))
+    with pytest.raises(SourceError, match="onnxruntime cannot load"):
+        open_reference(tmp_path / "m.onnx")
+    assert capfd.readouterr().out == ""
+
+
 def test_names_that_are_missing_or_taken_are_numbered() -> None:
     assert unique_names(["a", "a", "", "a_2", ""]) == ["a", "a_3", "tensor", "a_2", "tensor_2"]
 

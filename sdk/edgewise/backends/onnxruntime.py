@@ -74,7 +74,11 @@ def _session(model: str | bytes, threads: int | None) -> Any:
         options.add_session_config_entry("session.x64quantprecision", exact)
         try:
             return onnxruntime.InferenceSession(
-                model, options, providers=["CPUExecutionProvider"], disabled_optimizers=left_out
+                model,
+                options,
+                providers=["CPUExecutionProvider"],
+                disabled_optimizers=left_out,
+                enable_fallback=0,  # it tries the same again, and prints to standard output
             )
         except Exception as error:  # onnxruntime's errors share no base but Exception
             failure = failure or error
