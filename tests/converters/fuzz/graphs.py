@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from converters.fuzz import elementwise, layers, moving
+from converters.fuzz import choosing, elementwise, layers, moving, over_axes
 from converters.fuzz.builder import BOOL, FLOAT, INT32, INT64, NAMES, Builder
 from converters.fuzz.choices import Choices
 from converters.fuzz.onnx_nodes import FEEDS, IR_VERSIONS, LATEST_IR, Value, described
@@ -14,11 +14,11 @@ from edgewise.tensors import Array
 
 OPSETS = tuple(range(7, 22))
 MOST_STEPS = 8
-_STEPS = (elementwise.STEPS, moving.STEPS, layers.STEPS)
+_STEPS = (elementwise.STEPS, moving.STEPS + choosing.STEPS, layers.STEPS + over_axes.STEPS)
 _ABOUT_LAYOUT = (
-    (layers.convolution, layers.pooling, layers.softmax, layers.reduction, layers.product),
+    (layers.convolution, layers.pooling, over_axes.softmax, over_axes.reduction, layers.product),
     (elementwise.arithmetic, elementwise.prelu, elementwise.unary),
-    (moving.transpose, moving.reshape, moving.concat, moving.pad, moving.slicing, moving.split),
+    (moving.transpose, moving.reshape, moving.concat, choosing.pad, moving.slicing, moving.split),
 )
 """Steps between which the order of axes is carried along or changed: networks are made of these."""
 _ENTRANCES = ((FLOAT, 12), (INT32, 1), (INT64, 1), (BOOL, 1), (np.int8, 1), (np.uint8, 1))
