@@ -6,6 +6,7 @@ import onnx_ir as ir
 
 from edgewise_converters.passes import (
     clean,
+    drop_neutral,
     enclose,
     expand_functions,
     fold_affine,
@@ -33,6 +34,7 @@ _MAX_ROUNDS = 20
 """Shape chains settle in two or three rounds; more means that two rewrites undo each other."""
 
 FUSIONS: tuple[Rewrite, ...] = (
+    drop_neutral.apply,
     share_common.apply,
     fuse_layer_norm.apply,
     fuse_gelu.apply,
