@@ -33,17 +33,23 @@ class TensorObserver:
 
     def add(self, array: Array) -> None:
         """One sample, real numbers. What is not finite is left out."""
-        flat = np.asarray(array, np.float64).reshape(-1)
-        flat = flat[np.isfinite(flat)]
+        flat = np.asarray(array, np.float32).reshape(-1)
+        total = float(flat.sum(dtype=np.float64))
+        if not np.isfinite(total):
+            flat = flat[np.isfinite(flat)]
+            total = float(flat.sum(dtype=np.float64))
         if not flat.size:
             return
+        mean = total / flat.size
+        away = flat - np.float32(mean)
+        squares = float(away @ away)  # about the mean: squares of the values themselves would cancel
         self._count += flat.size
-        self._sum += float(flat.sum())
-        self._squares += float(flat @ flat)
+        self._sum += total
+        self._squares += squares + flat.size * mean * mean
         self._minimum = min(self._minimum, float(flat.min()))
         self._maximum = max(self._maximum, float(flat.max()))
-        self._means.append(float(flat.mean()))
-        self._deviations.append(float(flat.std()))
+        self._means.append(mean)
+        self._deviations.append(float(np.sqrt(squares / flat.size)))
         many = flat.size > _KEPT_OF_SAMPLE
         self._values.append(flat[self._rng.integers(0, flat.size, _KEPT_OF_SAMPLE)] if many else flat)
 

@@ -1,0 +1,59 @@
+"""What the drift baseline adds up, against NumPy on everything at once."""
+
+import numpy as np
+import pytest
+
+from edgewise_converters.baseline import BaselineObserver, TensorObserver, by_tenths
+
+FLOAT32 = 1e-5
+"""Sums of a hundred thousand float32 values keep five digits."""
+
+
+def test_statistics_are_those_of_all_values_together() -> None:
+    rng = np.random.default_rng(0)
+    samples = [rng.normal(1000 + i, 2, (1, 50, 50, 3)).astype(np.float32) for i in range(20)]
+    observer = TensorObserver("x")
+    for sample in samples:
+        observer.add(sample)
+    found = observer.result()
+    every = np.stack(samples).astype(np.float64)
+    assert found is not None
+    assert found.mean == pytest.approx(every.mean(), rel=FLOAT32)
+    assert found.deviation == pytest.approx(every.std(), rel=1e-3)
+    assert (found.minimum, found.maximum) == (
+        pytest.approx(every.min(), rel=FLOAT32),
+        pytest.approx(every.max(), rel=FLOAT32),
+    )
+    assert found.sample_means.total == 20 and max(found.sample_means.counts) == 2
+    deviations = [sample.std(dtype=np.float64) for sample in samples]
+    assert found.sample_deviations.edges[0] == pytest.approx(min(deviations), rel=1e-4)
+
+
+def test_what_is_not_finite_is_left_out() -> None:
+    observer = TensorObserver("x")
+    observer.add(np.array([np.nan, 1, np.inf, 3], np.float32))
+    observer.add(np.array([np.nan], np.float32))
+    found = observer.result()
+    assert found is not None and (found.mean, found.minimum, found.maximum) == (2, 1, 3)
+    assert TensorObserver("x").result() is None
+
+
+def test_bins_hold_about_equally_many_and_a_constant_has_one_bin() -> None:
+    assert by_tenths(np.arange(100.0)).counts == (10,) * 10
+    constant = by_tenths(np.full(7, 3.0))
+    assert constant.counts == (7,) and constant.edges[0] < 3 < constant.edges[-1]
+    halves = by_tenths(np.array([0.0] * 50 + list(range(1, 51))))
+    assert halves.total == 100 and halves.edges[0] == 0
+
+
+@pytest.mark.parametrize("activation", ["logits", "probabilities"])
+def test_answers_are_counted_as_probabilities(activation: str) -> None:
+    observer = BaselineObserver(classifies=True, activation=activation)
+    probabilities = np.array([[0.75, 0.15, 0.1]], np.float32)
+    scores = np.log(probabilities) + 5 if activation == "logits" else probabilities
+    observer.add({"x": np.ones(4)}, {"y": scores})
+    found = observer.result("one sample").answers
+    assert found is not None
+    assert found.confidences.counts[7] == 1 and found.margins.counts[5] + found.margins.counts[6] == 1
+    assert found.margins.total == found.confidences.total == 1
+    assert [(entry.index, entry.count) for entry in found.classes] == [(0, 1)]
