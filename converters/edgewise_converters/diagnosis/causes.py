@@ -17,7 +17,8 @@ _CLIPPING_PART = 0.3
 """Noise of the grid from cut-off values, above which the range is to blame."""
 _LONG_TAIL = 0.5
 """Span of nearly all values over that of all, below which the rest costs a bit."""
-_OUTLIER_RATIO = 8.0
+_FEW_STEPS = 32
+"""Left to the median channel by one that reaches farther: five bits."""
 _FAINT_SHARE = 0.1
 _UNEQUAL_INPUTS = 4.0
 _SATURATED = 0.25
@@ -76,12 +77,12 @@ def _unsuited(evidence: Evidence) -> Cause | None:
 
 def _outlier_channel(evidence: Evidence) -> Cause | None:
     facts = evidence.facts
-    if facts.channel_ratio < _OUTLIER_RATIO or facts.low is None:
+    if _steps(facts) > _FEW_STEPS * facts.channel_ratio or facts.low is None:
         return None
     return Cause(
         "outlier channel",
         f"one channel reaches {facts.channel_ratio:.0f} times as far as the median one, which has "
-        f"{256 / facts.channel_ratio:.0f} of 256 steps left",
+        f"{_steps(facts) / facts.channel_ratio:.0f} of {_steps(facts)} steps left",
     )
 
 
@@ -90,7 +91,9 @@ def _faint_channels(evidence: Evidence) -> Cause | None:
     if facts.faint_channels < _FAINT_SHARE:
         return None
     name = "tiny depthwise weights" if facts.kind == "DEPTHWISE_CONV_2D" else "faint channels"
-    return Cause(name, f"{facts.faint_channels:.0%} of its channels reach less than 8 of 256 steps")
+    return Cause(
+        name, f"{facts.faint_channels:.0%} of its channels reach less than 8 of {_steps(facts)} steps"
+    )
 
 
 def _unequal_inputs(evidence: Evidence) -> Cause | None:
@@ -163,15 +166,27 @@ def _coarsest(evidence: Evidence) -> Cause | None:
         if facts.clipping_part >= _CLIPPING_PART and own <= before:
             return None  # the cut range is it
         if own <= before or worst is None:
-            return Cause("coarse grid", f"256 steps over its range keep its values to {own:.1f} dB")
-        return Cause("coarse input", f"256 steps keep its input '{worst.name}' to {before:.1f} dB")
+            return Cause(
+                "coarse grid", f"{_steps(facts)} steps over its range keep its values to {own:.1f} dB"
+            )
+        return Cause("coarse input", f"{_steps(worst)} steps keep {_input(worst)} to {before:.1f} dB")
     if local is None or _parameters(evidence.operator)[0] is None:
         return None
     return Cause(
         "coarse weights",
-        f"alone it keeps its output to {local:.1f} dB, though 256 steps keep that to {own:.1f} dB and its input "
+        f"alone it keeps its output to {local:.1f} dB, though the steps keep that to {own:.1f} dB and its input "
         f"{'exactly' if before >= IDENTICAL_DB else f'to {before:.1f} dB'}: the rest is its weights",
     )
+
+
+def _steps(facts: LayerFacts) -> int:
+    """Values that one element can have."""
+    return 65_536 if facts.precision.startswith("int16") else 256
+
+
+def _input(facts: LayerFacts) -> str:
+    """An input by its name, unless we gave it that ourselves."""
+    return "its input" if facts.name.endswith("/rows") else f"its input '{facts.name}'"
 
 
 def _known(level: float | None) -> float:

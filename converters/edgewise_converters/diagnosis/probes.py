@@ -83,10 +83,13 @@ def applied_fixes(candidates: Candidates, plain: StaticOptions, best: Trial) -> 
     fixes = []
     for trial in candidates.tried:
         options = trial.options
-        if not (options.widths_of or options.ranges_of) or not _is_part(options, best.options):
+        on_all = trial.agreement.cases == best.agreement.cases
+        if not on_all or not (options.widths_of or options.ranges_of) or not _is_part(options, best.options):
             continue
-        fixes.append(Fix(trial.why, level, level_db(trial)))
-        level = fixes[-1].after_db
+        fix = Fix(trial.why, level, level_db(trial))
+        if fix.gain_db >= _WORTH_DB:
+            fixes.append(fix)
+            level = fix.after_db
     return tuple(fixes)
 
 

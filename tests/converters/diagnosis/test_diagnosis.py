@@ -164,6 +164,12 @@ def test_a_healthy_layer_has_no_cause() -> None:
     assert causes_of(Evidence(facts_of("CONV_2D"), (facts_of("RELU"),))) == ()
 
 
+def test_an_outlier_channel_harms_8_bits_and_not_16() -> None:
+    (cause,) = causes_of(Evidence(facts_of("ADD", channel_ratio=20.0), ()))
+    assert cause.name == "outlier channel" and "13 of 256 steps" in cause.facts
+    assert causes_of(Evidence(facts_of("ADD", channel_ratio=20.0, precision="int16x8"), ())) == ()
+
+
 def test_a_softmax_in_int8_is_unsuited_and_in_float_is_not() -> None:
     (cause,) = causes_of(Evidence(facts_of("SOFTMAX"), ()))
     assert cause.name == "unsuited pattern"
