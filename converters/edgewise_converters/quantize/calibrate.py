@@ -110,13 +110,12 @@ class _Running:
 
     def add(self, array: Array, kept: int, rng: np.random.Generator) -> None:
         flat = array.reshape(-1)
-        lowest = float(flat.min())
-        if lowest <= _FILL:
-            array = np.where(array <= _FILL, np.float32(0), array)
+        lowest, highest = float(flat.min()), float(flat.max())
+        if not (lowest > _FILL and highest < np.inf):  # or NaN, which is in both
+            array = np.where((array > _FILL) & (array < np.inf), array, np.float32(0))
             flat = array.reshape(-1)
-            lowest = float(flat.min())
-        self.minimum = min(self.minimum, lowest)
-        self.maximum = max(self.maximum, float(flat.max()))
+            lowest, highest = float(flat.min()), float(flat.max())
+        self.minimum, self.maximum = min(self.minimum, lowest), max(self.maximum, highest)
         picked = flat if flat.size <= kept else flat[rng.integers(0, flat.size, kept)]
         self.values.append(np.array(picked, np.float32))
         if not self._wants_mean:

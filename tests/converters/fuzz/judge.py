@@ -151,11 +151,13 @@ def _differences(path: Path, truth: Truth, interpreter_class: Any, precision: st
     interpreter.allocate_tensors()
     card = read_model(path).card
     assert card is not None
-    last = {tensor.name for tensor in (*card.inputs, *card.outputs) if tensor.layout == "nhwc"}
+    last = [
+        {tensor.name for tensor in ends if tensor.layout == "nhwc"} for ends in (card.inputs, card.outputs)
+    ]
     signal = dict.fromkeys(truth.noise, 0.0)
     error = dict.fromkeys(truth.noise, 0.0)
     for feed, expected in zip(truth.feeds, truth.answers, strict=True):
-        answers = _ask(interpreter, feed, last)
+        answers = _ask(interpreter, feed, *last)
         if set(answers) != set(expected):
             return f"outputs are {sorted(answers)}, expected {sorted(expected)}"
         for name, want in expected.items():
@@ -181,11 +183,11 @@ def _may_differ(dtype: np.dtype) -> bool:
     return dtype in (np.float64, np.float16)
 
 
-def _ask(interpreter: Any, feed: dict[str, Array], last: set[str]) -> dict[str, Array]:
+def _ask(interpreter: Any, feed: dict[str, Array], last_in: set[str], last_out: set[str]) -> dict[str, Array]:
     for detail in interpreter.get_input_details():
         name = detail["name"]
         array, stored = feed[name], tuple(map(int, detail["shape"]))
-        array = array.transpose(0, 2, 3, 1) if name in last and _is_turned(array, stored) else array
+        array = array.transpose(0, 2, 3, 1) if name in last_in and _is_turned(array, stored) else array
         if array.shape != stored:
             raise AssertionError(f"input {name!r} takes {stored}, got {array.shape}")
         interpreter.set_tensor(detail["index"], np.asarray(_quantized(array, detail), order="C"))
@@ -193,7 +195,7 @@ def _ask(interpreter: Any, feed: dict[str, Array], last: set[str]) -> dict[str, 
     answers = {}
     for detail in interpreter.get_output_details():
         array = _real(interpreter.get_tensor(detail["index"]), detail)
-        answers[detail["name"]] = array.transpose(0, 3, 1, 2) if detail["name"] in last else array
+        answers[detail["name"]] = array.transpose(0, 3, 1, 2) if detail["name"] in last_out else array
     return answers
 
 

@@ -106,6 +106,23 @@ def test_model_that_answers_nothing_but_nan_is_refused(tmp_path: Path) -> None:
         convert(Request(source=tmp_path / "model.onnx", target="rpi4", out=tmp_path / "a.tflite"))
 
 
+def test_range_of_what_is_partly_nan_is_a_number(tmp_path: Path) -> None:
+    this = case("y = Log(x) y2 = Relu(x)", x=(2, 50))
+    onnx.save(model_of(this), tmp_path / "model.onnx")
+    np.save(
+        tmp_path / "samples.npy", np.concatenate([feed["x"] for feed in feeds_of(this, 8)]).reshape(8, 2, 50)
+    )
+    request = Request(
+        source=tmp_path / "model.onnx",
+        target="rpi4",
+        precision="int8",
+        samples=tmp_path / "samples.npy",
+        out=tmp_path / "a.tflite",
+    )
+    ranges = convert(request).card.calibration
+    assert ranges and all(np.isfinite(ends).all() for ends in ranges.values())
+
+
 def test_padding_less_than_nothing_is_refused() -> None:
     with pytest.raises(UnsupportedOperator, match="pads less than nothing"):
         check(
