@@ -6,12 +6,12 @@ from typing import Protocol
 
 import numpy as np
 
-from edgewise.backends import Backend, open_backend
 from edgewise.errors import EdgewiseError
 from edgewise.tensors import Array, TensorSpec
 from edgewise_converters.errors import SourceError
 from edgewise_converters.onnx_session import Reference as OnnxReference
-from edgewise_converters.readers.source import ONNX, TFLITE, TORCH, format_of
+from edgewise_converters.readers.source import ONNX, TORCH, format_of
+from edgewise_converters.tflite.forgetting_interpreter import ForgettingInterpreter
 
 
 class Reference(Protocol):
@@ -54,7 +54,10 @@ class TfliteReference:
     """A TFLite file in LiteRT: float, or quantized and fed through its quantization."""
 
     def __init__(self, source: Path | bytes, *, optimized: bool = True) -> None:
-        self._backend = _open(source, optimized)
+        try:
+            self._backend = ForgettingInterpreter(source, plain=not optimized)
+        except EdgewiseError as error:
+            raise SourceError(f"LiteRT cannot load the model: {error}") from error
         self.inputs = _unique(self._backend.inputs())
         self.outputs = _unique(self._backend.outputs())
 
@@ -70,17 +73,6 @@ class TfliteReference:
     def close(self) -> None:
         """Give the interpreter's memory back."""
         self._backend.close()
-
-
-def _open(source: Path | bytes, optimized: bool) -> Backend:
-    try:
-        if optimized:
-            return open_backend(source, TFLITE, name="litert", threads=1)
-        from edgewise_converters.tflite.plain_interpreter import open_plain
-
-        return open_plain(source)
-    except EdgewiseError as error:
-        raise SourceError(f"LiteRT cannot load the model: {error}") from error
 
 
 def _unique(specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:

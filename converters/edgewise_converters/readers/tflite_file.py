@@ -14,6 +14,7 @@ from edgewise.model_file import ModelFile, read_model
 from edgewise.tasks.image_input import stated_preprocess
 from edgewise.tensors import TensorSpec
 from edgewise_converters.errors import SourceError
+from edgewise_converters.readers import fused_lstm
 from edgewise_converters.readers.open_shapes import Dim, Shape, fix_shapes
 from edgewise_converters.readers.source import TFLITE, Inherited, Source, SourceInput, digest_of
 from edgewise_converters.reference import unique_names
@@ -47,6 +48,8 @@ def read_tflite(path: Path, *, shapes: Mapping[str, Shape] | None = None) -> tup
         raise
     except Exception as error:  # flatbuffers, struct and numpy raise many kinds for broken bytes
         raise SourceError(f"{path}: damaged: {type(error).__name__} while it was read") from error
+    passes.fold_constants.apply(graph)
+    notices += fused_lstm.apply(graph)
     passes.canonicalize(graph)
     _check_float(path, graph)
     inputs = tuple(SourceInput(t.name, t.shape, t.dtype) for t in graph.inputs)

@@ -30,6 +30,8 @@ _REFUSED = {
     **dict.fromkeys(("WHERE", "UNIQUE"), "the shape of its output depends on the data"),
 }
 """Operators that are read and not converted, and why."""
+FORGETTING = frozenset({"UNIDIRECTIONAL_SEQUENCE_LSTM"})
+"""Operators that are read without the state that they keep: `readers.fused_lstm` has them begin with zeros."""
 
 
 def read_graph(data: bytes | memoryview, shapes: Mapping[int, tuple[int, ...]]) -> Graph:
@@ -46,6 +48,8 @@ class _Reader:
         self.model: Any = schema.Model.GetRootAs(data, 0)
         self.subgraph: Any = self.model.Subgraphs(0)
         self.shapes = shapes
+        self.variables: set[int] = set()
+        """Indices of tensors that keep their value between calls."""
         self.tensors = [self._tensor(index) for index in range(self.subgraph.TensorsLength())]
 
     def graph(self) -> Graph:
@@ -61,10 +65,7 @@ class _Reader:
         stored = self.subgraph.Tensors(index)
         name = (stored.Name() or b"").decode("utf-8", "replace") or f"tensor_{index}"
         if stored.IsVariable():
-            raise SourceError(
-                f"tensor '{name}' keeps its value between calls, expected a model whose every answer depends on "
-                "its inputs alone; export it with the state as an input and an output"
-            )
+            self.variables.add(index)
         if stored.Type() not in _DTYPES:
             kind = _TYPE_NAMES.get(stored.Type(), stored.Type())
             raise SourceError(f"tensor '{name}' is of type {kind}, which is not among those converted")
@@ -93,7 +94,8 @@ class _Reader:
 
     def _operator(self, index: int) -> Operator:
         stored = self.subgraph.Operators(index)
-        inputs = [None if i < 0 else self.tensors[i] for i in _indices(stored.InputsAsNumpy())]
+        numbers = _indices(stored.InputsAsNumpy())
+        inputs = [None if i < 0 or i in self.variables else self.tensors[i] for i in numbers]
         outputs = [self.tensors[i] for i in _indices(stored.OutputsAsNumpy())]
         code = self.model.OperatorCodes(stored.OpcodeIndex())
         kind = builtin_name(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()))
@@ -101,6 +103,8 @@ class _Reader:
         if kind == "CUSTOM" or kind.startswith("UNKNOWN"):
             custom = (code.CustomCode() or kind.encode()).decode("utf-8", "replace")
             raise UnsupportedOperator(custom, where, "it is no TFLite builtin")
+        if kind not in FORGETTING and not self.variables.isdisjoint(numbers):
+            raise UnsupportedOperator(kind, where, _STATEFUL)
         if kind in _REFUSED:
             raise UnsupportedOperator(kind, where, _REFUSED[kind])
         try:

@@ -39,6 +39,7 @@ _OPTIONS_NAME = {
     "TOPK_V2": "TopKV2Options",
     "CONV_3D": "Conv3DOptions",
     "CONV_3D_TRANSPOSE": "Conv3DOptions",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTMOptions",
     "L2_NORMALIZATION": "L2NormOptions",
     "L2_POOL_2D": "Pool2DOptions",
     "SPACE_TO_BATCH_ND": "SpaceToBatchNDOptions",

@@ -142,6 +142,39 @@ def test_state_between_calls_is_refused(tmp_path: Path) -> None:
         read_tflite(net.save(tmp_path / "m.tflite", net.add("READ_VARIABLE", [handle], 1, 4)))
 
 
+def fused_lstm(path: Path, *, steps: int, peepholes: bool) -> Path:
+    """As TensorFlow's converter writes a Keras LSTM, clipped at 10."""
+    net = Net(1, steps, 6)
+    weights = [net.weights(5, 6) for _ in range(4)] + [net.weights(5, 5) for _ in range(4)]
+    peeps: list[Tensor | None] = [net.weights(5) if peepholes else None for _ in range(3)]
+    biases = [net.weights(5) for _ in range(4)]
+    states = [Tensor(f"state{i}", (1, 5), np.dtype(np.float32)) for i in range(2)]
+    inputs = [net.entry, *weights, *peeps, *biases, None, None, *states]
+    options = {"fusedActivationFunction": 4, "cellClip": 10.0}
+    answer = net.add("UNIDIRECTIONAL_SEQUENCE_LSTM", inputs, 1, steps, 5, options=options)
+    net.save(path, answer)
+    model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+    for tensor in model.subgraphs[0].tensors:
+        tensor.isVariable = tensor.name.startswith(b"state")
+    builder = flatbuffers.Builder(1 << 16)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    path.write_bytes(builder.Output())
+    return path
+
+
+@pytest.mark.parametrize(("steps", "peepholes"), [(7, False), (12, True)])
+def test_a_fused_lstm_becomes_steps_that_forget(tmp_path: Path, steps: int, peepholes: bool) -> None:
+    path = fused_lstm(tmp_path / "lstm.tflite", steps=steps, peepholes=peepholes)
+    x = np.random.default_rng(0).standard_normal((1, steps, 6)).astype(np.float32)
+    reference = TfliteReference(path)
+    (first,), (second,) = (reference.run({"x": x}).values() for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    result = converted(path, tmp_path / "out.tflite", precision="fp32")
+    assert result.agreement["litert"].worst_db > FROM_TWO_EXPORTERS_DB
+    assert any("keeps a state between calls" in text for text in result.notices)
+    assert any("clips its state at 10" in text for text in result.notices) == (steps > 10)
+
+
 def test_shapes_that_depend_on_the_data_are_refused(tmp_path: Path) -> None:
     net = Net(2, 3)
     where = net.add(
