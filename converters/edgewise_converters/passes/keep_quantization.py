@@ -20,7 +20,7 @@ _LEAST_BLOCK = 32
 _MARK = "edgewise.keeps_quantization"
 _QUANTIZED = frozenset({
     "QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "MatMulInteger", "ConvInteger", "QGemm",
-    "MatMulNBits",
+    "MatMulNBits", "DynamicQuantizeLSTM", "DynamicQuantizeMatMul",
 })  # fmt: skip
 _TAKES_INTEGER_CONSTANTS = frozenset({
     "Conv", "Gemm", "MatMul", "Add", "Sub", "Mul", "PRelu", "Concat", "Gather", "Transpose", "Reshape", "Squeeze",

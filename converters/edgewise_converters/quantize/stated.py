@@ -12,6 +12,7 @@ import numpy as np
 from edgewise.tensors import Quantization
 from edgewise_converters.lower.peephole import tidy
 from edgewise_converters.quantize.constant_products import absorb_additions, dense_from_products
+from edgewise_converters.quantize.exact_int8 import store_exact_int8
 from edgewise_converters.quantize.rules import data_input
 from edgewise_converters.quantize.stated_constants import moved_constant, real_constant
 from edgewise_converters.quantize.stated_layers import dynamic_layer, static_layer
@@ -121,7 +122,7 @@ class _Keeper:
         for tensor in self.source.outputs:
             self._real(tensor)
         self.result.remove_unused()
-        return Stated(self.result, self.integer_operators, self.dynamic_operators)
+        return Stated(store_exact_int8(self.result), self.integer_operators, self.dynamic_operators)
 
     # -- where float32 ends and begins ------------------------------------------------------------------------
 

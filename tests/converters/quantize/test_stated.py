@@ -168,6 +168,27 @@ def test_weights_of_four_bits_become_dynamic_range_layers(
         assert agreement(path, lowered, stated, runtime).worst_db > DYNAMIC_DB, runtime
 
 
+@pytest.mark.parametrize("steps", [12, 80])
+def test_a_dynamically_quantized_lstm_is_computed_in_float_and_stored_in_bytes(
+    steps: int, tmp_path: Path
+) -> None:
+    net = case(
+        'y, yh = LSTM<hidden_size=48,direction="bidirectional">(x, w, r, b)',
+        x=(steps, 1, 40), w=weights(2, 192, 40), r=weights(2, 192, 48), b=weights(2, 384),
+    )  # fmt: skip
+    path = tmp_path / "quantized.onnx"
+    ortq.quantize_dynamic(saved(net, tmp_path), path, weight_type=INT8)
+    lowered = kept(path)
+    for runtime in RUNTIMES:
+        stated = keep_stated(lowered.graph, rules_of([runtime]))
+        dense = [
+            o for each in stated.graph.all_graphs() for o in each.operators if o.kind == "FULLY_CONNECTED"
+        ]
+        assert dense
+        assert all(o.inputs[1] is not None and not o.inputs[1].is_constant for o in dense)
+        assert agreement(path, lowered, stated, runtime).worst_db > DYNAMIC_DB, runtime
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 def test_blocks_of_four_bits_stay_where_the_kernel_takes_them(sign: int, tmp_path: Path) -> None:
     """LiteRT does, with positive scales: -7 to 7 fits whatever the sign is. tflite-runtime gets int8."""
