@@ -11,7 +11,13 @@ import numpy as np
 from int8_answers import input_turn
 from int8_nets import Net
 from measured import Cost, measure
-from peers import AEQ_REQUIREMENTS, ONNX2TF_TENSORFLOW
+from peers import (
+    AEQ_REQUIREMENTS,
+    ONNX2TF_TENSORFLOW,
+    ONNX2TF_TEST_IMAGES,
+    ONNX2TF_TEST_IMAGES_COUNT,
+    ONNX2TF_TEST_IMAGES_SIDE,
+)
 
 from model_sources.environments import environment, find_python
 
@@ -120,10 +126,14 @@ def _save_for_tensorflow(job: Job, command: Path, saved: Path) -> None:
     shutil.rmtree(saved, ignore_errors=True)
     copy = job.folder / "for-tensorflow.onnx"
     shutil.copyfile(job.model, copy)
+    # It looks for such a file beside it, and downloads it otherwise; only its own trial of the result uses it.
+    side = ONNX2TF_TEST_IMAGES_SIDE
+    images = np.random.default_rng(0).random((ONNX2TF_TEST_IMAGES_COUNT, side, side, 3), np.float32)
+    np.save(job.folder / ONNX2TF_TEST_IMAGES, images)
     import onnx
 
     name = onnx.load(job.model, load_external_data=False).graph.input[0].name
-    words: list[str | Path] = [command, "-i", copy, "-o", saved, "-n", "-nuo"]
+    words: list[str | Path] = [command, "-i", copy, "-o", saved, "-n"]
     words += [] if len(job.net.shape) == 4 else ["-kat", name]
     variables = {"PATH": f"{command.parent}:/usr/bin:/bin"}
     measure(words, folder=job.folder, variables=variables, wanted=saved / "saved_model.pb")
