@@ -21,7 +21,7 @@ def apply(model: ir.Model) -> bool:
     for node in list(model.graph):
         if node.graph is None or node.outputs[0].shape is None:
             continue
-        affine = _affine(node)
+        affine = affine_of(node)
         if affine is None:
             continue
         data, scale, shift = affine
@@ -35,7 +35,7 @@ def apply(model: ir.Model) -> bool:
     return changed
 
 
-def _affine(node: ir.Node) -> tuple[ir.Value, Array, Array] | None:
+def affine_of(node: ir.Node) -> tuple[ir.Value, Array, Array] | None:
     """The data input, scale and shift per channel (float64, [C]) if the node computes data * scale + shift."""
     if node.domain not in ("", "ai.onnx"):
         return None

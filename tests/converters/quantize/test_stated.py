@@ -168,6 +168,30 @@ def test_weights_of_four_bits_become_dynamic_range_layers(
         assert agreement(path, lowered, stated, runtime).worst_db > DYNAMIC_DB, runtime
 
 
+def test_a_batch_norm_goes_into_the_scales_of_integer_weights(tmp_path: Path) -> None:
+    """As training in view of quantization leaves it: weights rounded in the graph, a norm before the next rounding."""
+    net = case(
+        """
+        xq = QuantizeLinear(x, s0, z)  xr = DequantizeLinear(xq, s0, z)
+        wq = QuantizeLinear<axis=0>(w, ws, wz)  wr = DequantizeLinear<axis=0>(wq, ws, wz)
+        a = Conv<pads=[1,1,1,1]>(xr, wr)
+        n = BatchNormalization(a, gamma, beta, mean, variance)
+        r = Relu(n)
+        q = QuantizeLinear(r, s1, z)  y = DequantizeLinear(q, s1, z)
+        """,
+        x=(1, 3, 8, 8), w=weights(6, 3, 3, 3), ws=RNG.uniform(0.002, 0.006, 6).astype(np.float32),
+        wz=np.zeros(6, np.int8), s0=np.array(0.03, np.float32), s1=np.array(0.02, np.float32), z=np.array(0, np.int8),
+        gamma=np.array([1.0, -0.7, 0.3, 2.0, 1.1, -1.4], np.float32), beta=weights(6, 1)[:, 0],
+        mean=weights(6, 1)[:, 0], variance=RNG.uniform(0.5, 2, 6).astype(np.float32),
+    )  # fmt: skip
+    path = saved(net, tmp_path)
+    lowered = kept(path)
+    for runtime in RUNTIMES:
+        stated = keep_stated(lowered.graph, rules_of([runtime]))
+        assert [o.kind for o in stated.graph.operators] == ["QUANTIZE", "CONV_2D", "DEQUANTIZE"]
+        assert agreement(path, lowered, stated, runtime).worst_db > SAME_INTEGERS_DB, runtime
+
+
 @pytest.mark.parametrize("steps", [12, 80])
 def test_a_dynamically_quantized_lstm_is_computed_in_float_and_stored_in_bytes(
     steps: int, tmp_path: Path
