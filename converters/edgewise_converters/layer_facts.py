@@ -16,6 +16,8 @@ from edgewise_converters.tflite.graph import Operator, Tensor
 
 _BINS = 48
 _KEPT_OF_SAMPLE = 4096
+Grid = tuple[Quantization, str]
+"""A quantization for the whole tensor, and the type of its integers."""
 _FAINT_STEPS = 8
 _FILL = float(np.finfo(np.float32).min) / 2
 """What lies below was put around the input of a maximum pooling and is no data."""
@@ -55,7 +57,9 @@ class LayerFacts:
 
 
 @dataclass
-class _Sums:
+class LayerSums:
+    """What is added up of one layer over samples."""
+
     signal: float = 0.0
     noise: float = 0.0
     grid: float = 0.0
@@ -68,6 +72,16 @@ class _Sums:
     kept: list[Array] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Layer:
+    """Which layer it is."""
+
+    name: str
+    kind: str
+    precision: str
+    shape: tuple[int, ...]
+
+
 class LayerMeter:
     """Runs a float file and a written one side by side and adds up what differs.
 
@@ -77,7 +91,7 @@ class LayerMeter:
     def __init__(self, float_file: Activations, written: Activations) -> None:
         self._float, self._written = float_file, written
         self._pairs, self.by_order = matched_layers(float_file.graph, written.graph)
-        self._sums = [_Sums() for _ in self._pairs]
+        self._sums = [LayerSums() for _ in self._pairs]
         self._rng = np.random.default_rng(0)
         self.samples = 0
 
@@ -90,28 +104,35 @@ class LayerMeter:
         made = {id(t): array for t, array in self._written.run(written_feed or feed)}
         for (own, other, _), sums in zip(self._pairs, self._sums, strict=True):
             if id(own) in answers and id(other) in made:
-                _add(sums, answers[id(own)], made[id(other)], _grid(other), self._rng)
+                add_sample(sums, answers[id(own)], made[id(other)], _grid(other), self._rng)
         self.samples += 1
 
     def result(self) -> tuple[LayerFacts, ...]:
         """The facts of every layer that both files have, in the order of the written one."""
         producers = self._written.graph.producers()
         return tuple(
-            _facts(own, other, operator, sums, precision_of(operator, producers) if operator else "")
+            facts_of(_layer(own, other, operator, producers), sums, _grid(other))
             for (own, other, operator), sums in zip(self._pairs, self._sums, strict=True)
             if sums.count
         )
 
 
-def _grid(tensor: Tensor) -> tuple[Quantization, str] | None:
+def _layer(own: Tensor, other: Tensor, operator: Operator | None, producers: Mapping[int, Operator]) -> Layer:
+    if operator is None:
+        return Layer(own.name, "", other.dtype.name, other.shape)
+    return Layer(own.name, operator.kind, precision_of(operator, producers), other.shape)
+
+
+def _grid(tensor: Tensor) -> Grid | None:
     if tensor.quantization is None or tensor.is_float or not tensor.quantization.is_per_tensor:
         return None
     return tensor.quantization, tensor.dtype.name
 
 
-def _add(
-    sums: _Sums, own: Array, other: Array, grid: tuple[Quantization, str] | None, rng: np.random.Generator
+def add_sample(
+    sums: LayerSums, own: Array, other: Array, grid: Grid | None, rng: np.random.Generator
 ) -> None:
+    """One sample of a float layer and of its written counterpart, real numbers, channels last."""
     values = np.where(own <= _FILL, np.float32(0), own)
     flat = np.asarray(values, np.float64).reshape(-1)
     other = np.where(other <= _FILL, np.float32(0), other)
@@ -135,16 +156,16 @@ def _add(
     sums.kept.append(flat[rng.integers(0, flat.size, _KEPT_OF_SAMPLE)] if many else flat)
 
 
-def _facts(own: Tensor, other: Tensor, operator: Operator | None, sums: _Sums, precision: str) -> LayerFacts:
-    grid = _grid(other)
+def facts_of(layer: Layer, sums: LayerSums, grid: Grid | None) -> LayerFacts:
+    """What the samples amount to."""
     low, high = representable(*grid) if grid else (None, None)
     kept = np.concatenate(sums.kept)
     ends = (np.isclose(kept, sums.minimum) | np.isclose(kept, sums.maximum)) & (kept != 0)
     return LayerFacts(
-        name=own.name,
-        kind=operator.kind if operator else "",
-        precision=precision or (other.dtype.name if operator is None else ""),
-        shape=other.shape,
+        name=layer.name,
+        kind=layer.kind,
+        precision=layer.precision,
+        shape=layer.shape,
         snr_db=decibel(sums.signal, sums.noise),
         minimum=sums.minimum,
         maximum=sums.maximum,

@@ -122,7 +122,13 @@ class Conversion:
 
         self.progress.stage("Writing the report")
         findings = collect(
-            self.request.source, result, self.journal, lambda: self._lower()[1], plan.layouts, cases
+            self.request.source,
+            result,
+            self.journal,
+            lambda: self._lower()[1],
+            plan.layouts,
+            cases,
+            plan.source.values,
         )
         write_page(self.report, render(findings))
 

@@ -24,6 +24,11 @@ def layers_of(graph: ir.Graph) -> tuple[LayerPrecision, ...]:
     )
 
 
+def precisions_by_output(graph: ir.Graph) -> dict[str, str]:
+    """The precision of every node by the name of its first output; "" as for `layers_of`."""
+    return {str(node.outputs[0].name): _precision(node) for node in graph}
+
+
 def _precision(node: ir.Node) -> str:
     """Such as int8, dynamic, 4-bit weights; "" for what converts or moves between layers or restores weights."""
     if node.op_type in _CONVERSIONS or all(v is None or constant(v) is not None for v in node.inputs):

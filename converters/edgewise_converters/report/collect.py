@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 from edgewise.errors import EdgewiseError
 from edgewise.tasks.classification import softmax
 from edgewise.tensors import Array
+from edgewise_converters.errors import ConversionError
 from edgewise_converters.layer_facts import LayerFacts, measure_layers
 from edgewise_converters.layers import CONVERSIONS, layer_name, precision_of
 from edgewise_converters.lower import LoweredGraph
@@ -34,8 +35,12 @@ def collect(
     lower: Callable[[], LoweredGraph],
     layouts: Layouts,
     cases: list[Case],
+    values: Mapping[str, Array],
 ) -> Findings:
-    """Gather what the page shows. ``lower`` gives the float graph anew; ``cases`` are those verified on."""
+    """Gather what the page shows. ``lower`` gives the float graph anew; ``cases`` are those verified on.
+
+    ``values`` are inputs of the original that are always the same.
+    """
     network = result.path.read_bytes()
     is_tflite = result.path.suffix == ".tflite"
     distinct = list({id(case): case for case in cases}.values())
@@ -46,7 +51,9 @@ def collect(
         journal=journal,
         before=source_nodes(source),
         after=_tflite_nodes(network) if is_tflite else source_nodes(result.path),
-        layers=_layers(lower, network, looked_at, layouts) if is_tflite else (),
+        layers=_layers(lower, network, looked_at, layouts)
+        if is_tflite
+        else _onnx_layers(source, network, looked_at, values),
         layers_measured_on=len(looked_at),
         examples=_examples(network, result, distinct, layouts),
     )
@@ -85,6 +92,19 @@ def _layers(
     twin = serialize(lower().graph, description="float", metadata={})
     feeds = ({n: a.transpose(layouts.inputs[n]) for n, a in case.feed.items()} for case in cases)
     return measure_layers(twin, network, feeds)
+
+
+def _onnx_layers(
+    source: Path, network: bytes, cases: list[Case], values: Mapping[str, Array]
+) -> tuple[LayerFacts, ...]:
+    if source.suffix != ".onnx":
+        return ()
+    from edgewise_converters.onnx_layers import measure_onnx_layers
+
+    try:
+        return measure_onnx_layers(source, network, (case.feed for case in cases), values)
+    except ConversionError:
+        return ()  # onnxruntime cannot run every graph with its inner tensors as outputs
 
 
 def _examples(network: bytes, result: Result, cases: list[Case], layouts: Layouts) -> tuple[Example, ...]:
