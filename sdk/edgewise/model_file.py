@@ -154,6 +154,7 @@ def _read_onnx(path: Path, data: memoryview) -> ModelFile:
     properties = onnx_properties.read_properties(data)
     text = properties.pop(CARD_FILE, "")
     properties.pop(GOLDEN_FILE, None)
+    properties.pop(onnx_properties.ACTIVATIONS, None)
     labels = _lines(properties.get(_LABELS_PROPERTY, "").encode())
     card = ModelCard.from_json(text) if text else None
     if card:

@@ -5,15 +5,34 @@ StringStringEntryProto key is 1, value 2. Only top-level fields are looked at: t
 length, so the cost does not depend on the model's size.
 """
 
+import mmap
+from pathlib import Path
+
 from edgewise.errors import ModelFileError
 from edgewise.protobuf_wire import BYTES, Field, bytes_field, fields
 
+ACTIVATIONS = "edgewise_activations"
+"""The property that says what 8-bit activations are."""
 _GRAPH, _METADATA_PROPS, _KEY, _VALUE = 7, 14, 1, 2
 
 
 def looks_like_onnx(head: bytes) -> bool:
     """Whether these first bytes may begin a ModelProto: ir_version, as every exporter writes it first."""
     return len(head) >= 2 and head[0] == 0x08 and 1 <= head[1] < 0x80
+
+
+def has_int8_activations(model: str | bytes) -> bool:
+    """Whether an .onnx file, given by its path or its bytes, says that all its activations in 8 bits are int8."""
+    try:
+        data = model if isinstance(model, bytes) else _mapped(model)
+        return read_properties(data).get(ACTIVATIONS) == "int8"
+    except (ModelFileError, OSError, ValueError):
+        return False  # the runtime will say what is wrong with it
+
+
+def _mapped(path: str) -> memoryview:
+    with Path(path).open("rb") as stream:
+        return memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def read_properties(data: bytes | memoryview) -> dict[str, str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_ir as ir
 
+from edgewise.onnx_properties import ACTIVATIONS
 from edgewise.tensors import Quantization
 from edgewise_converters.agreement import Agreement
 from edgewise_converters.as_source import AS_SOURCE
@@ -67,7 +68,10 @@ def at_precision(
 
 def _static(search: StaticSearch, best: Tried) -> Choice:
     tried = tuple((str(entry.options), entry.agreement) for entry in search.tried)
-    return Choice(search.build(best.options), str(best.options), search.ranges, tried)
+    chosen = search.build(best.options)
+    # Trials run with the kernels that are fast on x86; the file that ships is verified with those of ARM.
+    chosen.metadata_props[ACTIVATIONS] = "int8"
+    return Choice(chosen, str(best.options), search.ranges, tried)
 
 
 def _narrow(model: ir.Model, precision: str, trials: Trials) -> Choice:

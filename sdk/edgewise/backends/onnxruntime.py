@@ -6,6 +6,7 @@ from typing import Any
 
 import onnxruntime
 
+from edgewise import onnx_properties
 from edgewise.backends.base import check_inputs, first_line
 from edgewise.errors import BackendUnavailable, InvalidInput
 from edgewise.tensors import Array, TensorSpec
@@ -21,8 +22,9 @@ _DTYPES = {
     **{f"tensor({sign}int{bits})": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
 }
 
-_WAYS: tuple[tuple[str, list[str]], ...] = (("1", []), ("1", ["QDQS8ToU8Transformer"]), ("0", []))
-"""Whether to be exact, and optimizers to leave out; tried in turn.
+_EXACT, _AS_ON_ARM = "session.x64quantprecision", "session.qdqisint8allowed"
+_WAYS: tuple[tuple[str, list[str]], ...] = ((_EXACT, []), (_EXACT, ["QDQS8ToU8Transformer"]), ("", []))
+"""An option to switch on, and optimizers to leave out; tried in turn.
 
 Products of uint8 and int8 saturate at 16 bits on x86 without VNNI unless onnxruntime is told to be exact; on ARM they
 never do. Exactness makes uint8 of int8, which onnxruntime 1.32 does not manage for every model.
@@ -65,13 +67,18 @@ class _Session:
 
 
 def _session(model: str | bytes, threads: int | None) -> Any:
-    """A session that computes on x86 what ARM computes, if onnxruntime manages that for this model."""
+    """A session that computes on x86 what ARM computes, if onnxruntime manages that for this model.
+
+    Where the file says that its activations are int8 they stay so: bit for bit what ARM answers (docs/onnx-format.md).
+    """
     failure: Exception | None = None
-    for exact, left_out in _WAYS:
+    ways = ((_AS_ON_ARM, []), *_WAYS) if onnx_properties.has_int8_activations(model) else _WAYS
+    for option, left_out in ways:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
         options.intra_op_num_threads = threads or 0
-        options.add_session_config_entry("session.x64quantprecision", exact)
+        if option:
+            options.add_session_config_entry(option, "1")
         try:
             return onnxruntime.InferenceSession(
                 model,

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from converters.onnx_cases import case, model_of
-from converters.onnx_out.parts import CNN, MLP, samples_of
+from converters.onnx_out.parts import CNN, MLP, answers, samples_of
 
 import edgewise
 from edgewise.model_file import read_model
+from edgewise.onnx_properties import has_int8_activations
 from edgewise_converters.errors import ConversionError, SourceError, UnknownTarget, VerificationFailed
 from edgewise_converters.pipeline import convert
 from edgewise_converters.request import Request, Result
@@ -92,6 +94,19 @@ def test_a_quantized_model_stays_as_it_is(folder: Path) -> None:
     assert again.precision == "int8 (as in the source)"
     assert again.size_bytes < 1.05 * first.size_bytes
     assert again.agreement["onnxruntime"].worst_db > 60
+
+
+def test_int8_answers_are_those_of_the_kernels_that_arm_has(folder: Path) -> None:
+    path = converted(folder, "cnn", "int8").path
+    assert has_int8_activations(str(path)) and not has_int8_activations(
+        converted(folder, "cnn", "fp32").path.read_bytes()
+    )
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.qdqisint8allowed", "1")  # what onnxruntime does on ARM
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    for feed in samples_of(CNN, 3):
+        (expected,) = session.run(None, feed)
+        np.testing.assert_array_equal(answers(path.read_bytes(), [feed])[0]["y"], expected)
 
 
 def test_the_name_of_the_file_tells_the_format(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
