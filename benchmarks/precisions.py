@@ -4,7 +4,8 @@
 Usage: precisions.py MODEL.onnx [--target rpi4] [--samples FOLDER] [--preprocess TEXT] [--only NAME ...]
        precisions.py --layers [litert | tflite-runtime]
 
-The files are asked in turns, one thread each, so that a busy moment hits all of them; the cheapest of each counts.
+The files are asked in turns, one thread each, and the least processor time of each counts: waiting for a busy computer
+does not, and what else a busy one does hits all files alike.
 --layers does the same with single layers, by the way their weights are stored. These are times of this computer's
 processor: they say nothing about ARM.
 """
@@ -27,23 +28,22 @@ from edgewise_converters.precisions import PRECISIONS
 from edgewise_converters.request import Request
 from edgewise_converters.static_precisions import STATIC
 
-ROUNDS, ASKED_FOR_S = 80, 0.04
-"""Turns, and how long each file is asked in one: on a busy computer few turns are undisturbed."""
+ROUNDS, ASKED_FOR_S = 40, 0.04
+"""Turns, and how long each file is asked in one."""
 
 
 def latencies_s(backends: Mapping[str, Backend]) -> dict[str, float]:
-    """The cheapest inference of each, asked in turns."""
+    """The processor time of the cheapest inference of each, asked in turns."""
     inputs = {name: _random_inputs(backend) for name, backend in backends.items()}
     cheapest = dict.fromkeys(backends, float("inf"))
     for _ in range(ROUNDS):
         for name, backend in backends.items():
             until = time.perf_counter() + ASKED_FOR_S
             while True:
-                start = time.perf_counter()
+                start = time.thread_time()
                 backend.run(inputs[name])
-                now = time.perf_counter()
-                cheapest[name] = min(cheapest[name], now - start)
-                if now > until:
+                cheapest[name] = min(cheapest[name], time.thread_time() - start)
+                if time.perf_counter() > until:
                     break
     return cheapest
 
