@@ -86,12 +86,15 @@ class OnnxConversion(Conversion):
 def _refuse_tflite_options(request: Request) -> None:
     """Raise ConversionError for what only a TFLite file can have."""
     usual = Request(source=request.source, target=request.target)
-    flags = {"weights": "--weights", "activations": "--activations", "ends": "--io", "layouts": "--layout"}
+    flags = {
+        "weights": "--weights",
+        "activations": "--activations",
+        "ends": "--io",
+        "smallest": "--smallest",
+    }
     for option, flag in flags.items():
         if getattr(request, option) != getattr(usual, option):
-            raise ConversionError(
-                f"{flag}: not there for --format onnx, whose inputs and outputs are the original's; leave it out"
-            )
+            raise ConversionError(f"{flag}: not there for --format onnx; leave it out")
     if request.engine == "onnx2tf":
         raise ConversionError("--engine onnx2tf: it writes TFLite; leave it out, or leave out --format onnx")
 
