@@ -72,10 +72,7 @@ def make_plan(
     samples = load_samples(request.samples, specs, labels=labels) if request.samples else noise(specs)
     for text in samples.notices:
         notice(text)
-    classifies = task == cards.IMAGE_CLASSIFICATION
-    if classifies:
-        check_truths(samples, answer.shape[-1])
-    _check_max_drop(request, samples, task)
+    _check_samples(request, samples, task, answer, notice)
     calibration, held_out = samples.split()
     return Plan(
         source=source,
@@ -96,6 +93,18 @@ def _check_max_drop(request: Request, samples: Samples, task: str) -> None:
     if request.max_drop is not None and (samples.is_noise or task != cards.IMAGE_CLASSIFICATION):
         wrong = "no --samples" if samples.is_noise else f"the task {task}, which has no first answer"
         raise InvalidSamples(f"--max-drop: got {wrong}, expected a classifier and samples to ask it")
+
+
+def _check_samples(request: Request, samples: Samples, task: str, answer: Tensor, notice: Notice) -> None:
+    """Raise InvalidSamples for samples by which what was asked cannot be told."""
+    classifies = task == cards.IMAGE_CLASSIFICATION
+    if classifies:
+        check_truths(samples, answer.shape[-1])
+    _check_max_drop(request, samples, task)
+    if classifies and samples.truths and not samples.holds_out and request.precision not in ("fp32", "fp16"):
+        notice(
+            f"accuracy is counted on the {len(samples)} samples that are calibrated on; give more to hold some out"
+        )
 
 
 def _labels(asked: tuple[str, ...], source: Source, answer: Tensor, notice: Notice) -> tuple[str, ...]:

@@ -91,9 +91,14 @@ class Samples:
                 f"samples: none of {len(self.sources)} could be read; the first says: {self.skipped[0]}"
             )
 
+    @property
+    def holds_out(self) -> bool:
+        """Whether there are enough to verify on others than are calibrated on."""
+        return len(self) >= _MIN_TO_HOLD_OUT
+
     def split(self) -> tuple["Samples", "Samples"]:
         """To calibrate on, and to verify on: apart where there are enough, otherwise the same."""
-        if len(self) < _MIN_TO_HOLD_OUT:
+        if not self.holds_out:
             both = self.only(spread(self.sources, MAX_CALIBRATION))
             return both, both
         held_out = self.sources[::_HELD_OUT_EVERY]

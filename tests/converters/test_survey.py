@@ -174,6 +174,16 @@ def test_a_model_that_does_not_classify_has_a_baseline_of_its_outputs(folder: Pa
     assert [tensor.name for tensor in drift.outputs] == ["y"]
 
 
+def test_accuracy_on_what_was_calibrated_on_is_said_to_be_so(folder: Path) -> None:
+    for path in sorted((folder / "photos").rglob("*.png"))[30:]:
+        path.unlink()
+    said, unsaid = Silent(), Silent()
+    convert(request(folder, precision="int8"), said)
+    convert(request(folder), unsaid)
+    assert any("the 30 samples that are calibrated on" in notice for notice in said.notices)
+    assert not unsaid.notices
+
+
 def test_random_inputs_make_no_baseline(folder: Path) -> None:
     result = convert(request(folder, samples=None, precision="dynamic"))
     assert card_of(result).drift is None and result.accuracy is None

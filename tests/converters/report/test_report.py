@@ -191,6 +191,13 @@ def test_the_same_conversion_gives_the_same_page(int8_page: Path, folder: Path) 
     assert int8_page.read_text() == first
 
 
+def test_the_report_of_an_onnx_file_has_its_layers(folder: Path) -> None:
+    convert(request(folder, "onnx", format="onnx", out=folder / "written.onnx"))
+    text = (folder / "onnx.html").read_text()
+    assert "Noise by layer" in text and text.count("<circle") >= 4
+    assert "GlobalAveragePool" in text and "Ways of quantizing" in text
+
+
 @pytest.mark.parametrize(
     ("place", "said"),
     [("page.txt", "ending in '.txt'"), ("nowhere/page.html", "does not exist"), ("photos", "a folder")],
