@@ -45,7 +45,7 @@ class Net:
         _constants_to_initializers(model.graph)
         if model.opset_import[0].version < PER_CHANNEL_OPSET:
             model = onnx.version_converter.convert_version(model, PER_CHANNEL_OPSET)
-        onnx.save(onnx.shape_inference.infer_shapes(model), path)
+        onnx.save(onnx.shape_inference.infer_shapes(model, data_prop=True), path)
 
 
 def _constants_to_initializers(graph: onnx.GraphProto) -> None:

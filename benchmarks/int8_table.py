@@ -15,7 +15,7 @@ network in onnxruntime. Every peer ran at each of its settings that is listed be
 dB is signal to noise, mean of the outputs and, where there are several, the worst of them. ONNX files are run by
 onnxruntime with exact 8-bit products, TFLite files by LiteRT. ai-edge-quantizer starts from Edgewise's float32 file,
 TensorFlow's converter from onnx2tf 1.29's saved model. Sizes are in kB, those of Edgewise's files without the golden
-cases and the card that it puts into them.
+cases and the card that it puts into them. A tool without a line was not run on that network.
 
 ```sh
 benchmarks/int8_peers.py                       # an hour or two; peers live in environments of their own
