@@ -9,24 +9,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgewise.tensors import Quantization
 from edgewise_converters.lower.peephole import tidy
 from edgewise_converters.quantize.constant_products import absorb_additions, dense_from_products
 from edgewise_converters.quantize.exact_int8 import store_exact_int8
 from edgewise_converters.quantize.rules import data_input
 from edgewise_converters.quantize.stated_constants import moved_constant, real_constant
+from edgewise_converters.quantize.stated_grids import INT8, INT16, MOVES, StoredGrid, wanted_grids
 from edgewise_converters.quantize.stated_layers import dynamic_layer, static_layer
 from edgewise_converters.tflite.graph import Graph, Operator, Tensor
 from edgewise_converters.tflite.runtimes import RuntimeRules
 
-_INT8, _INT16 = np.dtype(np.int8), np.dtype(np.int16)
 _CONSTANT_MOVES = frozenset({"RESHAPE", "TRANSPOSE"})
 _FILLING = "PADV2"
-_MOVES = frozenset({
-    "RESHAPE", "TRANSPOSE", "STRIDED_SLICE", "SLICE", "SPLIT", "DEPTH_TO_SPACE", "SPACE_TO_DEPTH", "GATHER", "TILE",
-    "RESIZE_NEAREST_NEIGHBOR", "MAX_POOL_2D", "REDUCE_MAX", "REDUCE_MIN", "PAD", "MIRROR_PAD",
-})  # fmt: skip
-"""What these do to integers is what they do to real numbers, since a scale is positive."""
 _INT16_MOVES = frozenset({"RESHAPE", "TRANSPOSE", "STRIDED_SLICE", "SLICE", "MAX_POOL_2D", "PAD", "GATHER"})
 _INT16_PLAIN = frozenset({"ADD", "SUB", "MUL", "MEAN", "RELU", "RELU6", "LEAKY_RELU", "CONCATENATION"})
 """What both runtimes have int16 kernels for."""
@@ -39,24 +33,6 @@ _FREE = frozenset({
 _SAME_SCALE = frozenset({"AVERAGE_POOL_2D", "RESIZE_BILINEAR"})
 _FIXED = {"LOGISTIC": (1 / 256, -128), "SOFTMAX": (1 / 256, -128), "TANH": (1 / 128, 0)}
 """Output scale and zero point that the kernels demand (TFLite 8-bit quantization specification)."""
-
-
-@dataclass(frozen=True)
-class _Grid:
-    """How a tensor's integers are stored."""
-
-    dtype: np.dtype[np.generic]
-    quantization: Quantization
-
-    @classmethod
-    def of(cls, tensor: Tensor) -> "_Grid | None":
-        grid = tensor.quantization
-        if grid is None or not grid.is_per_tensor or tensor.dtype not in (_INT8, _INT16):
-            return None
-        return cls(tensor.dtype, grid)
-
-    def tensor(self, like: Tensor) -> Tensor:
-        return Tensor(f"{like.name}/{self.dtype.name}", like.shape, self.dtype, None, self.quantization)
 
 
 @dataclass(frozen=True)
@@ -105,7 +81,7 @@ class _Keeper:
         self.stored: dict[int, Tensor] = {}
         """By id of an integer tensor of the source: the one that took its place."""
         self.restored: dict[int, Tensor] = {}
-        self.wanted = _wanted(source)
+        self.wanted = wanted_grids(source)
         self.readers = source.consumers()
         self.integer_operators = self.dynamic_operators = 0
 
@@ -161,7 +137,7 @@ class _Keeper:
         """Whether an operator moves integers, which then it does to the integers themselves."""
         if operator.kind == _FILLING:
             return self._padded(operator)
-        if operator.kind not in _MOVES:
+        if operator.kind not in MOVES:
             return False
         data = data_input(operator)
         known = self.integers.get(id(data))
@@ -172,8 +148,11 @@ class _Keeper:
             if moved is not None:
                 self.integers[id(operator.output)] = moved
             return moved is not None
-        grid = _Grid.of(known)
-        if grid is None or (grid.dtype == _INT16 and operator.kind not in _INT16_MOVES):
+        grid = StoredGrid.of(known)
+        lacking = self.rules.no_int8 if grid is None or grid.dtype == INT8 else self.rules.no_int16
+        if grid is None or operator.kind in lacking:
+            return False
+        if grid.dtype == INT16 and operator.kind not in _INT16_MOVES:
             return False
         self._integer(operator, [known if tensor is data else tensor for tensor in operator.inputs], grid)
         return True
@@ -181,8 +160,8 @@ class _Keeper:
     def _padded(self, operator: Operator) -> bool:
         """Whether a PADV2 with a constant pads integers: the fill is an integer, or so low that no maximum takes it."""
         known, fill = self.integers.get(id(operator.inputs[0])), operator.inputs[2]
-        grid = None if known is None else _Grid.of(known)
-        if grid is None or known is None or known.dtype != _INT8 or fill is None or fill.data is None:
+        grid = None if known is None else StoredGrid.of(known)
+        if grid is None or known is None or known.dtype != INT8 or fill is None or fill.data is None:
             return False
         ends = grid.quantization.dequantize(np.array([-128, 127]))
         within = np.clip(fill.data, *ends)
@@ -196,7 +175,7 @@ class _Keeper:
         self._integer(operator, [known, operator.inputs[1], constant], grid)
         return True
 
-    def _integer(self, operator: Operator, inputs: list[Tensor | None], grid: _Grid) -> None:
+    def _integer(self, operator: Operator, inputs: list[Tensor | None], grid: StoredGrid) -> None:
         outputs = [grid.tensor(tensor) for tensor in operator.outputs]
         self._emit(Operator(operator.kind, inputs, outputs, operator.options))
         self.integers.update((id(t), own) for t, own in zip(operator.outputs, outputs, strict=True))
@@ -234,7 +213,7 @@ class _Keeper:
     ) -> Tensor | None:
         """The integers on one grid that a tensor is, if it is that."""
         known = self.integers.get(id(tensor))
-        if known is None or known.dtype != dtype or _Grid.of(known) is None:
+        if known is None or known.dtype != dtype or StoredGrid.of(known) is None:
             return None
         return known if constants or not known.is_constant else None
 
@@ -259,15 +238,15 @@ class _Keeper:
         self._integer(operator, operands, grid)
         return True
 
-    def _has_kernel(self, kind: str, grid: _Grid) -> bool:
+    def _has_kernel(self, kind: str, grid: StoredGrid) -> bool:
         """Whether an operator without weights has a kernel with integers of this grid as its output."""
-        if grid.dtype == _INT16:
+        if grid.dtype == INT16:
             return kind in _INT16_PLAIN and kind not in self.rules.no_int16
         fixed = kind in _FIXED and _FIXED[kind] == (grid.quantization.scale, grid.quantization.zero_point)
         known = fixed or kind in _FREE or kind in _SAME_SCALE or kind == "CONCATENATION"
         return known and kind not in self.rules.no_int8
 
-    def _rescaled(self, tensor: Tensor, grid: _Grid) -> Tensor:
+    def _rescaled(self, tensor: Tensor, grid: StoredGrid) -> Tensor:
         if tensor.quantization == grid.quantization:
             return tensor
         if tensor.is_constant:
@@ -280,28 +259,6 @@ class _Keeper:
 
 def _is_quantized(tensor: Tensor) -> bool:
     return tensor.quantization is not None or tensor.blocks is not None
-
-
-def _wanted(graph: Graph) -> dict[int, _Grid]:
-    """By id of a float tensor: the grid that everybody who reads it rounds it to, moved or not."""
-    readers, leaving = graph.consumers(), {id(tensor) for tensor in graph.outputs}
-    wanted: dict[int, _Grid] = {}
-    for operator in reversed(graph.operators):
-        for tensor in operator.outputs:
-            grids = [_grid_asked(reader, tensor, wanted) for reader in readers.get(id(tensor), ())]
-            first = grids[0] if grids else None
-            if first is not None and id(tensor) not in leaving and all(grid == first for grid in grids):
-                wanted[id(tensor)] = first
-    return wanted
-
-
-def _grid_asked(reader: Operator, tensor: Tensor, wanted: dict[int, _Grid]) -> _Grid | None:
-    if reader.kind == "QUANTIZE":
-        return _Grid.of(reader.output)
-    if reader.kind in _MOVES and data_input(reader) is tensor:
-        grids = [wanted.get(id(output)) for output in reader.outputs]
-        return grids[0] if all(grid == grids[0] for grid in grids) else None
-    return None
 
 
 __all__ = ["Stated", "keep_stated"]
