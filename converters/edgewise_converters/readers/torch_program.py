@@ -5,6 +5,7 @@ the file says; torch does not promise that a hostile file is harmless, so only f
 """
 
 import os
+import pickle
 import tempfile
 import warnings
 import zipfile
@@ -103,6 +104,10 @@ def _load(path: Path) -> tuple[Any, Any]:
     try:
         with _quiet(), _only_weights():
             return torch, torch.export.load(str(path))
+    except pickle.UnpicklingError as error:
+        raise SourceError(
+            f"{path}: holds pickled objects other than tensors, which are not opened; expected tensors only"
+        ) from error
     except Exception as error:  # torch raises many kinds for broken archives
         raise SourceError(f"{path}: torch cannot load it: {_line(error)}") from error
 

@@ -39,6 +39,8 @@ def test_a_program_converts_and_answers_as_torch_does(tmp_path: Path) -> None:
     assert "holds weights or a pickled module, not a network" in told["weights.pt"]
     assert "is cut off" in told["cut.pt2"] or "damaged" in told["cut.pt2"]
     assert told["left"] == []
+    assert "holds pickled objects other than tensors" in told["trap.pt2"]
+    assert told["sprung"] is False
 
 
 def archive(path: Path, name: str) -> Path:
