@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from edgewise_converters.errors import UnsupportedOperator
 
+_CORRECTED = "edgewise.corrected"
 _POOLINGS = frozenset({"MaxPool", "AveragePool", "LpPool"})
 
 
@@ -43,13 +44,30 @@ def apply(model: ir.Model) -> bool:
             wrong = True
         axes = _axes(node)
         if axes:
-            ceil = _spell_out(node, axes)
-            counts = [axis.count(ceil=ceil) for axis in axes]
-            shape = node.outputs[0].shape
-            if shape is not None and list(shape)[2:] != counts:
-                _forget_from(model.graph, node)
-                wrong = True
+            wrong |= _correct(model.graph, node, axes)
     return wrong
+
+
+def _correct(graph: ir.Graph, node: ir.Node, axes: list[_Axis]) -> bool:
+    """Spell out a pooling, and give its output the shape it has; whether another was known."""
+    ceil = _spell_out(node, axes)
+    shape = node.outputs[0].shape
+    counts = [axis.count(ceil=ceil) for axis in axes]
+    if shape is None or list(shape)[2:] == counts:
+        return False
+    if node.meta.get(_CORRECTED):
+        raise UnsupportedOperator(
+            node.op_type,
+            str(node.name or node.outputs[0].name),
+            f"onnxruntime gives its output the space {counts}, ONNX's rules say {list(shape)[2:]}; expected pads "
+            "instead of ceil_mode",
+        )
+    node.meta[_CORRECTED] = True
+    _forget_from(graph, node)
+    # Inference keeps a shape that is there, where it would say otherwise for several axes at once.
+    for output in node.outputs:
+        output.shape = ir.Shape([*list(shape)[:2], *counts])
+    return True
 
 
 def _axes(node: ir.Node) -> list[_Axis]:

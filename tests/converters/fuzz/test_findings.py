@@ -25,6 +25,10 @@ EQUAL: dict[str, Case] = {
     "a last window that begins within is kept": case(
         "y = AveragePool<kernel_shape=[2,2],strides=[2,2],ceil_mode=1>(x)", x=(1, 2, 5, 5)
     ),
+    "a last window along one axis only, though ceil_mode is for both": case(
+        "a = AveragePool<kernel_shape=[3,1],strides=[3,2],ceil_mode=1,count_include_pad=1>(x) y = Relu(a)",
+        x=(1, 4, 8, 8),
+    ),
     "a last window that begins within, without padding by name": case(
         'y = AveragePool<kernel_shape=[3,3,1],strides=[1,2,1],auto_pad="VALID",ceil_mode=1>(x)', x=(2, 2, 4, 6, 3)
     ),
