@@ -31,6 +31,8 @@ def scales_of(
         name = str(node.outputs[0].name)
         if node.op_type != "Concat" or name not in roles.integer:
             continue
+        # Behind it there may be a Relu, whose output is what gets rounded.
+        name = str(roles.followed[name].name) if name in roles.followed else name
         low, high = ranges[root(name)]
         for value in node.inputs:
             own = root(str(value.name)) if value is not None and constant(value) is None else root(name)

@@ -37,8 +37,14 @@ def quantized(this: Case, options: StaticOptions | None = None, **inputs: Quanti
     return quantize_static(model, roles, table, options, rounding=rounding, inputs=inputs)
 
 
+JOINED = case(
+    "a = Conv(x, w1) c = Conv(x, w2) d = Concat<axis=1>(a, c) e = Relu(d) y = Conv(e, w3)",
+    x=(1, 3, 8, 8), w1=(4, 3, 1, 1), w2=(4, 3, 1, 1), w3=(6, 8, 1, 1),
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    ("this", "at_least"), [(CNN, CNN_DB), (MLP, DENSE_DB), (GATED, CNN_DB), (SWISH, CNN_DB)]
+    ("this", "at_least"), [(CNN, CNN_DB), (MLP, DENSE_DB), (GATED, CNN_DB), (SWISH, CNN_DB), (JOINED, CNN_DB)]
 )
 @pytest.mark.parametrize("ranges", ["minmax", "mse"])
 def test_answers_are_near_the_float_models(this: Case, at_least: float, ranges: str) -> None:
