@@ -15,6 +15,8 @@ class Outcome:
     operator: str
     verdict: str
     reason: str = ""
+    way: str = ""
+    """Of a converter that has several."""
 
 
 def report(outcomes: list[Outcome]) -> None:
@@ -47,17 +49,19 @@ def as_summary(outcomes: list[Outcome]) -> str:
     counted = sum(number for verdict, number in counts.items() if verdict != "left out")
     wrong = [outcome for outcome in outcomes if outcome.verdict == "WRONG"]
     unrunnable = sum(not outcome.reason.startswith("output ") for outcome in wrong)
+    left = sum(outcome.way == "plain" for outcome in outcomes if outcome.verdict in ("WRONG", "refused"))
     again = sum(outcome.reason.endswith("asked again") for outcome in wrong)
     return f"""
-onnx2tf 2.6.9 (its own writer, its own `onnxsim`) by the same runner, each test in a process of its own. It does not
-say how the axes of its files lie, so the order in which the answers fit is taken.
+onnx2tf 2.6.9, its own writer, by the same runner, each test in a process of its own. Every test is tried without
+`onnxsim`, and those that are not equal so again with it, its default ({left} of them were not). It does not say how
+the axes of its files lie, so the order in which the answers fit is taken; axes of length one may be missing.
 
 | of {counted} tests | |
 |---|---|
 | converted, and the expected answer twice in a row | {counts["equal"]} ({counts["equal"] / max(counted, 1):.1%}) |
 | refused | {counts["refused"]} |
 | exit status 0, and another answer | {len(wrong) - unrunnable}, of them {again} in the second call only |
-| exit status 0, and a file that is missing or does not run in LiteRT | {unrunnable} |
+| exit status 0, and a file that is missing, does not run in LiteRT or has outputs of other shapes | {unrunnable} |
 
 ```sh
 .venv/bin/python benchmarks/onnx_node_tests.py --engine onnx2tf --table docs/onnx-operators.md

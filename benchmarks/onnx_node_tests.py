@@ -17,7 +17,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -86,10 +86,10 @@ def run_ways(only: str, ways: Sequence[str], keep: Path | None) -> list[Outcome]
         settled = {name for (name, _), outcome in kept.items() if outcome.verdict in ("equal", "left out")}
         todo = [name for name in names if (name, way) not in kept and name not in settled]
         for outcome in run_all(todo, way):
-            kept[outcome.name, way] = outcome
+            kept[outcome.name, way] = outcome = replace(outcome, way=way)
             if keep is not None:
                 with keep.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps({"way": way, **asdict(outcome)}) + "\n")
+                    file.write(json.dumps(asdict(outcome)) + "\n")
     by_name = [[kept[name, way] for way in ways if (name, way) in kept] for name in names]
     return [next((o for o in found if o.verdict == "equal"), found[-1]) for found in by_name if found]
 
@@ -99,7 +99,7 @@ def read_kept(path: Path | None) -> dict[tuple[str, str], Outcome]:
     if path is None or not path.exists():
         return {}
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return {(row["name"], row.pop("way")): Outcome(**row) for row in rows}
+    return {(row["name"], row["way"]): Outcome(**row) for row in rows}
 
 
 def test_names() -> list[str]:
