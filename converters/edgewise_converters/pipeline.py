@@ -243,7 +243,6 @@ class Conversion:
             plan.layouts,
             plan.images,
             trials,
-            plan.classifies,
             self.progress.stage,
             self.progress.tick,
         )

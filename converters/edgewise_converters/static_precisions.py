@@ -55,7 +55,6 @@ class Setting:
     images: dict[str, ImagePreprocess]
     """By name of input: how pictures become it."""
     trials: list[Case]
-    classifies: bool
     stage: Callable[[str, int], None]
     tick: Callable[[], None]
 
@@ -74,7 +73,6 @@ class Setting:
             self.target.runtimes[0],
             self.trials[: _INT16_TRIAL_CASES if wide else None],
             self.layouts,
-            self.classifies,
             self.tick,
         )
 

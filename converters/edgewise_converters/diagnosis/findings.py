@@ -1,4 +1,8 @@
-"""What a diagnosis finds, as plain data. Levels are signal to noise in dB against the original."""
+"""What a diagnosis finds, as plain data. Levels are signal to noise in dB against the original.
+
+Where a softmax makes the outputs, levels at the outputs are those of its scores, as in the search of `convert`: what
+is certain anyway would hide the noise.
+"""
 
 from dataclasses import dataclass
 

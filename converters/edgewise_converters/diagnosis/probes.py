@@ -1,7 +1,7 @@
 """What one layer's quantization does to the model's outputs: measured, one layer at a time."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from edgewise_converters.diagnosis.findings import Fix
@@ -17,6 +17,11 @@ PROBES = 8
 """Samples by which a layer is judged."""
 _MOVES = SAME_SCALE | {CONCATENATION}
 _WORTH_DB = 0.05
+
+
+def probed(candidates: Candidates) -> Sequence[int]:
+    """Places of the cases by which a layer is judged."""
+    return range(min(PROBES, len(candidates.cases)))
 
 
 def level_db(trial: Trial) -> float:
@@ -50,7 +55,7 @@ def probe_layers(candidates: Candidates, plain: StaticOptions, tick: Callable[[]
         width = widths[id(operator)]
         if width.is_integer and operator.kind not in _MOVES:
             options = replace(plain, widths_of={**nothing, id(operator): width})
-            trial = candidates.ask(options, f"'{operator.output.name}' alone", cases=PROBES)
+            trial = candidates.ask(options, f"'{operator.output.name}' alone", cases=probed(candidates))
             found.append(Probe(operator, trial.noise, options))
         tick()
     return sorted(found, key=lambda probe: -probe.noise)
@@ -60,7 +65,7 @@ def best_fix(candidates: Candidates, plain: StaticOptions, base: Trial, operator
     """Of what can be done about one layer, what brings most to the fully quantized network."""
     before = level_db(base)
     tried = [
-        Fix(what, before, level_db(candidates.ask(options, what, cases=PROBES)))
+        Fix(what, before, level_db(candidates.ask(options, what, cases=probed(candidates))))
         for what, options in _changes(plain, operator)
     ]
     best = max(tried, key=lambda fix: fix.gain_db, default=None)

@@ -15,6 +15,7 @@ from edgewise_converters.diagnosis.probes import (
     best_fix,
     level_db,
     probe_layers,
+    probed,
 )
 from edgewise_converters.errors import InvalidSamples
 from edgewise_converters.layer_facts import LayerFacts, measure_layers
@@ -80,7 +81,7 @@ class _Diagnosing:
         candidates = choice.candidates
         plain = replace(choice.best.options, widths_of={}, ranges_of={})
         applied = applied_fixes(candidates, plain, choice.best)
-        base = candidates.ask(plain, "every layer in integers", cases=PROBES)
+        base = candidates.ask(plain, "every layer in integers", cases=probed(candidates))
         quantized = _Quantized(plain, base, self._facts(plan, choice, plain))
         self.progress.stage("Quantizing one layer at a time", len(candidates.graph.operators))
         probes = probe_layers(candidates, plain, self.progress.tick)
@@ -113,7 +114,6 @@ class _Diagnosing:
             layouts=plan.layouts,
             images=plan.images,
             trials=trials,
-            classifies=plan.classifies,
             stage=self.progress.stage,
             tick=self.progress.tick,
         )

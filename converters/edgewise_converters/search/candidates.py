@@ -1,17 +1,21 @@
 """Ways to quantize one graph, each judged by what it answers to a few samples."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
-from edgewise.tensors import Quantization
-from edgewise_converters.agreement import Agreement
+from edgewise.backends import Backend
+from edgewise.tensors import Array, Quantization
+from edgewise_converters.agreement import Agreement, Meter
 from edgewise_converters.quantize import Shared, StaticOptions, quantize_static
+from edgewise_converters.search.judging import judged_tensors
 from edgewise_converters.tflite.graph import Graph
 from edgewise_converters.tflite.writer import serialize
-from edgewise_converters.verify import Case, Layouts, measure, open_runtime
+from edgewise_converters.verify import Case, Layouts, open_runtime, to_stored
 
+_SMALLEST = 1e-30
 WORTH_DB = 0.05
 """Less than this is luck: the plainer way is kept."""
 
@@ -24,16 +28,17 @@ class Trial:
     """What was tried, in words."""
     options: StaticOptions
     agreement: Agreement
+    """With the float graph, of what is judged (see `judging`)."""
 
     @property
     def score_db(self) -> float:
-        """Between the mean and the worst of the outputs' signal-to-noise ratios: a gate sees only the worst."""
+        """Between the mean and the worst of the judged signal-to-noise ratios: a gate sees only the worst."""
         mean = float(np.mean([output.snr_db for output in self.agreement.outputs]))
         return (mean + self.agreement.worst_db) / 2
 
     @property
     def noise(self) -> float:
-        """Noise power as a part of the signal's, mean of the outputs."""
+        """Noise power as a part of the signal's, mean of what is judged."""
         return float(np.mean([10 ** (-output.snr_db / 10) for output in self.agreement.outputs]))
 
 
@@ -49,7 +54,6 @@ class Candidates:
     runtime: str
     cases: list[Case]
     layouts: Layouts
-    classifies: bool
     tick: Callable[[], None]
     tried: list[Trial] = field(default_factory=list)
 
@@ -57,16 +61,30 @@ class Candidates:
         """The graph quantized in one way."""
         return quantize_static(self.graph, self.shared, options, inputs=self.entries)
 
-    def ask(self, options: StaticOptions, why: str, *, cases: int | None = None) -> Trial:
-        """Judge one way by all, or the first few, of the cases."""
-        network = serialize(self.build(options), description="trial", metadata={})
-        backend = open_runtime(network, self.runtime)
-        some = self.cases[:cases]
-        agreement = measure(backend, some, self.layouts, classifies=self.classifies, tick=self.tick)
+    def ask(self, options: StaticOptions, why: str, *, cases: Sequence[int] | None = None) -> Trial:
+        """Judge one way by all cases, or by some (by their places)."""
+        quantized = quantize_static(self._judged, self.shared, options, inputs=self.entries)
+        meter = Meter()
+        backend = self._open(quantized)
+        for place in range(len(self.cases)) if cases is None else cases:
+            meter.add(self._expected[place], self._answers(backend, self.cases[place]))
+            self.tick()
         backend.close()
-        trial = Trial(why, options, agreement)
+        trial = Trial(why, options, meter.result())
         self.tried.append(trial)
         return trial
+
+    def worst_cases(self, options: StaticOptions, count: int) -> list[int]:
+        """Places of the cases that hold most of the noise: what helps there helps the whole."""
+        backend = self._open(quantize_static(self._judged, self.shared, options, inputs=self.entries))
+        errors = []
+        for expected, case in zip(self._expected, self.cases, strict=True):
+            got = self._answers(backend, case)
+            errors.append([float(np.sum(np.square(got[name] - expected[name]))) for name in expected])
+        backend.close()
+        signals = np.sum([[float(np.sum(np.square(a))) for a in e.values()] for e in self._expected], axis=0)
+        noise = (np.array(errors) / np.maximum(signals, _SMALLEST)).sum(axis=1)
+        return sorted(map(int, np.argsort(-noise, kind="stable")[:count]))
 
     def better(
         self, best: Trial, others: Iterable[tuple[str, StaticOptions]], *, worth_db: float = WORTH_DB
@@ -77,3 +95,26 @@ class Candidates:
             if trial.score_db >= best.score_db + worth_db:
                 best = trial
         return best
+
+    @cached_property
+    def _judged(self) -> Graph:
+        """The same operators, leading to what is judged."""
+        graph = self.graph
+        return Graph(graph.name, graph.inputs, judged_tensors(graph), graph.operators)
+
+    @cached_property
+    def _expected(self) -> list[dict[str, Array]]:
+        """The float graph's answers to the cases."""
+        needed = Graph(self._judged.name, self._judged.inputs, self._judged.outputs, self._judged.operators)
+        needed.remove_unused()
+        backend = self._open(needed)
+        answers = [self._answers(backend, case) for case in self.cases]
+        backend.close()
+        return answers
+
+    def _open(self, graph: Graph) -> Backend:
+        return open_runtime(serialize(graph, description="trial", metadata={}), self.runtime)
+
+    def _answers(self, backend: Backend, case: Case) -> dict[str, Array]:
+        arrays = backend.run(to_stored(backend, case.feed, self.layouts))
+        return {f"{place}": array for place, array in enumerate(arrays)}

@@ -7,19 +7,22 @@ best for their price are taken together; what was predicted is then measured.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from edgewise_converters.quantize.rules import CONCATENATION, SAME_SCALE, possible_widths
+from edgewise_converters.quantize.rules import CONCATENATION, SAME_SCALE, has_weights, possible_widths
 from edgewise_converters.quantize.static import StaticOptions, widths_of
 from edgewise_converters.quantize.widths import Width
 from edgewise_converters.search.candidates import Candidates, Trial
 from edgewise_converters.search.cost import time_of, weight_bytes
-from edgewise_converters.search.rescue import spared
 from edgewise_converters.tflite.graph import Graph, Operator
 
-_PROBES = 8
-"""Samples by which one layer is judged; all decide about the whole."""
+PROBES = 8
+"""Samples by which one layer is judged, those with most noise; all decide about the whole."""
 _STEPS = 6
 """Measurements on the way to the full budget."""
 _MOVES = SAME_SCALE | {CONCATENATION}
+_FREE = 1e-4
+"""Part of the whole time that even the cheapest change is taken to cost."""
+_FOLLOWING = _MOVES | {"HARD_SWISH", "LEAKY_RELU", "RELU", "RELU6", "PRELU", "ELU", "LOGISTIC", "TANH"}
+"""What belongs to the layer before it."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Budget:
 
     time: float = 1.5
     size: float = 1.15
+    spare_bytes: int = 131_072
+    """Weights may always grow by this much: it is nothing beside what else a device stores."""
 
 
 @dataclass(frozen=True)
@@ -42,33 +47,61 @@ class Culprit:
     time_more: float
     """In int8 products."""
 
+    @property
+    def worth(self) -> float:
+        """Noise that goes for the time that comes."""
+        return self.noise_less / self.time_more
+
 
 def culprits(candidates: Candidates, base: Trial, *, tick: Callable[[], None]) -> list[Culprit]:
-    """Every layer in int8, tried alone outside it, the one that gives most for its time first."""
+    """Every layer in int8, tried alone outside it, what gives most for its time first.
+
+    A layer may appear twice: once for a way that spares some of its noise, and again for the step from there to one
+    that spares more at a higher price.
+    """
     graph = candidates.graph
     widths = widths_of(graph, base.options)
     start = time_of(graph, widths)
-    reference = candidates.ask(base.options, "as it is", cases=_PROBES)
+    probes = candidates.worst_cases(base.options, PROBES)
+    reference = candidates.ask(base.options, "as it is", cases=probes)
     found: list[Culprit] = []
     for operator in graph.operators:
         if widths[id(operator)] is not Width.INT8 or operator.kind in _MOVES:
             continue
+        ways: list[Culprit] = []
         for changed in _alternatives(graph, operator, base.options):
             options = replace(base.options, widths_of={**base.options.widths_of, **changed})
             why = f"'{operator.output.name}' in {changed[id(operator)].value}"
-            less = reference.noise - candidates.ask(options, why, cases=_PROBES).noise
+            less = reference.noise - candidates.ask(options, why, cases=probes).noise
             more = time_of(graph, {**widths, **changed}) - start
-            found.append(Culprit(operator, changed, less, more))
+            ways.append(Culprit(operator, changed, less, max(more, start * _FREE)))
+        found += _steps(ways)
         tick()
-    return sorted(found, key=lambda c: -c.noise_less / max(c.time_more, start * 1e-4))
+    return sorted(found, key=lambda culprit: -culprit.worth)
+
+
+def _steps(ways: list[Culprit]) -> list[Culprit]:
+    """The way that gives most for its time, then the step from it to a dearer one that gives more."""
+    helping = [way for way in ways if way.noise_less > 0]
+    if not helping:
+        return []
+    first = max(helping, key=lambda way: way.worth)
+    further = [
+        way for way in helping if way.noise_less > first.noise_less and way.time_more > first.time_more
+    ]
+    if not further:
+        return [first]
+    last = max(further, key=lambda way: way.noise_less)
+    less, more = last.noise_less - first.noise_less, last.time_more - first.time_more
+    return [first, replace(last, noise_less=less, time_more=more)]
 
 
 def _alternatives(graph: Graph, operator: Operator, options: StaticOptions) -> Iterator[dict[int, Width]]:
-    """Widths for an operator and for what only moves its output, so that nothing rounds it right after."""
+    """Widths for an operator and for what only moves or bends its output, so that nothing rounds it in between."""
     followers = list(_followers(graph, operator))
     possible = possible_widths(operator, options.rules)
-    wider = [spared(operator, options.rules)]
-    if Width.INT16 in possible and Width.HYBRID not in possible:
+    wider: list[Width] = [width for width in (Width.HYBRID, Width.FLOAT) if width in possible]
+    if Width.INT16 in possible and not has_weights(operator):
         wider.append(Width.INT16)
     for width in wider:
         behind = Width.FLOAT if width is Width.HYBRID else width
@@ -81,7 +114,7 @@ def _alternatives(graph: Graph, operator: Operator, options: StaticOptions) -> I
 def _followers(graph: Graph, operator: Operator) -> Iterator[Operator]:
     reached = {id(tensor) for tensor in operator.outputs}
     for follower in graph.operators:
-        if follower.kind in _MOVES and any(t is not None and id(t) in reached for t in follower.inputs):
+        if follower.kind in _FOLLOWING and any(t is not None and id(t) in reached for t in follower.inputs):
             reached |= {id(tensor) for tensor in follower.outputs}
             yield follower
 
@@ -99,7 +132,7 @@ def protect(
     graph = candidates.graph
     widths = widths_of(graph, base.options)
     stage("Looking for the layers that int8 harms", len(graph.operators))
-    ranked = [c for c in culprits(candidates, base, tick=candidates.tick) if c.noise_less > 0]
+    ranked = culprits(candidates, base, tick=candidates.tick)
     affordable = _within(graph, widths, ranked, budget)
     stage("Protecting layers", _STEPS * len(candidates.cases))
     best, wanted = base, sum(culprit.noise_less for culprit in affordable)
@@ -119,16 +152,14 @@ def protect(
 
 
 def _within(graph: Graph, widths: dict[int, Width], ranked: list[Culprit], budget: Budget) -> list[Culprit]:
-    """The first of each layer's ways that still fits into the budget."""
-    time, size = time_of(graph, widths) * budget.time, weight_bytes(graph, widths) * budget.size
+    """What fits into the budget, taken in order."""
+    time, bytes_now = time_of(graph, widths) * budget.time, weight_bytes(graph, widths)
+    size = max(bytes_now * budget.size, bytes_now + budget.spare_bytes)
     taken: list[Culprit] = []
     now = dict(widths)
-    seen: set[int] = set()
     for culprit in ranked:
         after = {**now, **culprit.widths}
-        if id(culprit.operator) in seen or time_of(graph, after) > time or weight_bytes(graph, after) > size:
-            continue
-        seen.add(id(culprit.operator))
-        taken.append(culprit)
-        now = after
+        if time_of(graph, after) <= time and weight_bytes(graph, after) <= size:
+            taken.append(culprit)
+            now = after
     return taken

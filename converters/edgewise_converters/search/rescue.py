@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgewise_converters.quantize.rules import (
+    FREE,
     SAME_SCALE,
     data_input,
     has_weights,
@@ -34,7 +35,9 @@ class Rescue:
 def rescues(graph: Graph, rules: RuntimeRules) -> list[Rescue]:
     """Those that the graph has."""
     found = [
+        Rescue("everything but layers with weights in float32", _light(graph)),
         Rescue("layers between float32 parts with float32 activations", _between_floats(graph, rules)),
+        Rescue("vectors of channels (gates) with float32 activations", _vectors(graph, rules)),
         Rescue("the first layers in float32", _stem(graph, rules)),
         Rescue("the last layers with float32 answers", _heads(graph, rules)),
         Rescue("sums that skip layers in float32", _sums(graph, rules)),
@@ -97,6 +100,26 @@ def _sums(graph: Graph, rules: RuntimeRules) -> dict[int, Width]:
             if feeding is not None and spared(feeding, rules) is Width.HYBRID:
                 widths |= {**moved, id(feeding): Width.HYBRID}
     return widths
+
+
+def _light(graph: Graph) -> dict[int, Width]:
+    """All operators that multiply with no weights: they cost little anywhere, and each rounds once more."""
+    return {id(operator): Width.FLOAT for operator in graph.operators if not has_weights(operator)}
+
+
+def _vectors(graph: Graph, rules: RuntimeRules) -> dict[int, Width]:
+    """Layers that make one vector of channels of another, as squeeze-and-excite blocks and classifiers do."""
+    widths: dict[int, Width] = {}
+    for operator in graph.operators:
+        if has_weights(operator) and _is_vector(operator.output) and _is_vector(data_input(operator)):
+            widths[id(operator)] = spared(operator, rules)
+        elif operator.kind in FREE | SAME_SCALE and operator.kind != "MEAN" and _is_vector(operator.output):
+            widths[id(operator)] = Width.FLOAT
+    return widths
+
+
+def _is_vector(tensor: Tensor) -> bool:
+    return all(dim == 1 for dim in tensor.shape[:-1])
 
 
 def _between_floats(graph: Graph, rules: RuntimeRules) -> dict[int, Width]:

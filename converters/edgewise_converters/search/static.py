@@ -7,14 +7,18 @@ from edgewise_converters.quantize import StaticOptions, Width
 from edgewise_converters.quantize.ranges import CHOOSERS
 from edgewise_converters.quantize.static import widths_of
 from edgewise_converters.search.candidates import Candidates, Trial
-from edgewise_converters.search.cost import time_of, weight_bytes
+from edgewise_converters.search.cost import products, time_of, weight_bytes
+from edgewise_converters.search.protect import PROBES, Budget, protect
 from edgewise_converters.search.rescue import rescues
 from edgewise_converters.search.single_ranges import disputed_ranges
 
-_DEAREST_RESCUE, _LARGEST_RESCUE = 1.25, 1.01
+_DEAREST_RESCUE, _LARGEST_RESCUE = 1.35, 1.01
 """Time and weights of a rescued network in units of the plain one's."""
 _RESCUE_WORTH_DB = 0.3
 _SINGLE_WORTH_DB = 0.1
+_CHEAP_PROBING = 30_000_000_000
+"""Products: a few seconds. A count and not a time, so that the same input gives the same file everywhere."""
+_SMALL_BUDGET = Budget(time=1.5, size=1.02)
 _DISPUTED = 4
 """Tensors whose ranges are chosen one by one."""
 
@@ -48,9 +52,16 @@ def search_static(
     best = _weights(candidates, best)
     if wanted.rescue:
         best = _rescued(candidates, best, stage)
+        if _probing(candidates) <= _CHEAP_PROBING:
+            best = protect(candidates, best, stage, budget=_SMALL_BUDGET)
     if wanted.ranges == "auto":
         best = _single_ranges(candidates, best, stage)
     return best
+
+
+def _probing(candidates: Candidates) -> int:
+    """Products that it takes to try every layer alone."""
+    return len(candidates.graph.operators) * PROBES * sum(map(products, candidates.graph.operators))
 
 
 def _weights(candidates: Candidates, best: Trial) -> Trial:
