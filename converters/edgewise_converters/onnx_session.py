@@ -43,7 +43,7 @@ def _session(  # type: ignore[no-untyped-def]
     levels = onnxruntime.GraphOptimizationLevel
     failure: Exception | None = None
     for disabled, use_others in _WAYS:
-        most = levels.ORT_ENABLE_EXTENDED if _is_large(source) else levels.ORT_ENABLE_ALL
+        most = levels.ORT_ENABLE_EXTENDED if is_large(source) else levels.ORT_ENABLE_ALL
         options.graph_optimization_level = most if optimized and use_others else levels.ORT_DISABLE_ALL
         try:
             return onnxruntime.InferenceSession(
@@ -69,7 +69,8 @@ def check_valid(path: Path) -> None:
     _session(str(path), optimized=False, threads=1)
 
 
-def _is_large(source: str | bytes) -> bool:
+def is_large(source: str | bytes | Path) -> bool:
+    """Whether a model's weights are not laid out anew for it. A model as bytes has its large weights elsewhere."""
     size = len(source) if isinstance(source, bytes) else Path(source).stat().st_size
     return size >= _LARGE_BYTES
 

@@ -16,10 +16,11 @@ from edgewise_converters.lower import LoweredGraph, lower_graph
 from edgewise_converters.lower.layout import identity
 from edgewise_converters.lower.peephole import fuse_activations
 from edgewise_converters.onnx_session import Reference as OnnxReference
-from edgewise_converters.onnx_session import check_valid
+from edgewise_converters.onnx_session import check_valid, is_large
 from edgewise_converters.passes import canonicalize
 from edgewise_converters.passes.keep_quantization import is_quantized
 from edgewise_converters.readers import Source, read_onnx, torch_program
+from edgewise_converters.readers.onnx_skeleton import read_skeleton
 from edgewise_converters.readers.source import ONNX, TFLITE, TORCH, digest_of, format_of
 from edgewise_converters.readers.tflite_file import read_tflite
 from edgewise_converters.reference import Reference, open_reference
@@ -126,8 +127,10 @@ class Original:
         if self.format == TFLITE:
             return open_reference(self.path, form=self.format, optimized=False)
         path = self._onnx()
-        other = resummed(path) or path
-        return OnnxReference(other, optimized=False, values=source.values, weights_in=path.parent)
+        # A large original was asked with plain kernels: here those come that lay weights out anew, from mapped ones.
+        large = is_large(path)
+        other = resummed(path) or (read_skeleton(path).SerializeToString() if large else path)
+        return OnnxReference(other, optimized=large, values=source.values, weights_in=path.parent)
 
     def close(self) -> None:
         """Remove what was exported and what a second engine wrote."""
