@@ -54,10 +54,12 @@ def calibrate(
     tick: Callable[[], None],
     threads: int = 2,
     moments: bool = True,
+    most_weights: int | None = None,
 ) -> Calibration:
     """Run ``graph`` on ``count`` lists of inputs (in the order and layout of its inputs) and gather statistics.
 
-    Without ``moments`` nothing is gathered for joint rounding, which is quicker.
+    Without ``moments`` nothing is gathered for joint rounding, which is quicker; with ``most_weights`` only for layers
+    whose outputs have no more weights each, since their covariance has the square of that many numbers.
     """
     observed = [t for t in graph.tensors() if t.is_float and not t.is_constant]
     inner = [t for t in observed if not any(t is entry for entry in graph.inputs)]
@@ -65,7 +67,7 @@ def calibrate(
     backend = open_any(serialize(probe, description="calibration", metadata={}), threads=threads)
     rng = np.random.default_rng(0)
     kept = max(64, _KEPT_VALUES // max(count, 1))
-    readers = _observers(graph, count) if moments else {}
+    readers = _observers(graph, count, most_weights) if moments else {}
     seen = {id(t): _Running(wants_mean=id(t) not in readers) for t in observed}
     done = 0
     for inputs in batches:
@@ -85,7 +87,9 @@ def calibrate(
     return Calibration(done, {key: running.result(done) for key, running in seen.items()}, gathered)
 
 
-def _observers(graph: Graph, count: int) -> dict[int, list[tuple[Operator, MomentsObserver]]]:
+def _observers(
+    graph: Graph, count: int, most_weights: int | None
+) -> dict[int, list[tuple[Operator, MomentsObserver]]]:
     """By id of tensor, the convolutions that read it with what looks at their patches."""
     readers: dict[int, list[tuple[Operator, MomentsObserver]]] = {}
     of_weights: dict[int, MomentsObserver] = {}
@@ -94,7 +98,10 @@ def _observers(graph: Graph, count: int) -> dict[int, list[tuple[Operator, Momen
             continue
         key = id(operator.inputs[1])
         if key not in of_weights:
-            of_weights[key] = MomentsObserver(operator, count)
+            observer = MomentsObserver(operator, count)
+            if most_weights is not None and observer.size > most_weights:
+                continue
+            of_weights[key] = observer
             readers.setdefault(id(operator.inputs[0]), []).append((operator, of_weights[key]))
         elif of_weights[key].fits(operator):
             readers.setdefault(id(operator.inputs[0]), []).append((operator, of_weights[key]))

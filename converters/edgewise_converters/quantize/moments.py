@@ -37,6 +37,7 @@ class MomentsObserver:
         self._dense = operator.kind == "FULLY_CONNECTED"
         self._kernel = (1, 1) if self._dense else weights.shape[1:3]
         unknowns = int(np.prod(self._kernel)) * (1 if self._depthwise else weights.shape[-1])
+        self._unknowns = unknowns
         wanted = _ROWS_PER_UNKNOWN * unknowns // max(samples, 1)
         self._rows = int(np.clip(wanted, fewest_rows, _MOST_ROWS))
         self._at_once = _DEPTHWISE_ROWS_AT_ONCE if self._depthwise else max(unknowns, _ROWS_AT_ONCE)
@@ -54,6 +55,11 @@ class MomentsObserver:
         if data is None or weights is None or not weights.is_constant or not weights.is_float:
             return False
         return operator.kind != "CONV_2D" or weights.shape[3] == data.shape[3]
+
+    @property
+    def size(self) -> int:
+        """How many weights an output has: the covariance has its square of numbers."""
+        return self._unknowns
 
     def fits(self, operator: Operator) -> bool:
         """Whether another operator with the same weights looks at its input in the same way."""

@@ -14,9 +14,6 @@ from edgewise_converters.quantize.weight_slots import WeightSlot
 from edgewise_converters.tflite.graph import BlockScales, Operator, Tensor
 from edgewise_converters.tflite.nibbles import as_int4
 
-_MOST_JOINT = 2560
-"""More weights than this in one output are rounded one by one: the cost of doing it jointly grows with the cube."""
-
 
 @dataclass(frozen=True)
 class Grid:
@@ -69,7 +66,7 @@ def _narrowed(
     variance = None if moments is None else np.diagonal(moments.covariance, axis1=1, axis2=2)[:, None, :]
     scales = _scales(stacked, grid, variance)
     elements = np.repeat(scales, stacked.shape[2] // scales.shape[2], axis=2).astype(np.float64)
-    if moments is None or stacked.shape[2] > _MOST_JOINT:
+    if moments is None:
         steps = np.clip(np.rint(stacked / elements), -grid.largest, grid.largest).astype(np.int8)
     else:
         steps = round_jointly(stacked, elements, moments.covariance, grid.largest)

@@ -62,6 +62,14 @@ def test_layers_that_share_weights_are_looked_at_together() -> None:
     np.testing.assert_allclose(moments.covariance[0], np.cov(both.T, bias=True), atol=1e-2)
 
 
+def test_layers_too_wide_for_a_covariance_are_left_out() -> None:
+    low = lowered(model_of(case("a = MatMul(x, w) y = MatMul(a, v)", x=(8, 40), w=(40, 30), v=(30, 8))))
+    data = np.ones((8, 40), np.float32)
+    found = calibrate(low.graph, [[data]], count=1, tick=lambda: None, threads=1, most_weights=30)
+    first, second = low.graph.operators
+    assert found.moments_of(first) is None and found.moments_of(second) is not None
+
+
 def test_a_covariance_that_rounding_has_spoilt_does_not_break_it() -> None:
     rng = np.random.default_rng(4)
     spoilt = rng.standard_normal((1, 12, 12))
