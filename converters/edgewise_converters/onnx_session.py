@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 
 from edgewise.tensors import Array, TensorSpec
@@ -60,13 +61,15 @@ def _session(  # type: ignore[no-untyped-def]
 
 
 def check_valid(path: Path) -> None:
-    """Raise SourceError for a model that ONNX's checker or onnxruntime refuses."""
+    """Raise SourceError for a model that ONNX's checker or onnxruntime refuses, or that does not run on zeros."""
     try:
         onnx.checker.check_model(path)
     except Exception as error:  # the checker's own, and whatever protobuf raises
         text = " ".join(str(error).split())[:300]
         raise SourceError(f"{path}: no valid ONNX model: {text}") from error
-    _session(str(path), optimized=False, threads=1)
+    reference = Reference(path, optimized=False)
+    if all(size >= 0 for spec in reference.inputs for size in spec.shape):
+        reference.run({spec.name: np.zeros(spec.shape, spec.dtype) for spec in reference.inputs})
 
 
 def is_large(source: str | bytes | Path) -> bool:

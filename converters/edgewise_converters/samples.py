@@ -18,6 +18,8 @@ Feed: TypeAlias = dict[str, Array]
 """One set of inputs, by name, shaped as the original model wants them."""
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"})
+_BEYOND_SENSE = 1e15
+"""Products of such numbers with each other and with weights overflow float32: the sample is damaged."""
 MAX_CALIBRATION = 128
 MAX_HELD_OUT = 64
 _MIN_TO_HOLD_OUT = 40
@@ -251,8 +253,10 @@ def _array_sources(file: Path, arrays: Mapping[str, Array], inputs: list[InputSp
 
     def take(index: int) -> Feed:
         for name, stack in stacks.items():
-            if stack.dtype.kind == "f" and not np.isfinite(stack[index]).all():
-                raise InvalidInput(f"{file.name}, '{name}', sample {index}: holds NaN or infinity")
+            if stack.dtype.kind == "f" and not (np.abs(stack[index]) < _BEYOND_SENSE).all():
+                raise InvalidInput(
+                    f"{file.name}, '{name}', sample {index}: holds NaN, infinity or a number beyond {_BEYOND_SENSE:g}"
+                )
         return {name: np.asarray(stack[index], dtypes[name], order="C") for name, stack in stacks.items()}
 
     count = counts.pop()

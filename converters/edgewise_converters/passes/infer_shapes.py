@@ -9,6 +9,7 @@ from onnx_ir.passes import common
 from edgewise_converters.errors import SourceError
 from edgewise_converters.passes import count_axes_from_front, enclose, spell_out_windows
 
+_FORGOTTEN = "edgewise.outputs_forgotten"
 _SHAPED_AS_THEIR_INPUT = frozenset({
     "MeanVarianceNormalization", "GroupNormalization", "RMSNormalization", "LayerNormalization",
     "SimplifiedLayerNormalization", "Gelu",
@@ -23,10 +24,33 @@ def apply(model: ir.Model) -> bool:
         if node.op_type == "STFT" and "onesided" not in node.attributes:
             # ONNX's inference takes the absent attribute for 0, the operator for 1.
             node.attributes["onesided"] = ir.AttrInt64("onesided", 1)
+    declared = _forget_declared(model)
     inference(model)
     while _copy_shapes(model) or count_axes_from_front.apply(model) or spell_out_windows.apply(model):
         inference(model)
+    for output, shape in declared:
+        if not _is_fixed(output.shape):
+            output.shape = shape
     return False
+
+
+def _forget_declared(model: ir.Model) -> list[tuple[ir.Value, ir.Shape]]:
+    """Forget once what the file says of its outputs' shapes, which nothing checks, and return it.
+
+    Inference keeps what is there, though it be wrong; onnxruntime only warns.
+    """
+    if model.meta.get(_FORGOTTEN):
+        return []
+    model.meta[_FORGOTTEN] = True
+    computed = [output for output in model.graph.outputs if output.producer() is not None]
+    declared = [(output, output.shape) for output in computed if output.shape is not None]
+    for output, _ in declared:
+        output.shape = None
+    return declared
+
+
+def _is_fixed(shape: ir.Shape | None) -> bool:
+    return shape is not None and all(isinstance(dim, int) for dim in shape)
 
 
 def _copy_shapes(model: ir.Model) -> bool:

@@ -7,7 +7,7 @@ import onnx
 import pytest
 from converters.fuzz.judge import judge, truth_of
 from converters.fuzz.onnx_nodes import described
-from converters.onnx_cases import Case, ask_onnxruntime, case, check, feeds_of, model_of
+from converters.onnx_cases import Case, ask_onnxruntime, case, check, feeds_of, lowered, model_of
 
 from edgewise_converters.errors import ConversionError, SourceError, UnsupportedOperator
 from edgewise_converters.pipeline import convert
@@ -125,6 +125,13 @@ def test_range_of_what_is_partly_nan_is_a_number(tmp_path: Path) -> None:
     )
     ranges = convert(request).card.calibration
     assert ranges and all(np.isfinite(ends).all() for ends in ranges.values())
+
+
+def test_wrongly_declared_shape_of_an_output_is_corrected() -> None:
+    this = case("y = Conv<pads=[1,1,1,1]>(x, w)", x=(1, 2, 8, 8), w=(4, 2, 3, 3))
+    model = model_of(this)
+    model.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info("y", 1, [1, 4, 8]))
+    assert lowered(model).graph.outputs[0].shape == (1, 8, 8, 4)
 
 
 def test_padding_less_than_nothing_is_refused() -> None:
