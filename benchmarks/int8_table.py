@@ -64,8 +64,10 @@ def verdict(rows: Sequence["Row"]) -> str:
     """Whether ours is at least as good as the best of the others, and where not."""
     ours = next((row.figures for row in rows if row.tool == OWN), None)
     others = [row.figures for row in rows if row.tool != OWN and row.figures]
-    if ours is None or not others:
+    if not others:
         return "no comparison"
+    if ours is None:
+        return "no: refused"
     best = max(others, key=lambda figures: figures.mean_db)
     missing = []
     if ours.mean_db < best.mean_db:
