@@ -20,11 +20,13 @@ from edgewise_converters.onnx_out.static_int8 import StaticOptions, quantize_sta
 from edgewise_converters.onnx_out.stored import store_int8
 from edgewise_converters.onnx_out.trials import Trials
 from edgewise_converters.quantize.ranges import CHOOSERS
-from edgewise_converters.verify import Case
+from edgewise_converters.verify import GATES_DB, Case
 
 _WORTH_DB = 0.3
 """What a part that stays float must bring."""
 _SINGLE_WORTH_DB = 0.1
+_SAFE_DB = 3.0
+"""Above the gate: other samples answer otherwise."""
 _DISPUTED = 4
 """Values whose ranges are chosen one by one."""
 _PROBES = 8
@@ -44,8 +46,9 @@ class Tried:
 
     @property
     def level_db(self) -> float:
-        """Mean over the outputs."""
-        return float(np.mean([output.snr_db for output in self.agreement.outputs]))
+        """Mean over the outputs, less what the worst of them lacks to be safely above the gate."""
+        levels = [output.snr_db for output in self.agreement.outputs]
+        return float(np.mean(levels)) - max(0.0, GATES_DB["int8"] + _SAFE_DB - min(levels))
 
     @property
     def noise(self) -> float:
