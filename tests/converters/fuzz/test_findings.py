@@ -134,6 +134,23 @@ def test_wrongly_declared_shape_of_an_output_is_corrected() -> None:
     assert lowered(model).graph.outputs[0].shape == (1, 8, 8, 4)
 
 
+def test_damaged_sample_of_huge_numbers_is_skipped(tmp_path: Path) -> None:
+    onnx.save(model_of(case("y = Relu(x)", x=(2, 3))), tmp_path / "model.onnx")
+    samples = np.ones((9, 2, 3), np.float32)
+    samples[4, 1, 1] = 1e30
+    np.save(tmp_path / "samples.npy", samples)
+    result = convert(
+        Request(
+            source=tmp_path / "model.onnx",
+            target="rpi4",
+            precision="fp32",
+            samples=tmp_path / "samples.npy",
+            out=tmp_path / "a.tflite",
+        )
+    )
+    assert result.skipped_samples == 1
+
+
 def test_padding_less_than_nothing_is_refused() -> None:
     with pytest.raises(UnsupportedOperator, match="pads less than nothing"):
         check(
