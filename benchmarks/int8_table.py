@@ -31,7 +31,7 @@ def as_rows(rows: Sequence["Row"]) -> list[str]:
 
 def as_page(rows: Sequence["Row"]) -> str:
     """The page, as Markdown."""
-    nets = list(dict.fromkeys(row.net for row in rows))
+    nets = list(dict.fromkeys(row.net for row in rows if row.tool == OWN))
     best = {net: best_of_each([row for row in rows if row.net == net]) for net in nets}
     verdicts = {net: verdict(list(chosen.values())) for net, chosen in best.items()}
     good = sum(text.startswith("yes") for text in verdicts.values())
@@ -64,7 +64,7 @@ def verdict(rows: Sequence["Row"]) -> str:
     """Whether ours is at least as good as the best of the others, and where not."""
     ours = next((row.figures for row in rows if row.tool == OWN), None)
     others = [row.figures for row in rows if row.tool != OWN and row.figures]
-    if not others:
+    if not others or all(row.tool != OWN for row in rows):
         return "no comparison"
     if ours is None:
         return "no: refused"
