@@ -10,6 +10,8 @@ _BIAS_LIMIT = 2**30
 """Half of int32: the sum of products is added to the bias in the same 32 bits."""
 _WIDE_BIAS_LIMIT = 2**46
 """int16x8 kernels add in 48 bits (TFLite's MultiplyByQuantizedMultiplier of int64)."""
+_LEAST_PART = 2.0**-20
+"""Smallest range of a channel's weights, as a part of the channels' median."""
 _INT8, _INT32 = np.dtype(np.int8), np.dtype(np.int32)
 
 
@@ -34,7 +36,8 @@ def quantize_weights(
     largest = np.abs(weights).max(axis=others if axis is not None else None).reshape(-1).astype(np.float64)
     # A channel without weights takes a scale like its neighbours': only its bias matters.
     usual = float(np.median(largest[largest > 0])) if (largest > 0).any() else 1.0
-    scales = np.where(largest > 0, largest, usual) / limit
+    # One with next to none, too: a scale far below the others' leaves the range of the kernels' multipliers.
+    scales = np.where(largest > 0, np.maximum(largest, usual * _LEAST_PART), usual) / limit
     if floor is not None:
         scales = np.maximum(scales, floor)
     scales = scales.astype(np.float32)

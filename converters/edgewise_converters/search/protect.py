@@ -20,7 +20,8 @@ _STEPS = 6
 """Measurements on the way to the full budget."""
 _MOVES = SAME_SCALE | {CONCATENATION}
 _FREE = 1e-4
-"""Part of the whole time that even the cheapest change is taken to cost."""
+"""What even the cheapest change is taken to cost."""
+_WORTH_DB = 0.2
 _FOLLOWING = _MOVES | {"HARD_SWISH", "LEAKY_RELU", "RELU", "RELU6", "PRELU", "ELU", "LOGISTIC", "TANH"}
 """What belongs to the layer before it."""
 
@@ -44,26 +45,28 @@ class Culprit:
     """What is changed for it, by id of operator."""
     noise_less: float
     """How much noise power goes, as a part of the signal's."""
-    time_more: float
-    """In int8 products."""
+    price: float
+    """More time and more bytes of weights, each as a part of what the whole takes now."""
 
     @property
     def worth(self) -> float:
-        """Noise that goes for the time that comes."""
-        return self.noise_less / self.time_more
+        """Noise that goes for its price."""
+        return self.noise_less / self.price
 
 
-def culprits(candidates: Candidates, base: Trial, *, tick: Callable[[], None]) -> list[Culprit]:
-    """Every layer in int8, tried alone outside it, what gives most for its time first.
+def culprits(
+    candidates: Candidates, base: Trial, *, probes: int = PROBES, tick: Callable[[], None]
+) -> list[Culprit]:
+    """Every layer in int8, tried alone outside it, what gives most for its price first.
 
     A layer may appear twice: once for a way that spares some of its noise, and again for the step from there to one
     that spares more at a higher price.
     """
     graph = candidates.graph
     widths = widths_of(graph, base.options)
-    start = time_of(graph, widths)
-    probes = candidates.worst_cases(base.options, PROBES)
-    reference = candidates.ask(base.options, "as it is", cases=probes)
+    start, stored = time_of(graph, widths), max(weight_bytes(graph, widths), 1)
+    worst = candidates.worst_cases(base.options, probes)
+    reference = candidates.ask(base.options, "as it is", cases=worst)
     found: list[Culprit] = []
     for operator in graph.operators:
         if widths[id(operator)] is not Width.INT8 or operator.kind in _MOVES:
@@ -72,28 +75,27 @@ def culprits(candidates: Candidates, base: Trial, *, tick: Callable[[], None]) -
         for changed in _alternatives(graph, operator, base.options):
             options = replace(base.options, widths_of={**base.options.widths_of, **changed})
             why = f"'{operator.output.name}' in {changed[id(operator)].value}"
-            less = reference.noise - candidates.ask(options, why, cases=probes).noise
-            more = time_of(graph, {**widths, **changed}) - start
-            ways.append(Culprit(operator, changed, less, max(more, start * _FREE)))
+            less = reference.noise - candidates.ask(options, why, cases=worst).noise
+            after = {**widths, **changed}
+            price = time_of(graph, after) / start + weight_bytes(graph, after) / stored - 2
+            ways.append(Culprit(operator, changed, less, max(price, _FREE)))
         found += _steps(ways)
         tick()
     return sorted(found, key=lambda culprit: -culprit.worth)
 
 
 def _steps(ways: list[Culprit]) -> list[Culprit]:
-    """The way that gives most for its time, then the step from it to a dearer one that gives more."""
+    """The way that gives most for its price, then the step from it to a dearer one that gives more."""
     helping = [way for way in ways if way.noise_less > 0]
     if not helping:
         return []
     first = max(helping, key=lambda way: way.worth)
-    further = [
-        way for way in helping if way.noise_less > first.noise_less and way.time_more > first.time_more
-    ]
+    further = [way for way in helping if way.noise_less > first.noise_less and way.price > first.price]
     if not further:
         return [first]
     last = max(further, key=lambda way: way.noise_less)
-    less, more = last.noise_less - first.noise_less, last.time_more - first.time_more
-    return [first, replace(last, noise_less=less, time_more=more)]
+    less, more = last.noise_less - first.noise_less, last.price - first.price
+    return [first, replace(last, noise_less=less, price=more)]
 
 
 def _alternatives(graph: Graph, operator: Operator, options: StaticOptions) -> Iterator[dict[int, Width]]:
@@ -125,14 +127,15 @@ def protect(
     stage: Callable[[str, int], None],
     *,
     budget: Budget | None = None,
+    probes: int = PROBES,
     enough: Callable[[Trial], bool] = lambda _: False,
 ) -> Trial:
-    """Take culprits out of int8, the best for their time first, until it is ``enough`` or the budget is spent."""
+    """Take culprits out of int8, the best for their price first, until it is ``enough`` or the budget is spent."""
     budget = budget or Budget()
     graph = candidates.graph
     widths = widths_of(graph, base.options)
     stage("Looking for the layers that int8 harms", len(graph.operators))
-    ranked = culprits(candidates, base, tick=candidates.tick)
+    ranked = culprits(candidates, base, probes=probes, tick=candidates.tick)
     affordable = _within(graph, widths, ranked, budget)
     stage("Protecting layers", _STEPS * len(candidates.cases))
     best, wanted = base, sum(culprit.noise_less for culprit in affordable)
@@ -145,7 +148,7 @@ def protect(
             continue
         steps += 1
         options = replace(base.options, widths_of={**base.options.widths_of, **changed})
-        best = candidates.better(best, [(f"{place + 1} layers protected", options)])
+        best = candidates.better(best, [(f"{place + 1} layers protected", options)], worth_db=_WORTH_DB)
         if enough(best):
             break
     return best

@@ -16,9 +16,12 @@ _DEAREST_RESCUE, _LARGEST_RESCUE = 1.35, 1.01
 """Time and weights of a rescued network in units of the plain one's."""
 _RESCUE_WORTH_DB = 0.3
 _SINGLE_WORTH_DB = 0.1
-_CHEAP_PROBING = 30_000_000_000
+_CHEAP_PROBING = 20_000_000_000
 """Products: a few seconds. A count and not a time, so that the same input gives the same file everywhere."""
 _SMALL_BUDGET = Budget(time=1.5, size=1.02)
+_GOOD_DB = 26.0
+"""Below this it is worth much time to find the layers that are to blame."""
+_FEW_PROBES = 4
 _DISPUTED = 4
 """Tensors whose ranges are chosen one by one."""
 
@@ -52,8 +55,10 @@ def search_static(
     best = _weights(candidates, best)
     if wanted.rescue:
         best = _rescued(candidates, best, stage)
-        if _probing(candidates) <= _CHEAP_PROBING:
-            best = protect(candidates, best, stage, budget=_SMALL_BUDGET)
+        cheap = _probing(candidates) <= _CHEAP_PROBING
+        if cheap or best.score_db < _GOOD_DB:
+            probes = PROBES if cheap else _FEW_PROBES
+            best = protect(candidates, best, stage, budget=_SMALL_BUDGET, probes=probes)
     if wanted.ranges == "auto":
         best = _single_ranges(candidates, best, stage)
     return best
