@@ -51,7 +51,9 @@ _TASK = "image-classification or tensors, where the model's shape does not tell.
 
 
 def convert_app(
-    model: Annotated[Path, typer.Argument(help="The trained model: .onnx, a float .tflite, or .pt2. It is only read.")],
+    model: Annotated[
+        Path, typer.Argument(help="The trained model: .onnx, a float .tflite, or .pt2. It is only read.")
+    ],
     target: Annotated[str, typer.Option(help=_TARGET)],
     output_format: Annotated[str, typer.Option("--format", help=_FORMAT)] = "tflite",
     precision: Annotated[str, typer.Option(help=_PRECISION)] = "auto",
