@@ -38,8 +38,15 @@ def work(
     """EfficientNet-Lite0 in int8 for 32 and 64 bit, converted here, with photos and noise as int8 inputs."""
     folder = tmp_path_factory.mktemp("arm")
     made = Work(folder, folder / "inputs.npy")
-    common = ["--precision", "int8", "--preprocess", "mean=127;std=128", "--calibration", "minmax"]
-    common += ["--samples", str(grocery_calibration), "--labels", str(imagenet_labels)]
+    common = ["--precision", "int8", "--no-rescue", "--preprocess", "mean=127;std=128"]
+    common += [
+        "--calibration",
+        "minmax",
+        "--samples",
+        str(grocery_calibration),
+        "--labels",
+        str(imagenet_labels),
+    ]
     edgewise_command = str(Path(sys.executable).with_name("edgewise"))
     for name in ("pi2", "pi4"):
         words = [

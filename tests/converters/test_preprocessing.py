@@ -3,8 +3,8 @@
 import pytest
 
 from edgewise_converters.errors import InvalidSamples
-from edgewise_converters.static_precisions import byte_quantization
 from edgewise_converters.preprocessing import parse_preprocess
+from edgewise_converters.static_precisions import byte_quantization
 
 SIZE = (224, 224)
 
