@@ -92,6 +92,6 @@ def quantized(
         for f in feeds
     ]
     calibration = calibrate(dense, batches, count=len(batches), tick=lambda: None, threads=1)
-    options = StaticOptions(ranges, correct_bias)
+    options = StaticOptions(ranges=ranges, correct_bias=correct_bias)
     graph = quantize_static(dense, Shared(calibration), options, inputs=inputs)
     return Quantized(source, calibration, graph, feeds, this)
