@@ -73,7 +73,7 @@ class Meter:
     def add(
         self, expected: Mapping[str, Array], actual: Mapping[str, Array], *, repeated: bool = False
     ) -> None:
-        """One case: outputs by name, in the same layout. What is no number in either counts as wrong.
+        """One case: outputs by name, in the same layout. What is no number in one of them alone counts as wrong.
 
         A ``repeated`` case is no further evidence of first answers.
         """

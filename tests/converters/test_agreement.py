@@ -19,7 +19,7 @@ def as_array(values: object) -> Array:
     return np.array(values, np.float32)
 
 
-@pytest.mark.parametrize("values", [[1, 2, 3], [0, 0, 0], [INF, 1, -INF], []], ids=str)
+@pytest.mark.parametrize("values", [[1, 2, 3], [0, 0, 0], [INF, 1, -INF], [NAN, 1], []], ids=str)
 def test_the_same_is_identical(values: list[float]) -> None:
     assert measured(values, values).worst_db == IDENTICAL_DB
 
@@ -27,7 +27,7 @@ def test_the_same_is_identical(values: list[float]) -> None:
 @pytest.mark.parametrize(
     ("want", "got"),
     [
-        ([1, 2], [1, NAN]), ([1, NAN], [1, 2]), ([NAN, 1], [NAN, 1]), ([1, INF], [1, -INF]), ([1, 2], [1, INF]),
+        ([1, 2], [1, NAN]), ([1, NAN], [1, 2]), ([NAN, 1], [1, NAN]), ([1, INF], [1, -INF]), ([1, 2], [1, INF]),
         ([INF, 1], [2, 1]), ([0, 0], [0, 1e-6]),
     ],
     ids=str,

@@ -51,7 +51,7 @@ def test_pictures_reach_an_int8_input_that_is_fed_channels_first(tmp_path: Path)
     (tmp_path / "photos").mkdir()
     for i in range(12):
         Image.fromarray(rng.integers(0, 256, (12, 10, 3), np.uint8)).save(tmp_path / "photos" / f"{i}.png")
-    wishes = {"precision": "int8", "samples": tmp_path / "photos", "preprocess": "signed"}
+    wishes = {"precision": "int8", "samples": tmp_path / "photos", "preprocess": "signed", "rescue": False}
     first = converted(IMAGE, tmp_path, layouts={"": "nchw"}, **wishes)
     (entry,) = first.card.inputs
     assert (entry.layout, entry.dtype, entry.shape) == ("nchw", "int8", (1, 3, 12, 10))
