@@ -28,6 +28,11 @@ def products(operator: Operator) -> int:
     return elements * int(np.prod(weights.shape[1:]))
 
 
+def products_of(graph: Graph) -> int:
+    """Of one inference."""
+    return sum(products(operator) for operator in graph.operators)
+
+
 def time_of(graph: Graph, widths: Widths) -> float:
     """Of one inference, in int8 products; shapes that only move count nothing."""
     total = 0.0

@@ -32,7 +32,7 @@ class Budget:
 
     time: float = 1.5
     size: float = 1.15
-    spare_bytes: int = 131_072
+    spare_bytes: int = 24_576
     """Weights may always grow by this much: it is nothing beside what else a device stores."""
 
 
@@ -68,9 +68,7 @@ def culprits(
     worst = candidates.worst_cases(base.options, probes)
     reference = candidates.ask(base.options, "as it is", cases=worst)
     found: list[Culprit] = []
-    for operator in graph.operators:
-        if widths[id(operator)] is not Width.INT8 or operator.kind in _MOVES:
-            continue
+    for operator in layers_in_int8(graph, base.options):
         ways: list[Culprit] = []
         for changed in _alternatives(graph, operator, base.options):
             options = replace(base.options, widths_of={**base.options.widths_of, **changed})
@@ -82,6 +80,12 @@ def culprits(
         found += _steps(ways)
         tick()
     return sorted(found, key=lambda culprit: -culprit.worth)
+
+
+def layers_in_int8(graph: Graph, options: StaticOptions) -> list[Operator]:
+    """What could leave int8 and is no mere move of values."""
+    widths = widths_of(graph, options)
+    return [o for o in graph.operators if widths[id(o)] is Width.INT8 and o.kind not in _MOVES]
 
 
 def _steps(ways: list[Culprit]) -> list[Culprit]:

@@ -12,7 +12,7 @@ from edgewise_converters.quantize.rules import (
     sensible_widths,
 )
 from edgewise_converters.quantize.widths import Width
-from edgewise_converters.search.cost import products
+from edgewise_converters.search.cost import products, products_of
 from edgewise_converters.tflite.graph import Graph, Operator, Tensor
 from edgewise_converters.tflite.runtimes import RuntimeRules
 
@@ -52,7 +52,7 @@ def spared(operator: Operator, rules: RuntimeRules) -> Width:
 
 def _stem(graph: Graph, rules: RuntimeRules) -> dict[int, Width]:
     """The first layers with weights behind the inputs, and what lies between them."""
-    budget = _STEM_SHARE * sum(products(operator) for operator in graph.operators)
+    budget = _STEM_SHARE * products_of(graph)
     reached = {id(tensor) for tensor in graph.inputs}
     widths: dict[int, Width] = {}
     layers = 0

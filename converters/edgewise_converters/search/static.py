@@ -7,8 +7,8 @@ from edgewise_converters.quantize import StaticOptions, Width
 from edgewise_converters.quantize.ranges import CHOOSERS
 from edgewise_converters.quantize.static import widths_of
 from edgewise_converters.search.candidates import Candidates, Trial
-from edgewise_converters.search.cost import products, time_of, weight_bytes
-from edgewise_converters.search.protect import PROBES, Budget, protect
+from edgewise_converters.search.cost import products_of, time_of, weight_bytes
+from edgewise_converters.search.protect import PROBES, Budget, layers_in_int8, protect
 from edgewise_converters.search.rescue import rescues
 from edgewise_converters.search.single_ranges import disputed_ranges
 
@@ -55,7 +55,7 @@ def search_static(
     best = _weights(candidates, best)
     if wanted.rescue:
         best = _rescued(candidates, best, stage)
-        cheap = _probing(candidates) <= _CHEAP_PROBING
+        cheap = _probing(candidates, best) <= _CHEAP_PROBING
         if cheap or best.score_db < _GOOD_DB:
             probes = PROBES if cheap else _FEW_PROBES
             best = protect(candidates, best, stage, budget=_SMALL_BUDGET, probes=probes)
@@ -64,9 +64,9 @@ def search_static(
     return best
 
 
-def _probing(candidates: Candidates) -> int:
+def _probing(candidates: Candidates, best: Trial) -> int:
     """Products that it takes to try every layer alone."""
-    return len(candidates.graph.operators) * PROBES * sum(map(products, candidates.graph.operators))
+    return len(layers_in_int8(candidates.graph, best.options)) * PROBES * products_of(candidates.graph)
 
 
 def _weights(candidates: Candidates, best: Trial) -> Trial:
