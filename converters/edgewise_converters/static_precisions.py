@@ -17,8 +17,9 @@ from edgewise_converters.quantize.equalize import (
     smoothed,
 )
 from edgewise_converters.quantize.ranges import scale_of
-from edgewise_converters.samples import Feed, Samples
-from edgewise_converters.search import Candidates, StaticRequest, Trial, protect, search_static
+from edgewise_converters.quantize.share_weights import share_weights
+from edgewise_converters.samples import Feed, Samples, spread
+from edgewise_converters.search import Candidates, StaticRequest, Trial, search_static
 from edgewise_converters.targets import Target
 from edgewise_converters.tflite.graph import Graph
 from edgewise_converters.tflite.runtimes import rules_of
@@ -73,12 +74,17 @@ class Setting:
             self.target.runtimes[0],
             self.trials[: _INT16_TRIAL_CASES if wide else None],
             self.layouts,
+            lambda most: self._inputs(graph, most),
             self.tick,
         )
 
     def trial_inputs(self, graph: Graph) -> list[list[Array]]:
         """The trial cases as the graph takes them."""
         return [self._in_order(graph, case.feed) for case in self.trials]
+
+    def _inputs(self, graph: Graph, most: int) -> list[list[Array]]:
+        chosen = self.samples.only(spread(self.samples.sources, most))
+        return [self._in_order(graph, feed) for feed in chosen.feeds()]
 
     def _in_order(self, graph: Graph, feed: Feed) -> list[Array]:
         return [
@@ -99,12 +105,12 @@ def at_static_precision(
     )
     dense = graph.copy()
     dense_as_convolution(dense)
+    share_weights(dense)
     dense, evened = _evened(dense, options, setting)
     calibration = setting.calibrate(dense)
     candidates = setting.candidates(dense, calibration, wide=wide)
-    best = search_static(candidates, replace(wanted, width=options.width), options, setting.stage)
-    if precision == "mixed":
-        best = protect(candidates, best, setting.stage)
+    wanted = replace(wanted, width=options.width, mixed=precision == "mixed")
+    best = search_static(candidates, wanted, options, setting.stage)
     ends = dense.inputs + dense.outputs
     ranges = {t.name: (s.minimum, s.maximum) for t in ends if (s := calibration.by_tensor.get(id(t)))}
     tried = (*evened, *candidates.tried)

@@ -89,7 +89,8 @@ def applied_fixes(candidates: Candidates, plain: StaticOptions, best: Trial) -> 
     for trial in candidates.tried:
         options = trial.options
         on_all = trial.agreement.cases == best.agreement.cases
-        if not on_all or not (options.widths_of or options.ranges_of) or not _is_part(options, best.options):
+        changed = options.widths_of or options.ranges_of or options.shifts_of
+        if not on_all or not changed or not _is_part(options, best.options):
             continue
         fix = Fix(trial.why, level, level_db(trial))
         if fix.gain_db >= _WORTH_DB:
@@ -103,5 +104,6 @@ def _is_part(options: StaticOptions, whole: StaticOptions) -> bool:
     return (
         options.widths_of.items() <= whole.widths_of.items()
         and options.ranges_of.items() <= whole.ranges_of.items()
+        and (not options.shifts_of or options.shifts_of is whole.shifts_of)
         and (options.ranges, options.rounding) == (whole.ranges, whole.rounding)
     )

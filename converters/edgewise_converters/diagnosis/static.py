@@ -79,7 +79,7 @@ class _Diagnosing:
             raise InvalidSamples("diagnose needs --samples: noise is measured on what the model will meet")
         choice = self._search(plan, lowered.graph)
         candidates = choice.candidates
-        plain = replace(choice.best.options, widths_of={}, ranges_of={})
+        plain = replace(choice.best.options, widths_of={}, ranges_of={}, shifts_of={})
         applied = applied_fixes(candidates, plain, choice.best)
         base = candidates.ask(plain, "every layer in integers", cases=probed(candidates))
         quantized = _Quantized(plain, base, self._facts(plan, choice, plain))

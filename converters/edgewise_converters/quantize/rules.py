@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from edgewise.tensors import Array
+from edgewise_converters.quantize.weights import channel_axis
 from edgewise_converters.quantize.widths import Width
 from edgewise_converters.tflite.graph import Graph, Operator, Tensor
 from edgewise_converters.tflite.runtimes import RuntimeRules
@@ -41,6 +43,25 @@ def has_weights(operator: Operator) -> bool:
         return False
     weights = operator.inputs[1]
     return weights is not None and weights.is_constant
+
+
+def bias_of(operator: Operator) -> Array:
+    """Of the operator, zeros if it has none, float32 [C]."""
+    weights = operator.inputs[1]
+    bias = operator.inputs[2] if len(operator.inputs) > 2 else None
+    assert weights is not None
+    channels = weights.shape[channel_axis(operator.kind)]
+    return np.zeros(channels, np.float32) if bias is None else np.asarray(bias.data)
+
+
+def is_pointwise(operator: Operator) -> bool:
+    """Whether it is a convolution that looks at one place at a time, and at every place."""
+    weights = operator.inputs[1]
+    assert weights is not None
+    strides = operator.options.get("strideH", 1), operator.options.get("strideW", 1)
+    data = operator.inputs[0]
+    whole = data is not None and data.shape[-1] == weights.shape[-1]
+    return operator.kind == "CONV_2D" and weights.shape[1:3] == (1, 1) and strides == (1, 1) and whole
 
 
 def possible_widths(operator: Operator, rules: RuntimeRules) -> frozenset[Width]:

@@ -12,8 +12,10 @@ from edgewise_converters.quantize.rounding import Rounding
 from edgewise_converters.quantize.rules import (
     CONCATENATION,
     SAME_SCALE,
+    bias_of,
     data_input,
     has_weights,
+    is_pointwise,
     possible_widths,
     sensible_widths,
 )
@@ -23,7 +25,7 @@ from edgewise_converters.quantize.weights import (
     quantize_bias,
     quantize_weights,
     smallest_scales,
-)  # fmt: skip
+)
 from edgewise_converters.quantize.widths import Width, Widths
 from edgewise_converters.tflite.graph import Graph, Operator, Tensor
 from edgewise_converters.tflite.runtimes import EVERY_RUNTIME, RuntimeRules
@@ -52,10 +54,13 @@ class StaticOptions:
     """By id of tensor, another key of `ranges.CHOOSERS`."""
     widths_of: Widths = field(default_factory=dict)
     """By id of operator, another width; one there is no kernel for is passed over."""
+    shifts_of: Mapping[int, Array] = field(default_factory=dict)
+    """By id of operator: what its bias gives up besides, float64 [C] (see `empirical_bias`)."""
 
     def __str__(self) -> str:
         correction = "with" if self.correct_bias else "without"
-        return f"{self.ranges} ranges, {self.rounding} rounding, {correction} bias correction"
+        measured = ", biases corrected by measurement" if self.shifts_of else ""
+        return f"{self.ranges} ranges, {self.rounding} rounding, {correction} bias correction{measured}"
 
 
 class Shared:
@@ -100,6 +105,24 @@ def quantize_static(
     return _StaticQuantizer(graph, shared, options, inputs or {}).run()
 
 
+@dataclass(frozen=True)
+class Twins:
+    """A quantized graph, and what became of the float graph's tensors."""
+
+    graph: Graph
+    written: Mapping[int, Tensor]
+    """By id of a float tensor: what the operator writes that once wrote it."""
+
+
+def quantize_with_twins(
+    graph: Graph, shared: Shared, options: StaticOptions, inputs: dict[str, Quantization]
+) -> Twins:
+    """`quantize_static`, for those who look into the quantized graph."""
+    quantizer = _StaticQuantizer(graph, shared, options, inputs)
+    quantized = quantizer.run()
+    return Twins(quantized, {key: next(iter(twins.values())) for key, twins in quantizer.made.items()})
+
+
 class _StaticQuantizer:
     def __init__(
         self,
@@ -129,8 +152,15 @@ class _StaticQuantizer:
         self.result = Graph(graph.name)
         self.made: dict[int, dict[np.dtype[np.generic], Tensor]] = {}
         """By id of the float tensor: its twins by dtype, the one its operator wrote first."""
-        self.constants: dict[tuple[int, int], Tensor] = {}
-        """Rounded weights by id of the float ones and of the rounded ones: shared weights stay shared."""
+        self.stored: dict[tuple[int, int | None], tuple[Tensor, Array]] = {}
+        """Rounded weights, and what that adds to outputs, by id of the float ones and axis: what is shared stays so."""
+        self.rows: dict[int, Tensor] = {}
+        """Pointwise weights as rows, by id of the rounded ones."""
+        self.sharing: dict[int, list[Operator]] = {}
+        """By id of weights: the operators that multiply with them in int8."""
+        for operator in graph.operators:
+            if has_weights(operator) and self.widths[id(operator)] is Width.INT8:
+                self.sharing.setdefault(id(operator.inputs[1]), []).append(operator)
 
     def run(self) -> Graph:
         """Rebuild the graph, operator by operator."""
@@ -156,6 +186,9 @@ class _StaticQuantizer:
             return
         else:
             inputs = [None if t is None else self._as(t, _FLOAT) for t in operator.inputs]
+            if id(operator) in self.options.shifts_of:
+                bias = self._corrected(operator, None).astype(np.float32)
+                inputs = [*inputs[:2], Tensor.constant(f"{operator.output.name}/bias", bias)]
         self.result.operators.append(
             Operator(operator.kind, inputs, outputs, operator.options, operator.in_float)
         )
@@ -221,14 +254,10 @@ class _StaticQuantizer:
 
     def _weighted_inputs(self, operator: Operator, width: Width) -> list[Tensor | None]:
         data = self._as(data_input(operator), width.dtype)
-        bias = _bias(operator)
-        assert data.quantization is not None
+        weights, shift = self._weights(operator)
+        assert data.quantization is not None and weights.quantization is not None
         scale = data.quantization.scale
-        floor = smallest_scales(bias, scale) if width is Width.INT8 else np.zeros(bias.shape)
-        weights, shift = self._weights(operator, floor)
-        assert weights.quantization is not None
-        if self.options.correct_bias:
-            bias = bias - shift
+        bias = self._corrected(operator, shift)
         dtype = np.dtype(np.int32 if width is Width.INT8 else np.int64)
         integers, quantization = quantize_bias(bias, scale, weights.quantization, dtype=dtype)
         return [
@@ -239,12 +268,10 @@ class _StaticQuantizer:
 
     def _hybrid(self, operator: Operator) -> None:
         """Float activations with int8 weights; pointwise layers as dense ones, which have a range for each row."""
-        bias = _bias(operator)
-        weights, shift = self._weights(operator, np.zeros(bias.shape))
-        if self.options.correct_bias:
-            bias = (bias - shift).astype(np.float32)
+        weights, shift = self._weights(operator)
+        bias = self._corrected(operator, shift).astype(np.float32)
         kind, options = operator.kind, dict(operator.options)
-        if _is_pointwise(operator) and "FULLY_CONNECTED" in self.options.rules.mixed_per_channel:
+        if is_pointwise(operator) and "FULLY_CONNECTED" in self.options.rules.mixed_per_channel:
             activation = options.get("fusedActivationFunction", 0)
             kind, weights = "FULLY_CONNECTED", self._flat(weights)
             options = {
@@ -258,43 +285,40 @@ class _StaticQuantizer:
         self.result.operators.append(Operator(kind, inputs, list(operator.outputs), options))
         self.made[id(operator.output)] = {_FLOAT: operator.output}
 
+    def _corrected(self, operator: Operator, shift: Array | None) -> Array:
+        """The bias without what rounding the weights adds on average, and without what was measured besides."""
+        bias = bias_of(operator)
+        if shift is not None and self.options.correct_bias:
+            bias = bias - shift
+        return np.asarray(bias - self.options.shifts_of.get(id(operator), 0.0))
+
     def _flat(self, weights: Tensor) -> Tensor:
         """Pointwise weights [O, 1, 1, I] as those of a dense layer, once for all that share them."""
-        key = (id(weights), 0)
-        if key not in self.constants:
+        if id(weights) not in self.rows:
             assert weights.data is not None
             data = weights.data.reshape(weights.shape[0], -1)
-            self.constants[key] = Tensor.constant(f"{weights.name}/rows", data, weights.quantization)
-        return self.constants[key]
+            self.rows[id(weights)] = Tensor.constant(f"{weights.name}/rows", data, weights.quantization)
+        return self.rows[id(weights)]
 
-    def _weights(self, operator: Operator, floor: Array) -> tuple[Tensor, Array]:
+    def _weights(self, operator: Operator) -> tuple[Tensor, Array]:
         """The rounded weights, and what rounding them adds to each output on average."""
         weights = operator.inputs[1]
         assert weights is not None and weights.data is not None
         one_scale = operator.kind == "FULLY_CONNECTED" or self.options.per_tensor
         axis = None if one_scale else channel_axis(operator.kind)
-        rounded = self.rounding.of(operator, weights, axis, floor=floor, method=self.options.rounding)
-        key = (id(weights), id(rounded))
-        if key not in self.constants:
+        key = (id(weights), axis)
+        if key not in self.stored:
+            floor, method = self._floor(operator), self.options.rounding
+            rounded = self.rounding.of(operator, weights, axis, floor=floor, method=method)
             name = f"{operator.output.name}/weights/int8"
-            self.constants[key] = Tensor.constant(name, rounded.integers, rounded.quantization)
-        return self.constants[key], rounded.shift
+            constant = Tensor.constant(name, rounded.integers, rounded.quantization)
+            self.stored[key] = constant, rounded.shift
+        return self.stored[key]
 
-
-def _bias(operator: Operator) -> Array:
-    """Of the operator, zeros if it has none, float32 [C]."""
-    weights = operator.inputs[1]
-    bias = operator.inputs[2] if len(operator.inputs) > 2 else None
-    assert weights is not None
-    channels = weights.shape[channel_axis(operator.kind)]
-    return np.zeros(channels, np.float32) if bias is None else np.asarray(bias.data)
-
-
-def _is_pointwise(operator: Operator) -> bool:
-    """Whether it is a convolution that looks at one place at a time, and at every place."""
-    weights = operator.inputs[1]
-    assert weights is not None
-    strides = operator.options.get("strideH", 1), operator.options.get("strideW", 1)
-    data = operator.inputs[0]
-    whole = data is not None and data.shape[-1] == weights.shape[-1]
-    return operator.kind == "CONV_2D" and weights.shape[1:3] == (1, 1) and strides == (1, 1) and whole
+    def _floor(self, operator: Operator) -> Array:
+        """Scales of weights below which a bias beside them would not fit, of all operators that share them."""
+        floor = np.zeros(bias_of(operator).shape)
+        for sharing in self.sharing.get(id(operator.inputs[1]), []):
+            scale = self.scales[Width.INT8.dtype].of(data_input(sharing)).scale
+            floor = np.maximum(floor, smallest_scales(bias_of(sharing), scale))
+        return floor

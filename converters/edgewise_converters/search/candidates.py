@@ -1,7 +1,7 @@
 """Ways to quantize one graph, each judged by what it answers to a few samples."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +10,7 @@ from edgewise.backends import Backend
 from edgewise.tensors import Array, Quantization
 from edgewise_converters.agreement import Agreement, Meter
 from edgewise_converters.quantize import Shared, StaticOptions, quantize_static
+from edgewise_converters.quantize.empirical_bias import measured_shifts, samples_to_keep
 from edgewise_converters.search.judging import judged_tensors
 from edgewise_converters.tflite.graph import Graph
 from edgewise_converters.tflite.writer import serialize
@@ -54,12 +55,22 @@ class Candidates:
     runtime: str
     cases: list[Case]
     layouts: Layouts
+    read_inputs: Callable[[int], list[list[Array]]]
+    """At most so many samples, spread over those that were calibrated on, as the graph takes them."""
     tick: Callable[[], None]
     tried: list[Trial] = field(default_factory=list)
 
     def build(self, options: StaticOptions) -> Graph:
         """The graph quantized in one way."""
         return quantize_static(self.graph, self.shared, options, inputs=self.entries)
+
+    def with_measured_biases(self, options: StaticOptions) -> StaticOptions:
+        """The same, with biases corrected by what layers are off by in it."""
+        samples = self.read_inputs(samples_to_keep(self._judged))
+        shifts = measured_shifts(
+            self._judged, self.shared, options, samples, inputs=self.entries, tick=self.tick
+        )
+        return replace(options, shifts_of=shifts)
 
     def ask(self, options: StaticOptions, why: str, *, cases: Sequence[int] | None = None) -> Trial:
         """Judge one way by all cases, or by some (by their places)."""

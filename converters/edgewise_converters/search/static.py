@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from edgewise_converters.quantize import StaticOptions, Width
 from edgewise_converters.quantize.ranges import CHOOSERS
+from edgewise_converters.quantize.rules import has_weights
 from edgewise_converters.quantize.static import widths_of
 from edgewise_converters.search.candidates import Candidates, Trial
 from edgewise_converters.search.cost import products_of, time_of, weight_bytes
@@ -24,6 +25,7 @@ _GOOD_DB = 26.0
 _FEW_PROBES = 4
 _DISPUTED = 4
 """Tensors whose ranges are chosen one by one."""
+_SAID = {"nearest": "to nearest", "gptq": "jointly"}
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class StaticRequest:
     width: Width = Width.INT8
     ranges: str = "auto"
     """A key of `CHOOSERS`, or auto for the best by measurement."""
+    mixed: bool = False
+    """Whether more layers may leave int8 than cost next to nothing."""
     rescue: bool = True
     """Whether parts that lose most may leave int8 where that costs little."""
     per_tensor: bool = False
@@ -56,12 +60,15 @@ def search_static(
     if wanted.rescue:
         best = _rescued(candidates, best, stage)
         cheap = _probing(candidates, best) <= _CHEAP_PROBING
-        if cheap or best.score_db < _GOOD_DB:
+        if not wanted.mixed and (cheap or best.score_db < _GOOD_DB):
             probes = PROBES if cheap else _FEW_PROBES
             best = protect(candidates, best, stage, budget=_SMALL_BUDGET, probes=probes)
+    if wanted.mixed:
+        best = protect(candidates, best, stage)
+    best = _weights(candidates, best)
     if wanted.ranges == "auto":
         best = _single_ranges(candidates, best, stage)
-    return best
+    return _measured_biases(candidates, best, stage)
 
 
 def _probing(candidates: Candidates, best: Trial) -> int:
@@ -71,11 +78,20 @@ def _probing(candidates: Candidates, best: Trial) -> int:
 
 def _weights(candidates: Candidates, best: Trial) -> Trial:
     """Cleverer rounding and the correction stay only where they help."""
-    plainer = [
-        ("weights rounded to nearest", replace(best.options, rounding="nearest")),
-        ("no bias correction", replace(best.options, correct_bias=False)),
+    rounding = "nearest" if best.options.rounding == "gptq" else "gptq"
+    correct = not best.options.correct_bias
+    others = [
+        (f"weights rounded {_SAID[rounding]}", replace(best.options, rounding=rounding)),
+        ("bias correction" if correct else "no bias correction", replace(best.options, correct_bias=correct)),
     ]
-    return candidates.better(best, plainer, worth_db=0.0)
+    return candidates.better(best, others, worth_db=0.0)
+
+
+def _measured_biases(candidates: Candidates, best: Trial, stage: Callable[[str, int], None]) -> Trial:
+    """Biases that take back what the network's layers are off by on average, where that helps."""
+    stage("Correcting biases by measurement", sum(map(has_weights, candidates.graph.operators)))
+    options = candidates.with_measured_biases(best.options)
+    return candidates.better(best, [("biases corrected by measurement", options)])
 
 
 def _rescued(candidates: Candidates, best: Trial, stage: Callable[[str, int], None]) -> Trial:

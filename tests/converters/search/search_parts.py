@@ -40,7 +40,9 @@ def candidates(this: Net, feeds: list[dict[str, Array]] | None = None) -> Candid
     calibration = calibrate(graph, batches, count=len(batches), tick=lambda: None, threads=1)
     cases = [Case(feed, ask_onnxruntime(model, feed)) for feed in feeds or smooth]
     layouts = Layouts(low.input_layouts, low.output_layouts)
-    return Candidates(graph, Shared(calibration), {}, RUNTIME, cases, layouts, lambda: None)
+    return Candidates(
+        graph, Shared(calibration), {}, RUNTIME, cases, layouts, lambda most: batches[:most], lambda: None
+    )
 
 
 def weighted(graph: Graph) -> list[Operator]:
