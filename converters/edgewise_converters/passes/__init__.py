@@ -10,6 +10,7 @@ from edgewise_converters.passes import (
     enclose,
     expand_functions,
     fold_affine,
+    fold_affine_forward,
     fold_affine_into_integers,
     fold_constants,
     fuse_gelu,
@@ -44,6 +45,7 @@ FUSIONS: tuple[Rewrite, ...] = (
     fold_affine.apply,
     fuse_hard_swish.apply,
     fuse_pad.apply,
+    fold_affine_forward.apply,
 )
 
 
