@@ -64,7 +64,7 @@ def _classifier(name: str, source: Callable[[], Path], size: int) -> Net:
         name,
         source,
         (1, 3, size, size),
-        lambda: int8_samples.photos(spec, 100, 100),
+        lambda: int8_samples.photos(spec, 100, 200),
         1,
         ("--preprocess", "mean=127;std=128"),
     )
@@ -87,7 +87,7 @@ NETS = {
             "PP-OCR direction",
             _rapidocr("ch_ppocr_mobile_v2.0_cls_infer.onnx"),
             (1, 3, 48, 192),
-            lambda: int8_samples.lines_of_text(192, 100, 100, turned=True),
+            lambda: int8_samples.lines_of_text(192, 100, 400, turned=True),
             1,
             _SIGNED,
         ),
