@@ -7,6 +7,8 @@ import numpy as np
 
 from edgewise.tensors import Array, Quantization
 from edgewise_converters.quantize.calibrate import Calibration
+from edgewise_converters.quantize.dynamic_int8 import quantize_dynamic
+from edgewise_converters.quantize.narrow_weights import WeightStore
 from edgewise_converters.quantize.ranges import CHOOSERS
 from edgewise_converters.quantize.rounding import Rounding
 from edgewise_converters.quantize.rules import (
@@ -70,6 +72,7 @@ class Shared:
         self.calibration = calibration
         self.rounding = Rounding(calibration)
         self._ranges: dict[tuple[int, str], tuple[float, float]] = {}
+        self._bodies: dict[int, Graph] = {}
 
     def range_of(self, tensor: int, chooser: str) -> tuple[float, float]:
         """The range of a tensor (by id) by a key of `CHOOSERS`."""
@@ -77,6 +80,12 @@ class Shared:
         if key not in self._ranges:
             self._ranges[key] = CHOOSERS[chooser](self.calibration.by_tensor[tensor])
         return self._ranges[key]
+
+    def body(self, graph: Graph, rules: RuntimeRules) -> Graph:
+        """A branch or the body of a loop: nothing was measured inside, so only its weights become narrow."""
+        if id(graph) not in self._bodies:
+            self._bodies[id(graph)] = quantize_dynamic(graph, WeightStore(), rules)
+        return self._bodies[id(graph)]
 
 
 def widths_of(graph: Graph, options: StaticOptions) -> dict[int, Width]:
@@ -131,7 +140,7 @@ class _StaticQuantizer:
         options: StaticOptions,
         inputs: dict[str, Quantization],
     ) -> None:
-        self.source, self.options, self.rounding = graph, options, shared.rounding
+        self.source, self.options, self.shared = graph, options, shared
         self.widths = widths_of(graph, options)
         self.fixed = {id(t): inputs[t.name] for t in graph.inputs if t.name in inputs}
         ranges = {
@@ -189,8 +198,9 @@ class _StaticQuantizer:
             if id(operator) in self.options.shifts_of:
                 bias = self._corrected(operator, None).astype(np.float32)
                 inputs = [*inputs[:2], Tensor.constant(f"{operator.output.name}/bias", bias)]
+        twin = Operator(operator.kind, inputs, outputs, operator.options, operator.in_float)
         self.result.operators.append(
-            Operator(operator.kind, inputs, outputs, operator.options, operator.in_float)
+            twin.with_graphs(lambda body: self.shared.body(body, self.options.rules))
         )
         for tensor, output in zip(operator.outputs, outputs, strict=True):
             self.made[id(tensor)] = {output.dtype: output}
@@ -309,7 +319,7 @@ class _StaticQuantizer:
         key = (id(weights), axis)
         if key not in self.stored:
             floor, method = self._floor(operator), self.options.rounding
-            rounded = self.rounding.of(operator, weights, axis, floor=floor, method=method)
+            rounded = self.shared.rounding.of(operator, weights, axis, floor=floor, method=method)
             name = f"{operator.output.name}/weights/int8"
             constant = Tensor.constant(name, rounded.integers, rounded.quantization)
             self.stored[key] = constant, rounded.shift
