@@ -36,6 +36,15 @@ def test_never_worse_than_uniform_int8(name: str) -> None:
     assert again.score_db == best.score_db
 
 
+def test_biases_are_measured_last_and_kept_only_where_that_helps() -> None:
+    ways = candidates(RESIDUAL)
+    best = search(ways, StaticRequest())
+    last = ways.tried[-1]
+    assert last.options.shifts_of and not any(trial.options.shifts_of for trial in ways.tried[:-1])
+    assert bool(best.options.shifts_of) == (best is last)
+    assert best.score_db >= last.score_db - WORTH_DB
+
+
 def test_without_rescue_every_layer_keeps_its_width() -> None:
     ways = candidates(NETS["one bad layer"])
     best = search(ways, StaticRequest(rescue=False))
