@@ -68,7 +68,7 @@ def table(result: Result) -> None:
     rows += _accuracy_rows(result.accuracy)
     if result.floor is not None:
         floor = result.floor.worst
-        said = f"float32 rounding alone amounts to {floor.snr_db:.1f} dB on this model ('{floor.name}')"
+        said = f"the original's own rounding alone amounts to {floor.snr_db:.1f} dB on this model ('{floor.name}')"
         rows.append(("", said))
     rows.append(("measured on", result.measured_on))
     if result.skipped_samples:

@@ -119,11 +119,16 @@ class Reference:
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Outputs by name. Raises SourceError when the model cannot run on these inputs."""
         try:
-            results: Sequence[Array] = self._session.run(None, {**self._values, **inputs})
+            results: Sequence[Array] = self._session.run(None, {**self._values, **self._in_half(inputs)})
         except Exception as error:
             text = str(error).splitlines()[0][:300]
             raise SourceError(f"onnxruntime cannot run the original model: {text}") from error
         return dict(zip(self.output_names, results, strict=True))
+
+    def _in_half(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The inputs, rounded to float16 where the model takes that."""
+        halves = {spec.name for spec in self.inputs if spec.dtype == "float16"}
+        return {n: array.astype(np.float16) if n in halves else array for n, array in inputs.items()}
 
     def close(self) -> None:
         """Give the session's memory back; `run` must not be called again."""

@@ -127,6 +127,10 @@ class Original:
         if self.format == TFLITE:
             return open_reference(self.path, form=self.format, optimized=False)
         path = self._onnx()
+        if source.computes_in_half:
+            _, model = read_onnx(path, shapes=self._shapes)
+            return OnnxReference(ir.to_proto(model).SerializeToString(), optimized=False, values=source.values,
+                                 weights_in=path.parent)  # fmt: skip
         # A large original was asked with plain kernels: here those come that lay weights out anew, from mapped ones.
         large = is_large(path)
         other = resummed(path) or (read_skeleton(path).SerializeToString() if large else path)

@@ -150,7 +150,8 @@ def lower_mean_variance_normalization(low: Lowering, node: ir.Node) -> None:
     assert data is not None
     place = low.stored(data)
     f = Algebra(low, str(result.name))
-    axes = normal_axes(ints_of(node, "axes", [0, 2, 3]), len(place.layout))
+    rank = len(place.layout)
+    axes = normal_axes(ints_of(node, "axes", [axis for axis in (0, 2, 3) if axis < rank]), rank)
     where = [place.layout.index(axis) for axis in axes]
     mean = f.reduce("MEAN", place.tensor, where)
     variance = f.reduce("MEAN", f.apply("SQUARED_DIFFERENCE", place.tensor, mean), where)

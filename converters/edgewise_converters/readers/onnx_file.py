@@ -13,6 +13,7 @@ from onnx import serialization
 
 from edgewise.tensors import Array
 from edgewise_converters.errors import SourceError
+from edgewise_converters.readers.half_precision import computes_in_half, widen
 from edgewise_converters.readers.onnx_skeleton import read_skeleton
 from edgewise_converters.readers.open_shapes import Declared, Shape, fix_shapes, show
 from edgewise_converters.readers.source import ONNX, Source, SourceInput, digest_of, format_of
@@ -22,6 +23,10 @@ logging.getLogger("onnx_ir").addHandler(logging.NullHandler())
 _MOST_BYTES = (1 << 31) - 1
 """Of one tensor: TFLite's kernels count its bytes in int32 here and there."""
 _MIN_OPSET, _MAX_OPSET = 7, 28
+_WIDENED = (
+    "the model computes in half precision: the file computes in float32, and its inputs and outputs are float32; "
+    "--precision fp16 stores weights in float16"
+)
 
 
 def static_shape(value: ir.Value) -> tuple[int, ...]:
@@ -55,8 +60,12 @@ def read_onnx(
         model.graph.inputs.remove(value)  # before IR version 4 every initializer was an input too
     fixed = {name: _fix_value(path, model, name, number) for name, number in (values or {}).items()}
     notices = _fix_shapes(path, model, shapes or {})
+    halves = computes_in_half(model)
+    if halves:
+        widen(model)
+        notices = (*notices, _WIDENED)
     inputs = tuple(_describe(value) for value in model.graph.inputs)
-    return Source(path, digest, opset, inputs, notices, fixed), model
+    return Source(path, digest, opset, inputs, notices, fixed, computes_in_half=halves), model
 
 
 def _fix_value(path: Path, model: ir.Model, name: str, number: float) -> Array:

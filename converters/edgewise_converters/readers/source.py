@@ -55,6 +55,8 @@ class Source:
     inherited: Inherited = field(default_factory=Inherited)
     tools: Mapping[str, str] = field(default_factory=dict)
     """By name, the versions of other converters that took part."""
+    computes_in_half: bool = False
+    """Whether the original computes in float16, where what is made of it computes in float32."""
 
 
 def format_of(path: Path) -> str:

@@ -32,7 +32,19 @@ _STEPPED = frozenset(
 
 _ADDING = frozenset({"ReduceL1", "ReduceProd", "ReduceSum", "ReduceSumSquare"})
 _BLIND_TO_NAN = frozenset(
-    {"Max", "Min", "Clip", "Relu", "MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin", "TopK"}
+    {
+        "Max",
+        "Min",
+        "Clip",
+        "Relu",
+        "MaxPool",
+        "GlobalMaxPool",
+        "ReduceMax",
+        "ReduceMin",
+        "TopK",
+        "Softmax",
+        "LogSoftmax",
+    }
 )
 """Operators of which every runtime has its own opinion what they make of NaN."""
 

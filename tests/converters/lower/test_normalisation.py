@@ -17,6 +17,8 @@ NORMALISATIONS = {
     "group": case(
         "a = Conv(x, w) y = GroupNormalization<num_groups=2>(a, g, b)", x=X, w=W, g=(4,), b=(4,), opset=21
     ),
+    "mean and variance of a line": case("y = MeanVarianceNormalization(x)", x=(2, 4, 7)),
+    "mean and variance of a matrix": case("y = MeanVarianceNormalization(x)", x=(5, 4)),
     "mean and variance": case("a = Conv(x, w) y = MeanVarianceNormalization(a)", x=X, w=W),
     "L2": case("a = Conv(x, w) y = LpNormalization<axis=1,p=2>(a)", x=X, w=W),
     "L1": case("y = LpNormalization<axis=-1,p=1>(x)", x=(3, 7)),
