@@ -81,6 +81,9 @@ class Meter:
             got = np.asarray(actual[name], np.float64)
             want = np.asarray(want, np.float64)
             sums = self.sums.setdefault(name, _Sums())
+            if got.shape != want.shape:  # another number of results: none can be held against another
+                sums.noise = sums.max_error = math.inf
+                continue
             # NaN and infinities that agree are no noise; what one side alone has is all noise.
             differs = (want != got) & ~(np.isnan(want) & np.isnan(got))
             difference = np.subtract(want, got, where=differs, out=np.zeros_like(want))

@@ -1,5 +1,6 @@
 """The order of the work: read, rewrite, lower, quantize, verify, write."""
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -291,6 +292,8 @@ class Conversion:
     def _step_down(self, precision: str, agreement: Agreement, lost: str) -> str:
         worst = agreement.worst
         said = lost or f"{precision}: output '{worst.name}' is at {worst.snr_db:.1f} dB against the original"
+        if math.isinf(worst.max_error) and not lost:
+            said = f"{precision}: output '{worst.name}' has another number of results than the original's"
         if (top1 := agreement.top1_interval) is not None and not lost:
             said += f", the same first answer in {top1.percent}"
         following = STEP_DOWN.get(precision)

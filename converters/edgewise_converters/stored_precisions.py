@@ -89,9 +89,15 @@ def _four_bits(graph: Graph, target: Target, rules: RuntimeRules, trials: Trials
     cases = trials.cases[:_TRIALS]
 
     def ask(candidate: Graph) -> Answers:
-        return answers_of(candidate, target, trials.layouts, cases, trials.tick)
+        return answers_of(candidate, target, trials.layouts, cases, trials.tick, names=fixed)
 
-    expected = {name: np.stack([case.expected[name] for case in cases]) for name in cases[0].expected}
+    fixed = [tensor.name for tensor in graph.outputs if tensor.open_axis is None]
+    if not fixed:
+        raise ConversionError(
+            "--precision int4: how many results the model gives depends on the data, by which no layer can be weighed; "
+            "use --precision dynamic, or export the model without its last step"
+        )
+    expected = {name: np.stack([case.expected[name] for case in cases]) for name in fixed}
     stores = [WeightStore()]
     if not trials.samples.is_noise:
         stores.append(WeightStore(observed(graph, trials, "int4")))
@@ -112,16 +118,22 @@ def _four_bits(graph: Graph, target: Target, rules: RuntimeRules, trials: Trials
 
 
 def answers_of(
-    graph: Graph, target: Target, layouts: Layouts, cases: list[Case], tick: Callable[[], None]
+    graph: Graph,
+    target: Target,
+    layouts: Layouts,
+    cases: list[Case],
+    tick: Callable[[], None],
+    *,
+    names: list[str],
 ) -> Answers:
-    """All outputs for all cases, stacked, in the target's first runtime."""
+    """Outputs of fixed shape for all cases, stacked, in the target's first runtime."""
     backend = open_runtime(serialize(graph, description="trial", metadata={}), target.runtimes[0])
     answers = []
     for case in cases:
         answers.append(run_case(backend, to_stored(backend, case.feed, layouts), layouts))
         tick()
     backend.close()
-    return {name: np.stack([answer[name] for answer in answers]) for name in answers[0]}
+    return {name: np.stack([answer[name] for answer in answers]) for name in names}
 
 
 def observed(graph: Graph, trials: Trials, precision: str) -> Calibration:

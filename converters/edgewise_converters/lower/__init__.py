@@ -10,7 +10,7 @@ from edgewise_converters.lower.graph import LoweredGraph, lower_graph
 from edgewise_converters.lower.lowering import LOWERERS
 
 FAMILIES = (
-    "activations", "along_axis", "attention", "comparison", "convolution", "data_dependent", "deformable",
+    "activations", "along_axis", "attention", "bounded", "comparison", "convolution", "data_dependent", "deformable",
     "determinant", "einsum", "elementwise", "enclosed", "fourier", "gathering", "linear_attention", "matmul",
     "normalisation", "padding", "pooling", "quantized", "recurrent", "reduction", "reshaping", "resize",
     "sampling", "scattering", "slicing", "sorting", "transcendental", "transposed_convolution",

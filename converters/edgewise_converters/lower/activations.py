@@ -17,6 +17,7 @@ _SELU_ALPHA, _SELU_GAMMA = 1.67326319217681884765625, 1.05070102214813232421875
 _PRELU_MAX_RANK = 4
 _SATURATED = 20.0
 """Where tanh(softplus(x)) is 1 in float32."""
+_ATANH_TERMS = (15, 13, 11, 9, 7, 5, 3, 1)
 
 
 @lowers(*_BUILTIN)
@@ -107,9 +108,18 @@ def lower_hard_sigmoid(low: Lowering, node: ir.Node) -> None:
 
 
 def _softplus(f: Formula, x: Tensor) -> Tensor:
-    """max(x, 0) + log(1 + exp(-|x|)), which does not overflow."""
+    """max(x, 0) + log(1 + exp(-|x|)), which does not overflow.
+
+    LOG loses what is added to 1, and more: with s = z / (z + 2), log(1 + z) = 2 atanh(s) = 2 (s + s^3/3 + s^5/5 + ...)
+    (Abramowitz and Stegun 4.1.27), for z up to 1 and so s up to 1/3 to the last bits with these terms.
+    """
     small = f("EXP", f("NEG", f("ABS", x)))
-    return f("ADD", f("RELU", x), f("LOG", f("ADD", small, 1.0)))
+    s = f("DIV", small, f("ADD", small, 2.0))
+    square = f("MUL", s, s)
+    series = f("ADD", f("MUL", square, 1 / _ATANH_TERMS[0]), 1 / _ATANH_TERMS[1])
+    for term in _ATANH_TERMS[2:]:
+        series = f("ADD", f("MUL", series, square), 1 / term)
+    return f("ADD", f("RELU", x), f("MUL", series, f("MUL", s, 2.0)))
 
 
 def _mish(f: Formula, x: Tensor) -> Tensor:

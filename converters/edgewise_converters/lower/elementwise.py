@@ -202,12 +202,15 @@ def _number(bound: Tensor | None) -> object:
 
 @lowers("Cast")
 def lower_cast(low: Lowering, node: ir.Node) -> None:
-    """CAST between the types that TFLite has."""
+    """CAST between the types that TFLite has. What is rounded to float16 is stored in float32."""
     target = np.dtype(ir.DataType(int_of(node, "to", 1)).numpy())
     target = np.dtype(np.float32) if target == np.float64 else target
     if target not in TENSOR_TYPES:
         raise low.refuse(node, f"TFLite has no type {target}")
-    through(low, node, lambda f, tensor: f.cast(tensor, target))
+    if target == np.float16:
+        through(low, node, lambda f, tensor: f.cast(f.cast(tensor, target), np.dtype(np.float32)))
+    else:
+        through(low, node, lambda f, tensor: f.cast(tensor, target))
 
 
 @lowers("Identity", "Dropout")

@@ -16,7 +16,7 @@ from edgewise_converters.lower.layout import (
 )  # fmt: skip
 from edgewise_converters.lower.lowering import LOWERERS, Lowering, ShapesDisagree
 from edgewise_converters.lower.peephole import tidy
-from edgewise_converters.passes import enclose, keep_quantization
+from edgewise_converters.passes import domains, keep_quantization
 from edgewise_converters.tflite.graph import Graph, Tensor
 from edgewise_converters.tflite.schema import TENSOR_TYPES
 
@@ -73,7 +73,7 @@ def lower_nodes(low: Lowering, model: ir.Model) -> None:
 def _refuse_unknown(model: ir.Model) -> None:
     unknown: dict[str, str] = {}
     for node in model.graph:
-        foreign = node.domain not in ("", "ai.onnx", enclose.DOMAIN)
+        foreign = node.domain not in ("", "ai.onnx", *domains.OWN)
         if foreign or node.op_type not in LOWERERS:
             name = f"{node.domain}::{node.op_type}" if foreign else node.op_type
             unknown.setdefault(name, str(node.name or node.outputs[0].name))
@@ -93,6 +93,8 @@ def _lower_input(low: Lowering, value: ir.Value) -> Layout:
     layout = CHANNELS_LAST if wanted == CHANNELS_LAST else identity(len(shape))
     tensor = Tensor(low.name(str(value.name)), stored_shape(shape, layout), dtype)
     low.graph.inputs.append(tensor)
+    if dtype == np.float16:
+        tensor = low.emit("CAST", [tensor], tensor.shape, f"{value.name}/float32", dtype=np.float32)
     low.bind(value, tensor, layout)
     return layout
 

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from edgewise.tensors import Array
 from edgewise_converters.errors import UnsupportedOperator
 from edgewise_converters.lower.layout import Layout, identity, moves_data, stored_shape
-from edgewise_converters.passes import enclose
+from edgewise_converters.passes import domains
 from edgewise_converters.readers.onnx_file import static_shape
 from edgewise_converters.tflite.graph import Graph, Operator, Option, Tensor
 
@@ -211,7 +211,7 @@ class Lowering:
 
     def refuse(self, node: ir.Node, why: str) -> UnsupportedOperator:
         """The error for a node that cannot be lowered: `raise lowering.refuse(node, "...")`."""
-        domain = f"{node.domain}::" if node.domain not in ("", "ai.onnx", enclose.DOMAIN) else ""
+        domain = f"{node.domain}::" if node.domain not in ("", "ai.onnx", *domains.OWN) else ""
         return UnsupportedOperator(domain + node.op_type, str(node.name or node.outputs[0].name), why)
 
     # -- moving ---------------------------------------------------------------------------------------------
@@ -259,8 +259,8 @@ def _merged(shape: Sequence[int], perm: Sequence[int]) -> tuple[list[int], list[
 
 
 def _narrowed(array: Array) -> Array:
-    """float64 constants as float32: TFLite kernels have no float64."""
-    return array.astype(np.float32) if array.dtype == np.float64 else array
+    """float64 and float16 constants as float32: TFLite kernels have neither."""
+    return array.astype(np.float32) if array.dtype in (np.float64, np.float16) else array
 
 
 def _letters(layout: Layout) -> str:

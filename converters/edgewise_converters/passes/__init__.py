@@ -5,6 +5,7 @@ from collections.abc import Callable
 import onnx_ir as ir
 
 from edgewise_converters.passes import (
+    bound_counts,
     clean,
     drop_neutral,
     enclose,
@@ -62,6 +63,7 @@ STRUCTURE: tuple[Rewrite, ...] = (
     expand_functions.apply,
     inline_branches.apply,
     unroll_loops.apply,
+    bound_counts.apply,
 )
 """What one of these leaves behind may be work for another."""
 
@@ -76,15 +78,22 @@ def canonicalize(model: ir.Model, *, keep_quantization_of_source: bool = False) 
         keep_quantization.mark(model)
     clean.inline(model)
     _settle(model)
-    while inline_branches.choose(model) or enclose.apply(model, canonicalize):
+    while inline_branches.choose(model) or enclose.apply(model, _canonicalize_body):
         _settle(model)
     unroll_loops.check(model)
     inline_branches.check(model)
     for rewrite in FUSIONS:
         while rewrite(model):
             pass
+    bound_counts.cut_outputs(model)
     clean.apply(model)
     infer_shapes.check(model)
+
+
+def _canonicalize_body(model: ir.Model) -> None:
+    """The same for the graph inside an If or a Loop, whose results must have one shape."""
+    canonicalize(model)
+    bound_counts.refuse(model, "which the inside of an If or Loop may not")
 
 
 def _settle(model: ir.Model) -> None:

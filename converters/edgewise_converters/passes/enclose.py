@@ -12,10 +12,11 @@ import numpy as np
 import onnx_ir as ir
 
 from edgewise_converters.errors import UnsupportedOperator
+from edgewise_converters.passes import domains
 from edgewise_converters.passes.graph_edit import add_constant, constant
 from edgewise_converters.passes.subgraphs import hand_over
 
-DOMAIN = "edgewise.control"
+DOMAIN = domains.CONTROL
 _BODIES = "edgewise.bodies"
 Canonicalize = Callable[[ir.Model], None]
 

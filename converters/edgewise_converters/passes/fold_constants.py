@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from edgewise.tensors import Array
 from edgewise_converters import onnx_session
-from edgewise_converters.passes import enclose, keep_quantization
+from edgewise_converters.passes import domains, keep_quantization
 from edgewise_converters.passes.clean import is_identity
 from edgewise_converters.passes.graph_edit import add_constant
 
@@ -117,7 +117,7 @@ def _foldable(graph: ir.Graph, *, keeps_integers: bool) -> list[ir.Node]:
     known: set[int] = set()
     nodes = []
     for node in graph:
-        if node.op_type in _KEPT or node.domain == enclose.DOMAIN or node.op_type == "Identity":
+        if node.op_type in _KEPT or node.domain in domains.OWN or node.op_type == "Identity":
             continue
         if any(
             attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
@@ -167,7 +167,7 @@ def _compute(model: ir.Model, nodes: list[ir.Node], wanted: list[ir.Value]) -> l
     proto.opset_import.extend(
         onnx.OperatorSetIdProto(domain=domain, version=version)
         for domain, version in model.graph.opset_imports.items()
-        if domain != enclose.DOMAIN
+        if domain not in domains.OWN
     )
     return onnx_session.compute(proto)
 

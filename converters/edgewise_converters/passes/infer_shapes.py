@@ -7,7 +7,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from edgewise_converters.errors import SourceError
-from edgewise_converters.passes import count_axes_from_front, enclose, spell_out_windows
+from edgewise_converters.passes import count_axes_from_front, domains, spell_out_windows
 
 _FORGOTTEN = "edgewise.outputs_forgotten"
 _SHAPED_AS_THEIR_INPUT = frozenset({
@@ -69,7 +69,7 @@ def check(model: ir.Model) -> None:
 
     Where an operator is not ONNX's own its shape is unknown for that reason, which lowering will say.
     """
-    if any(node.domain not in ("", "ai.onnx", enclose.DOMAIN) for node in model.graph):
+    if any(node.domain not in ("", "ai.onnx", *domains.OWN) for node in model.graph):
         return
     for node in model.graph:
         for output in node.outputs:

@@ -117,6 +117,8 @@ class _Running:
 
     def add(self, array: Array, kept: int, rng: np.random.Generator) -> None:
         flat = array.reshape(-1)
+        if not flat.size:  # an output of open length may hold nothing
+            return
         lowest, highest = float(flat.min()), float(flat.max())
         if not (lowest > _FILL and highest < np.inf):  # or NaN, which is in both
             array = np.where((array > _FILL) & (array < np.inf), array, np.float32(0))

@@ -22,6 +22,8 @@ class Tensor:
     quantization: Quantization | None = None
     blocks: "BlockScales | None" = None
     """Scales of blocks of 4-bit weights, instead of a quantization."""
+    open_axis: int | None = None
+    """The axis along which its length, at most that in ``shape``, is known only when the model has run."""
 
     @property
     def is_constant(self) -> bool:
@@ -142,7 +144,8 @@ class Graph:
     def copy(self) -> "Graph":
         """A graph with its own tensors and operators; constant data is shared, not copied."""
         twins = {
-            id(t): Tensor(t.name, t.shape, t.dtype, t.data, t.quantization, t.blocks) for t in self.tensors()
+            id(t): Tensor(t.name, t.shape, t.dtype, t.data, t.quantization, t.blocks, t.open_axis)
+            for t in self.tensors()
         }
 
         def twin(tensors: Iterable[Tensor]) -> list[Tensor]:

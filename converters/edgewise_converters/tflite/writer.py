@@ -149,9 +149,13 @@ class _Writer:
             tensor.data = None
         name = b.CreateString(tensor.name)
         shape = self._numbers(tensor.shape, np.int32)
+        signature = [-1 if axis == tensor.open_axis else dim for axis, dim in enumerate(tensor.shape)]
+        open_shape = None if tensor.open_axis is None else self._numbers(signature, np.int32)
         quantization = self._scales(tensor)
         schema.TensorStart(b)
         schema.TensorAddShape(b, shape)
+        if open_shape is not None:
+            schema.TensorAddShapeSignature(b, open_shape)
         schema.TensorAddType(b, TENSOR_TYPES[tensor.dtype])
         schema.TensorAddBuffer(b, buffer)
         schema.TensorAddName(b, name)

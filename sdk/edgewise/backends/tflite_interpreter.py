@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgewise.backends.base import check_inputs, first_line, numpy_name
 from edgewise.backends.quiet import without_chatter
 from edgewise.errors import BackendUnavailable, InvalidInput
@@ -62,11 +64,26 @@ class InterpreterBackend:
             for index, array in zip(self._input_indices, inputs, strict=True):
                 interpreter.set_tensor(index, array)
             interpreter.invoke()
-            if views:
-                return [view() for view in self._views]
-            return [interpreter.get_tensor(index) for index in self._output_indices]
+            return self._answers(views=views)
         except (RuntimeError, ValueError) as error:
             raise InvalidInput(_explain(self.name, error)) from error
+
+    def _answers(self, *, views: bool) -> list[Array]:
+        try:
+            if views:
+                return [view() for view in self._views]
+            return [self._interpreter.get_tensor(index) for index in self._output_indices]
+        except ValueError:
+            # The runtimes have no array for an output of open length that holds nothing.
+            details = self._interpreter.get_output_details()
+            if all(0 not in detail["shape"] for detail in details):
+                raise
+            return [
+                np.zeros(detail["shape"], detail["dtype"])
+                if 0 in detail["shape"]
+                else self._interpreter.get_tensor(detail["index"])
+                for detail in details
+            ]
 
     def _resize(self, inputs: Sequence[Array]) -> None:
         self._is_allocated = False

@@ -163,6 +163,8 @@ def _nudged(array: Array, sign: int) -> Array:
     if array.dtype.kind != "f" or not array.size:
         return array
     signs = np.where(np.arange(array.size) % 2, sign, -sign).reshape(array.shape)
+    if array.dtype == np.float16:  # what was rounded to it may as well have become its neighbour
+        return np.asarray(np.nextafter(array, (signs * np.inf).astype(np.float16)))
     scale = np.abs(np.nan_to_num(array, posinf=0, neginf=0)).max()
     return np.asarray(array + signs * _NUDGE * scale, array.dtype)
 

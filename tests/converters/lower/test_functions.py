@@ -26,6 +26,7 @@ FLOAT32_ULPS = 16
 """What a formula of a dozen operators may lose: a bit and a half more than each rounding's half unit."""
 _LARGE_EXPONENTS = 1e-5
 """LiteRT's EXP is 22 units off at 23 already."""
+SMALL = np.linspace(-9, 9, 4001).astype(np.float32)
 INSIDE = np.linspace(-1, 1, 4001).astype(np.float32)
 AROUND = np.concatenate([np.linspace(-9, 9, 4000), np.geomspace(1e-30, 1e-3, 200)]).astype(np.float32)
 ABOVE_ONE = np.concatenate([1 + np.geomspace(1e-6, 1, 500), np.geomspace(2, 1e30, 500)]).astype(np.float32)
@@ -33,7 +34,7 @@ FUNCTIONS: dict[str, tuple[np.ufunc, Array]] = {
     "Asin": (np.arcsin, INSIDE), "Acos": (np.arccos, INSIDE), "Atan": (np.arctan, AROUND),
     "Sinh": (np.sinh, AROUND), "Cosh": (np.cosh, AROUND), "Asinh": (np.arcsinh, np.concatenate([AROUND, ABOVE_ONE])),
     "Acosh": (np.arccosh, ABOVE_ONE), "Atanh": (np.arctanh, INSIDE[1:-1]), "Erf": (np.vectorize(math.erf), AROUND),
-    "Tan": (np.tan, INSIDE),
+    "Tan": (np.tan, INSIDE), "Softplus": (np.vectorize(lambda x: np.logaddexp(0.0, x)), SMALL),
 }  # fmt: skip
 ACTIVATIONS = (
     "Celu", "Celu<alpha=0.4>", "Selu", "Selu<alpha=1.1,gamma=0.7>", "Elu<alpha=2.0>", "ThresholdedRelu",

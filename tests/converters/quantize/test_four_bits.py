@@ -113,9 +113,10 @@ def searched(wanted_db: float) -> tuple[object, LoweredGraph]:
     layouts = Layouts(low.input_layouts, low.output_layouts)
     feeds = smooth_feeds(DENSE, 6)
     target = load_target("rpi4")
+    names = [tensor.name for tensor in low.graph.outputs]
 
     def ask(graph: Graph) -> Answers:
-        return answers_of(graph, target, layouts, [Asked(f, {}) for f in feeds], lambda: None)
+        return answers_of(graph, target, layouts, [Asked(f, {}) for f in feeds], lambda: None, names=names)
 
     search = FourBitSearch(low.graph, WeightStore(), LITERT, ask=ask, expected=ask(low.graph))
     return search.run(wanted_db), low
