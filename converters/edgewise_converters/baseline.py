@@ -42,7 +42,10 @@ class TensorObserver:
             return
         mean = total / flat.size
         away = flat - np.float32(mean)
-        squares = float(away @ away)  # about the mean: squares of the values themselves would cancel
+        with np.errstate(over="ignore"):
+            squares = float(away @ away)  # about the mean: squares of the values themselves would cancel
+        if not np.isfinite(squares):  # identifiers of 64 bits
+            squares = float(np.square(away, dtype=np.float64).sum())
         self._count += flat.size
         self._sum += total
         self._squares += squares + flat.size * mean * mean

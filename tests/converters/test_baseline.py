@@ -57,3 +57,12 @@ def test_answers_are_counted_as_probabilities(activation: str) -> None:
     assert found.confidences.counts[7] == 1 and found.margins.counts[5] + found.margins.counts[6] == 1
     assert found.margins.total == found.confidences.total == 1
     assert [(entry.index, entry.count) for entry in found.classes] == [(0, 1)]
+
+
+def test_identifiers_of_64_bits_have_a_deviation() -> None:
+    observer = TensorObserver("x")
+    values = np.array([-(2**63), 2**63 - 1, 2**62, 0] * 20, np.int64)
+    observer.add(values)
+    found = observer.result()
+    assert found is not None
+    assert found.deviation == pytest.approx(values.astype(np.float64).std(), rel=FLOAT32)

@@ -91,7 +91,7 @@ class Candidates:
         errors = []
         for expected, case in zip(self._expected, self.cases, strict=True):
             got = self._answers(backend, case)
-            errors.append([float(np.sum(np.square(got[name] - expected[name]))) for name in expected])
+            errors.append([_energy(expected[name], got[name]) for name in expected])
         backend.close()
         signals = np.sum([[float(np.sum(np.square(a))) for a in e.values()] for e in self._expected], axis=0)
         noise = (np.array(errors) / np.maximum(signals, _SMALLEST)).sum(axis=1)
@@ -129,3 +129,10 @@ class Candidates:
     def _answers(self, backend: Backend, case: Case) -> dict[str, Array]:
         arrays = backend.run(to_stored(backend, case.feed, self.layouts))
         return {f"{place}": array for place, array in enumerate(arrays)}
+
+
+def _energy(expected: Array, got: Array) -> float:
+    """The sum of squared differences; infinite where there is another number of results."""
+    if expected.shape != got.shape:
+        return float("inf")
+    return float(np.sum(np.square(got.astype(np.float64) - expected.astype(np.float64))))

@@ -69,3 +69,16 @@ def test_another_way_must_gain_enough() -> None:
     assert ways.better(first, [("plain", PLAIN)]).options is PLAIN
     assert ways.better(first, [("plain", PLAIN)], worth_db=gain + 1) is first
     assert ways.better(ways.ask(PLAIN, "plain"), [("coarse", coarse)]).options is PLAIN
+
+
+def test_worst_cases_are_found_by_answers_that_are_no_numbers() -> None:
+    this = case("a = Conv(x, w) m = ReduceMax<axes=[1,2,3],keepdims=0>(a) y = Greater(m, c)",
+                x=(1, 3, 10, 10), w=scaled(1, 8, 3, 3, 3), c=np.float32(2))  # fmt: skip
+    assert len(candidates(this).worst_cases(PLAIN, 3)) == 3
+
+
+def test_boxes_are_judged_by_what_they_are_chosen_by() -> None:
+    body = "a = Conv(x, w) s = Reshape(a, h) b = Mul(x2, two) y = NonMaxSuppression(b, s, k)"
+    names = judged(body, x=(1, 3, 4, 4), x2=(1, 16, 4), w=scaled(1, 1, 3, 1, 1), h=np.array([1, 1, 16]),
+                   two=np.float32(2), k=np.array([5]))  # fmt: skip
+    assert len(names) == 2 and "y" not in names
