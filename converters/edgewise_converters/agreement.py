@@ -1,7 +1,7 @@
 """How well one model's answers agree with another's."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -49,6 +49,12 @@ class Agreement:
     @property
     def worst(self) -> OutputAgreement:
         return min(self.outputs, key=lambda output: output.snr_db)
+
+
+def nothing_agrees(names: Iterable[str], cases: int) -> Agreement:
+    """Of a file that does not even run."""
+    outputs = tuple(OutputAgreement(name, -IDENTICAL_DB, 0.0, math.inf) for name in names)
+    return Agreement(cases, outputs)
 
 
 @dataclass

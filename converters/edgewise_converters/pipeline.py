@@ -177,7 +177,11 @@ class Conversion:
         precision = plan.precision
         while True:
             card = self._make(plan, precision, lowered, trials)
-            agreement, floor = self._verify(plan, precision, cases)
+            try:
+                agreement, floor = self._verify(plan, precision, cases)
+            except VerificationFailed as error:
+                precision = self._after_failure(precision, error)
+                continue
             built = _Built(card, agreement, floor)
             lost = ""
             if passes(precision, built.worst, floor):
@@ -288,6 +292,15 @@ class Conversion:
         low = precision == "fp32" and min(a.worst_db for a in agreement.values()) < _FLOOR_WANTED_BELOW_DB
         floor = noise_floor(self.original.otherwise(plan.source), cases[:MIN_CASES]) if low else None
         return agreement, floor
+
+    def _after_failure(self, precision: str, error: VerificationFailed) -> str:
+        """The next precision where a file of this one does not run. Raises the error where there is none to try."""
+        following = STEP_DOWN.get(precision)
+        if self.request.precision != "auto" or following is None:
+            raise error
+        self.keeps_quantization = False
+        self._notice(f"{precision}: {error}: trying {following}")
+        return following
 
     def _step_down(self, precision: str, agreement: Agreement, lost: str) -> str:
         worst = agreement.worst

@@ -8,7 +8,8 @@ import numpy as np
 
 from edgewise.backends import Backend
 from edgewise.tensors import Array, Quantization
-from edgewise_converters.agreement import Agreement, Meter
+from edgewise_converters.agreement import Agreement, Meter, nothing_agrees
+from edgewise_converters.errors import VerificationFailed
 from edgewise_converters.quantize import Shared, StaticOptions, quantize_static
 from edgewise_converters.quantize.empirical_bias import measured_shifts, samples_to_keep
 from edgewise_converters.search.judging import judged_tensors
@@ -73,17 +74,25 @@ class Candidates:
         return replace(options, shifts_of=shifts)
 
     def ask(self, options: StaticOptions, why: str, *, cases: Sequence[int] | None = None) -> Trial:
-        """Judge one way by all cases, or by some (by their places)."""
+        """Judge one way by all cases, or by some (by their places). What the runtime refuses agrees with nothing."""
         quantized = quantize_static(self._judged, self.shared, options, inputs=self.entries)
+        places = range(len(self.cases)) if cases is None else cases
+        try:
+            agreement = self._measured(quantized, places)
+        except VerificationFailed:  # such as operands whose scales are too far apart for a kernel
+            agreement = nothing_agrees(self._expected[0], len(places))
+        trial = Trial(why, options, agreement)
+        self.tried.append(trial)
+        return trial
+
+    def _measured(self, quantized: Graph, places: Sequence[int]) -> Agreement:
         meter = Meter()
         backend = self._open(quantized)
-        for place in range(len(self.cases)) if cases is None else cases:
+        for place in places:
             meter.add(self._expected[place], self._answers(backend, self.cases[place]))
             self.tick()
         backend.close()
-        trial = Trial(why, options, meter.result())
-        self.tried.append(trial)
-        return trial
+        return meter.result()
 
     def worst_cases(self, options: StaticOptions, count: int) -> list[int]:
         """Places of the cases that hold most of the noise: what helps there helps the whole."""

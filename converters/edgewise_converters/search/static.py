@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from edgewise_converters.errors import VerificationFailed
 from edgewise_converters.quantize import StaticOptions, Width
 from edgewise_converters.quantize.ranges import CHOOSERS
 from edgewise_converters.quantize.rules import has_weights
@@ -90,7 +91,10 @@ def _weights(candidates: Candidates, best: Trial) -> Trial:
 def _measured_biases(candidates: Candidates, best: Trial, stage: Callable[[str, int], None]) -> Trial:
     """Biases that take back what the network's layers are off by on average, where that helps."""
     stage("Correcting biases by measurement", sum(map(has_weights, candidates.graph.operators)))
-    options = candidates.with_measured_biases(best.options)
+    try:
+        options = candidates.with_measured_biases(best.options)
+    except VerificationFailed:  # a part of the network that does not run alone
+        return best
     return candidates.better(best, [("biases corrected by measurement", options)])
 
 

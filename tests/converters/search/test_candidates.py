@@ -7,6 +7,8 @@ from converters.onnx_cases import case
 from converters.quantize.int8_parts import smooth_feeds
 from converters.search.search_parts import PLAIN, candidates, dense_graph, scaled
 
+from edgewise_converters.agreement import IDENTICAL_DB
+from edgewise_converters.quantize import Width
 from edgewise_converters.search.candidates import WORTH_DB
 from edgewise_converters.search.judging import judged_tensors
 
@@ -82,3 +84,14 @@ def test_boxes_are_judged_by_what_they_are_chosen_by() -> None:
     names = judged(body, x=(1, 3, 4, 4), x2=(1, 16, 4), w=scaled(1, 1, 3, 1, 1), h=np.array([1, 1, 16]),
                    two=np.float32(2), k=np.array([5]))  # fmt: skip
     assert len(names) == 2 and "y" not in names
+
+
+def test_a_way_that_the_runtime_refuses_agrees_with_nothing() -> None:
+    this = case("a = Conv(x, w) r = Relu(a) y = Conv(r, v)",
+                x=(1, 3, 10, 10), w=scaled(1, 64, 3, 3, 3), v=scaled(2, 32, 64, 1, 1))  # fmt: skip
+    ways = replace(candidates(this), runtime="tflite-runtime", tried=[])  # the rules are LiteRT's
+    pointwise = next(o for o in ways.graph.operators if o.output.name == "y")
+    refused = ways.ask(replace(PLAIN, widths_of={id(pointwise): Width.HYBRID}), "a scale for each output")
+    assert refused.score_db == -IDENTICAL_DB
+    plain = ways.ask(PLAIN, "int8")
+    assert ways.better(plain, [("again", refused.options)]) is plain and plain.score_db > 20
