@@ -11,6 +11,7 @@ from edgewise.tensors import Array, Quantization
 from edgewise_converters.agreement import decibel
 from edgewise_converters.layer_pairs import matched_layers
 from edgewise_converters.layers import precision_of
+from edgewise_converters.quantize.calibrate import FILL
 from edgewise_converters.tflite.activations import Activations
 from edgewise_converters.tflite.graph import Operator, Tensor
 
@@ -19,8 +20,6 @@ _KEPT_OF_SAMPLE = 4096
 Grid = tuple[Quantization, str]
 """A quantization for the whole tensor, and the type of its integers."""
 _FAINT_STEPS = 8
-_FILL = float(np.finfo(np.float32).min) / 2
-"""What lies below was put around the input of a maximum pooling and is no data."""
 
 
 @dataclass(frozen=True)
@@ -137,9 +136,9 @@ def add_sample(
     sums: LayerSums, own: Array, other: Array, grid: Grid | None, rng: np.random.Generator
 ) -> None:
     """One sample of a float layer and of its written counterpart, real numbers, channels last."""
-    values = np.where(own <= _FILL, np.float32(0), own)
+    values = np.where(own <= FILL, np.float32(0), own)
     flat = np.asarray(values, np.float64).reshape(-1)
-    other = np.where(other <= _FILL, np.float32(0), other)
+    other = np.where(other <= FILL, np.float32(0), other)
     difference = flat - np.asarray(other, np.float64).reshape(-1)
     sums.signal += float(flat @ flat)
     sums.noise += float(difference @ difference)

@@ -18,6 +18,7 @@ from edgewise_converters.quantize.equalize import (
 )
 from edgewise_converters.quantize.ranges import scale_of
 from edgewise_converters.quantize.share_weights import share_weights
+from edgewise_converters.quantize.swamped import swamped
 from edgewise_converters.samples import Feed, Samples, spread
 from edgewise_converters.search import Candidates, StaticRequest, Trial, search_static
 from edgewise_converters.targets import Target
@@ -108,6 +109,7 @@ def at_static_precision(
     share_weights(dense)
     dense, evened = _evened(dense, options, setting)
     calibration = setting.calibrate(dense)
+    options = replace(options, widths_of=swamped(dense, calibration))
     candidates = setting.candidates(dense, calibration, wide=wide)
     wanted = replace(wanted, width=options.width, mixed=precision == "mixed")
     best = search_static(candidates, wanted, options, setting.stage)

@@ -13,8 +13,8 @@ from edgewise_converters.tflite.writer import serialize
 
 _KEPT_VALUES = 1 << 16
 """Values kept of each tensor over all samples, to choose ranges by; extremes are exact."""
-_FILL = float(np.finfo(np.float32).min) / 2
-"""What lies below was put around the input of a maximum pooling and is no data."""
+FILL = float(np.finfo(np.float32).min) / 2
+"""What lies below is no data: it was put around the input of a maximum pooling, or masks attention."""
 
 
 @dataclass
@@ -27,6 +27,8 @@ class Statistics:
     """Values picked at random over all samples, float32 [n]."""
     channel_mean: Array
     """Mean along the last axis's channels over everything else, float64 [C]; 0 where there are moments."""
+    is_filled: bool = False
+    """Whether some values were next to minus infinity: they are left out of all else here."""
 
 
 @dataclass(frozen=True)
@@ -114,14 +116,16 @@ class _Running:
         self.minimum, self.maximum = np.inf, -np.inf
         self.values: list[Array] = []
         self.channel_sum: Array | float = 0.0
+        self.is_filled = False
 
     def add(self, array: Array, kept: int, rng: np.random.Generator) -> None:
         flat = array.reshape(-1)
         if not flat.size:  # an output of open length may hold nothing
             return
         lowest, highest = float(flat.min()), float(flat.max())
-        if not (lowest > _FILL and highest < np.inf):  # or NaN, which is in both
-            array = np.where((array > _FILL) & (array < np.inf), array, np.float32(0))
+        if not (lowest > FILL and highest < np.inf):  # or NaN, which is in both
+            self.is_filled |= bool((array <= FILL).any())
+            array = np.where((array > FILL) & (array < np.inf), array, np.float32(0))
             flat = array.reshape(-1)
             lowest, highest = float(flat.min()), float(flat.max())
         self.minimum, self.maximum = min(self.minimum, lowest), max(self.maximum, highest)
@@ -135,4 +139,5 @@ class _Running:
 
     def result(self, samples: int) -> Statistics:
         mean = np.asarray(self.channel_sum) / max(samples, 1)
-        return Statistics(self.minimum, self.maximum, np.concatenate(self.values), mean)
+        values = np.concatenate(self.values)
+        return Statistics(self.minimum, self.maximum, values, mean, self.is_filled)

@@ -60,15 +60,17 @@ def measured_shifts(
     waiting: list[Operator] = []
     for place, operator in enumerate(twins.graph.operators):
         layer = layers.get(id(operator.outputs[0]))
-        if layer is None:
+        if all(tensor is None or tensor.is_constant for tensor in operator.inputs):
+            walk.constants[id(operator.outputs[0])] = operator
+        elif layer is None:
             waiting.append(operator)
-            continue
-        walk.run(waiting, place - 1)
-        waiting = []
-        shift = _mean(walk.asked([operator], operator.outputs)[0], operator.output) - wanted[id(layer)]
-        shifts[id(layer)] = shift
-        walk.run([_shifted(operator, shift)], place)
-        tick()
+        else:
+            walk.run(waiting, place - 1)
+            waiting = []
+            shift = _mean(walk.asked([operator], operator.outputs)[0], operator.output) - wanted[id(layer)]
+            shifts[id(layer)] = shift
+            walk.run([_shifted(operator, shift)], place)
+            tick()
     return shifts
 
 
@@ -121,6 +123,8 @@ class _Walk:
     def __init__(self, graph: Graph, samples: Sequence[Sequence[Array]]) -> None:
         self._uses = _last_uses(graph)
         self._values: dict[int, list[Array]] = {}
+        self.constants: dict[int, Operator] = {}
+        """By id of what they write, operators on constants alone, such as weights that are restored."""
         for place, tensor in enumerate(graph.inputs):
             grid = tensor.quantization
             arrays = [sample[place] for sample in samples]
@@ -138,6 +142,10 @@ class _Walk:
 
     def asked(self, operators: list[Operator], outputs: list[Tensor]) -> list[list[Array]]:
         """By output, its values for all samples."""
+        read_constants = [
+            self.constants[id(t)] for o in operators for t in o.inputs if id(t) in self.constants
+        ]
+        operators = [*dict.fromkeys(read_constants), *operators]
         written = {id(t) for o in operators for t in o.outputs}
         read = {id(t): t for o in operators for t in o.inputs if t is not None and id(t) in self._values}
         entries = [tensor for key, tensor in read.items() if key not in written]

@@ -14,6 +14,7 @@ from edgewise_converters.quantize.rounding import Rounding
 from edgewise_converters.quantize.rules import (
     CONCATENATION,
     SAME_SCALE,
+    WEIGHTED,
     bias_of,
     data_input,
     has_weights,
@@ -22,6 +23,7 @@ from edgewise_converters.quantize.rules import (
     sensible_widths,
 )
 from edgewise_converters.quantize.scales import Scales
+from edgewise_converters.quantize.stored_int8 import StoredInt8
 from edgewise_converters.quantize.weights import (
     channel_axis,
     quantize_bias,
@@ -73,6 +75,8 @@ class Shared:
         self.rounding = Rounding(calibration)
         self._ranges: dict[tuple[int, str], tuple[float, float]] = {}
         self._bodies: dict[int, Graph] = {}
+        self.store = WeightStore()
+        """Weights of operators that stay in float32, such as tables, in bytes."""
 
     def range_of(self, tensor: int, chooser: str) -> tuple[float, float]:
         """The range of a tensor (by id) by a key of `CHOOSERS`."""
@@ -84,7 +88,7 @@ class Shared:
     def body(self, graph: Graph, rules: RuntimeRules) -> Graph:
         """A branch or the body of a loop: nothing was measured inside, so only its weights become narrow."""
         if id(graph) not in self._bodies:
-            self._bodies[id(graph)] = quantize_dynamic(graph, WeightStore(), rules)
+            self._bodies[id(graph)] = quantize_dynamic(graph, self.store, rules)
         return self._bodies[id(graph)]
 
 
@@ -159,6 +163,7 @@ class _StaticQuantizer:
             for width in (Width.INT8, Width.INT16)
         }
         self.result = Graph(graph.name)
+        self.narrow = StoredInt8(shared.store, narrow_tables=options.rules.narrow_tables)
         self.made: dict[int, dict[np.dtype[np.generic], Tensor]] = {}
         """By id of the float tensor: its twins by dtype, the one its operator wrote first."""
         self.stored: dict[tuple[int, int | None], tuple[Tensor, Array]] = {}
@@ -199,9 +204,10 @@ class _StaticQuantizer:
                 bias = self._corrected(operator, None).astype(np.float32)
                 inputs = [*inputs[:2], Tensor.constant(f"{operator.output.name}/bias", bias)]
         twin = Operator(operator.kind, inputs, outputs, operator.options, operator.in_float)
-        self.result.operators.append(
-            twin.with_graphs(lambda body: self.shared.body(body, self.options.rules))
-        )
+        twin = twin.with_graphs(lambda body: self.shared.body(body, self.options.rules))
+        # Layers are in float32 for their weights' sake; of all else only the size matters.
+        stays = width.is_integer or operator.kind in WEIGHTED
+        self.result.operators += [twin] if stays else self.narrow.of(twin)
         for tensor, output in zip(operator.outputs, outputs, strict=True):
             self.made[id(tensor)] = {output.dtype: output}
 
