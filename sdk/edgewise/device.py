@@ -90,6 +90,8 @@ class Device:
     """How the kernel chooses the clock; more than one where cores differ, empty where unknown."""
     memory_total_bytes: int | None
     memory_available_bytes: int | None
+    load_average: float | None
+    """How many programs wanted to run, over the last minute."""
     condition: Condition
 
 
@@ -106,6 +108,7 @@ def read_device(root: Path = ROOT, *, vcgencmd: str | None = VCGENCMD) -> Device
         governors=_governors(root),
         memory_total_bytes=memory.get("MemTotal"),
         memory_available_bytes=memory.get("MemAvailable"),
+        load_average=_number(_read(root / "proc/loadavg").partition(" ")[0]),
         condition=read_condition(root, vcgencmd=vcgencmd),
     )
 

@@ -5,23 +5,17 @@ run this in a process of its own: a LiteRT that has changed them is refused, not
 """
 
 import ctypes
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import ai_edge_litert
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 
-from edgewise.backends.base import first_line
-from edgewise.backends.quiet import without_chatter
 from edgewise.errors import BackendUnavailable
 from edgewise.tensors import Array
-
-DELEGATE = "DELEGATE"
-"""How the interpreter names the node that stands for a part that XNNPACK took over."""
 
 _CPU = 1
 """kLiteRtHwAcceleratorCpu"""
@@ -74,15 +68,13 @@ class LitertEvent:
 
 
 @dataclass(frozen=True)
-class LitertNode:
-    """One operator of the file's main graph, as the interpreter prepared it."""
+class LitertRun:
+    """One inference."""
 
-    index: int
-    kind: str
-    output: str
-    shape: tuple[int, ...]
-    part: int | None
-    """Which of the parts that XNNPACK took over it belongs to; None when it runs in a built-in kernel."""
+    events: tuple[LitertEvent, ...]
+    """In the order in which they ran."""
+    call_ms: float
+    """All of it, profiling included."""
 
 
 class LitertProfiler:
@@ -93,6 +85,7 @@ class LitertProfiler:
         self._library = ctypes.CDLL(str(Path(ai_edge_litert.__file__).with_name("libLiteRt.so")))
         self._kept: list[object] = []
         self._inputs = inputs
+        self._has_open_outputs = False
         self._environment, self._model, self._options, self._compiled = (ctypes.c_void_p() for _ in range(4))
         self._profiler, self._signature = ctypes.c_void_p(), ctypes.c_void_p()
         self._call("CreateEnvironment", 0, None, ctypes.byref(self._environment))
@@ -111,22 +104,16 @@ class LitertProfiler:
         self._in = self._buffers("Input")
         self._out = self._buffers("Output")
 
-    def run(self) -> list[LitertEvent]:
-        """One inference; its operators in the order in which they ran."""
+    def run(self) -> LitertRun:
+        """One inference. Raises BackendUnavailable."""
         self._call("ResetProfiler", self._profiler)
         self._call("StartProfiler", self._profiler)
-        counts = (ctypes.c_size_t(len(buffers)) for buffers in (self._in, self._out))
-        self._call(
-            "RunCompiledModel",
-            self._compiled,
-            ctypes.c_size_t(0),
-            next(counts),
-            self._in,
-            next(counts),
-            self._out,
-        )
+        given, made = ctypes.c_size_t(len(self._in)), ctypes.c_size_t(len(self._out))
+        began = perf_counter()
+        self._call("RunCompiledModel", self._compiled, ctypes.c_size_t(0), given, self._in, made, self._out)
+        call_ms = (perf_counter() - began) * 1000
         self._call("StopProfiler", self._profiler)
-        return self._events()
+        return LitertRun(tuple(self._events()), call_ms)
 
     def _call(self, name: str, *arguments: Any) -> None:
         try:
@@ -138,7 +125,8 @@ class LitertProfiler:
         function.restype = ctypes.c_int
         status = function(*arguments)
         if status:
-            raise BackendUnavailable(f"litert: LiteRt{name} failed with status {status}")
+            hint = ": its profiler runs files with outputs of fixed sizes" if self._has_open_outputs else ""
+            raise BackendUnavailable(f"litert: LiteRt{name} failed with status {status}{hint}")
 
     def _add_option(self, kind: bytes, text: bytes) -> None:
         """Options are TOML in a buffer that stays ours."""
@@ -208,6 +196,7 @@ class LitertProfiler:
         """Open sizes of outputs, once those of the inputs are known."""
         if not any(-1 in kind.sizes[: kind.rank & 0x7F] for _, kind in tensors):
             return
+        self._has_open_outputs = True
         layout_bytes = ctypes.sizeof(_RankedType) - _RankedType.rank.offset
         content = ctypes.create_string_buffer(layout_bytes * len(tensors))
         get, count = "GetCompiledModelOutputTensorLayouts", ctypes.c_size_t(len(tensors))
@@ -252,54 +241,4 @@ def _event(event: Any) -> LitertEvent:
         int(event.subgraph),
         event.kind == _DELEGATE_OPERATOR,
         int(event.elapsed_us),
-    )
-
-
-def read_nodes(path: Path, *, threads: int) -> list[LitertNode]:
-    """The operators of the main graph, and which of them XNNPACK took. Raises BackendUnavailable."""
-    with without_chatter():
-        try:
-            interpreter = Interpreter(str(path), num_threads=threads)
-            interpreter.allocate_tensors()
-            details = interpreter._get_ops_details()
-            tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
-        except (AttributeError, RuntimeError, ValueError) as error:
-            raise BackendUnavailable(
-                f"litert: it does not tell its operators: {first_line(error)}"
-            ) from error
-    parts = parts_of(details)
-    return [
-        _node(detail, tensors, parts.get(int(detail["index"])))
-        for detail in details
-        if detail["op_name"] != DELEGATE
-    ]
-
-
-def parts_of(details: Sequence[Mapping[str, Any]]) -> dict[int, int]:
-    """Operator to the part of XNNPACK it is in, by following each part from its outputs back to its inputs."""
-    makers = {
-        int(tensor): detail
-        for detail in details
-        if detail["op_name"] != DELEGATE
-        for tensor in detail["outputs"]
-    }
-    parts: dict[int, int] = {}
-    for part in (detail for detail in details if detail["op_name"] == DELEGATE):
-        given = set(map(int, part["inputs"]))
-        wanted = list(map(int, part["outputs"]))
-        while wanted:
-            tensor = wanted.pop()
-            maker = makers.get(tensor)
-            if tensor in given or maker is None or int(maker["index"]) in parts:
-                continue
-            parts[int(maker["index"])] = int(part["index"])
-            wanted += map(int, maker["inputs"])
-    return parts
-
-
-def _node(detail: Mapping[str, Any], tensors: Mapping[int, Any], part: int | None) -> LitertNode:
-    output = tensors.get(int(detail["outputs"][0])) if len(detail["outputs"]) else None
-    shape = tuple(map(int, output["shape"])) if output else ()
-    return LitertNode(
-        int(detail["index"]), sys.intern(detail["op_name"]), output["name"] if output else "", shape, part
     )
