@@ -24,6 +24,8 @@ _CLOCK_DROP = 0.95
 _BUSY_SHARE = 0.5
 """Of the cores, busy before the measurement began."""
 _RUNS_FOR_P99 = 100
+_SHORT_FOR_ENERGY_S = 1.0
+"""RAPL counts in steps of about a millisecond, and rounds are a tenth of this."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,9 @@ def benchmark_files(
                 conditions.append(condition())
         files = tuple(one.result(size) for one, size in zip(measured, sizes, strict=True))
     remarks += describe_changes(conditions)
+    shortest_s = min((one.seconds for one in measured), default=0.0)
+    if shortest_s < _SHORT_FOR_ENERGY_S and any(file.energy_mj is not None for file in files):
+        remarks.append(f"energy was counted over {shortest_s:.2f} s only: more --runs make it surer")
     if any(file.warm.runs < _RUNS_FOR_P99 for file in files):
         fewest = min(file.warm.runs for file in files)
         remarks.append(f"p99 of {fewest} runs is little more than the slowest of them")
@@ -115,21 +120,21 @@ class _Measured:
             shapes={name: list(sizes) for name, sizes in plan.shapes.items()},
         )
         self._samples_ms: list[list[float]] = []
-        self._seconds = 0.0
+        self.seconds = 0.0
+        """Of measured calls."""
         self._energies_mj: list[float | None] = []
-        self._calls = 0
         if plan.warmup:
             child.ask("run", runs=plan.warmup, seconds=plan.seconds)
 
     @property
     def share(self) -> float:
         """How much of it is done, 0 to 1."""
-        return min(1.0, max(len(self._samples_ms) / self._plan.runs, self._seconds / self._plan.seconds))
+        return min(1.0, max(len(self._samples_ms) / self._plan.runs, self.seconds / self._plan.seconds))
 
     @property
     def is_done(self) -> bool:
         """Whether a bound is met."""
-        return len(self._samples_ms) >= self._plan.runs or self._seconds >= self._plan.seconds
+        return len(self._samples_ms) >= self._plan.runs or self.seconds >= self._plan.seconds
 
     def run_round(self, *, settle: bool) -> None:
         """A tenth of the runs. With ``settle`` a first call fetches back what another model drove from the caches."""
@@ -140,7 +145,7 @@ class _Measured:
         self._meter.start()
         began = perf_counter()
         answer = self._child.ask("run", runs=wanted, seconds=self._plan.seconds / ROUNDS)
-        self._seconds += perf_counter() - began
+        self.seconds += perf_counter() - began
         self._energies_mj.append(self._meter.stop_mj())
         self._samples_ms += answer["samples_ms"]
 

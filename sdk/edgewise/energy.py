@@ -7,7 +7,8 @@ from typing import Protocol
 
 from edgewise.device import ROOT, VCGENCMD, ask_firmware
 
-_SAMPLE_SPAN_S = 0.05
+_SAMPLE_SPAN_S = 0.2
+"""Asking takes some milliseconds of a core, which the measured work does not have then."""
 
 
 class EnergyMeter(Protocol):
@@ -80,6 +81,7 @@ class PmicMeter:
     def __init__(self, vcgencmd: str) -> None:
         self._vcgencmd = vcgencmd
         self._samples: list[tuple[float, float]] = []
+        self._began_s = 0.0
         self._ends = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -91,19 +93,23 @@ class PmicMeter:
     def start(self) -> None:
         """Begin to sample, in a thread."""
         self._samples = []
+        self._began_s = time.monotonic()
         self._ends.clear()
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
 
     def stop_mj(self) -> float | None:
-        """The integral of the power by the trapezoidal rule; None with fewer than two samples."""
+        """The mean power, by the trapezoidal rule, times the time; None with fewer than two samples."""
+        elapsed_s = time.monotonic() - self._began_s
         self._ends.set()
         if self._thread is not None:
             self._thread.join()
         self._take()
+        if len(self._samples) < 2:
+            return None
         pairs = zip(self._samples, self._samples[1:], strict=False)
         energy_j = sum((later[0] - first[0]) * (later[1] + first[1]) / 2 for first, later in pairs)
-        return energy_j * 1000 if len(self._samples) > 1 else None
+        return energy_j / (self._samples[-1][0] - self._samples[0][0]) * elapsed_s * 1000
 
     def _sample(self) -> None:
         self._take()

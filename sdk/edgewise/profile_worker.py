@@ -91,12 +91,16 @@ def _tflite(path: Path, backend: str, inputs: dict[str, Any], request: dict[str,
         "graph_operators": len(nodes),
         "parts": len({node.part for node in nodes if node.part is not None}),
         "not_in_xnnpack": dict(left.most_common()),
-        "remarks": _remarks_of(runs, is_alike=left == ran),
+        "remarks": _remarks_of(runs, is_alike=left == ran, is_measurable=any(totals_us.values())),
     }
 
 
-def _remarks_of(runs: list[Any], *, is_alike: bool) -> list[str]:
+def _remarks_of(runs: list[Any], *, is_alike: bool, is_measurable: bool) -> list[str]:
     remarks = []
+    if not is_measurable:
+        remarks.append(
+            "every operator took less than a microsecond, the profiler's unit: the shares say nothing"
+        )
     if any(event.subgraph for run in runs for event in run.events):
         remarks.append("operators inside loops and branches are counted with the operator around them")
     if not is_alike:

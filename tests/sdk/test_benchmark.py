@@ -79,8 +79,10 @@ def test_a_picture_splits_the_time_in_three(tiny: Path, tmp_path: Path) -> None:
 
 def test_energy_is_shared_among_the_calls_of_the_rounds(tiny: Path) -> None:
     meter = FakeEnergyMeter(6.0, 10.0)
-    (file,) = benchmark_files([tiny], QUICK, meter=meter, condition=steady).files
+    benchmark = benchmark_files([tiny], QUICK, meter=meter, condition=steady)
+    (file,) = benchmark.files
     assert meter.stretches == 10
+    assert any("energy was counted over 0." in remark for remark in benchmark.remarks)
     assert not meter.is_running
     assert file.energy_mj == pytest.approx((5 * 6.0 + 5 * 10.0) / 20)
 
