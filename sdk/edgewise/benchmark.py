@@ -45,6 +45,8 @@ class Plan:
     """Predict this picture instead of running tensors."""
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Of inputs with open sizes."""
+    arrays: Path | None = None
+    """A .npy or .npz file with the inputs."""
 
     def __post_init__(self) -> None:
         if self.runs < 1 or self.warmup < 0 or not 0 < self.seconds < math.inf:
@@ -118,6 +120,7 @@ class _Measured:
             threads=threads,
             image=str(plan.image) if plan.image else None,
             shapes={name: list(sizes) for name, sizes in plan.shapes.items()},
+            arrays=str(plan.arrays) if plan.arrays else None,
         )
         self._samples_ms: list[list[float]] = []
         self.seconds = 0.0

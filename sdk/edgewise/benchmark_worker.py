@@ -42,7 +42,7 @@ class Worker:
             origin = Path(image).name
         else:
             shapes = {name: tuple(sizes) for name, sizes in request["shapes"].items()}
-            inputs = sample_inputs(model, shapes)
+            inputs = sample_inputs(model, shapes, Path(request["arrays"]) if request["arrays"] else None)
             origin = inputs.origin
         self._call = self._predictions(model, image) if image else self._runs(model, inputs.arrays)
         first = self._call()

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from edgewise import errors
-from edgewise.errors import BackendUnavailable, EdgewiseError
+from edgewise.errors import BackendUnavailable, EdgewiseError, UnreadableImage
 
 
 class Child:
@@ -49,8 +49,7 @@ class Child:
             raise self._died()
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
-            kind = getattr(errors, answer["error"], EdgewiseError)
-            raise kind(answer["message"])
+            raise self._as_ours(answer["error"], answer["message"])
         return answer
 
     def close(self) -> None:
@@ -71,6 +70,11 @@ class Child:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _as_ours(self, name: str, message: str) -> EdgewiseError:
+        kind: type[EdgewiseError] = getattr(errors, name, EdgewiseError)
+        is_placed = str(self._path) in message or kind is UnreadableImage
+        return kind(message if is_placed else f"{self._path}: {message}")
 
     def _died(self) -> BackendUnavailable:
         code = self._process.wait()

@@ -9,6 +9,8 @@ from edgewise.child import Child
 from edgewise.errors import InvalidInput
 
 WORKER = "edgewise.profile_worker"
+_OVERHEAD = 1.25
+"""Above this ratio of a profiled call to a plain one, a remark says so."""
 _HOW = {
     "litert": (
         "by LiteRT's own profiler, in whole microseconds, run by run. XNNPACK reports its own operators, after it "
@@ -63,7 +65,9 @@ class Profile:
     how: str
     """What was measured, and by what."""
     call_ms: float
-    """Mean of a whole call, profiling included."""
+    """Median of a whole call without the profiler."""
+    profiled_call_ms: float
+    """Mean of a whole call with it: the operators are parts of this."""
     operators: tuple[OperatorTime, ...]
     """The most expensive first."""
     kinds: tuple[KindTime, ...]
@@ -100,6 +104,8 @@ class ProfilePlan:
     backend: str | None = None
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Of inputs with open sizes."""
+    arrays: Path | None = None
+    """A .npy or .npz file with the inputs."""
 
     def __post_init__(self) -> None:
         if self.runs < 1 or self.warmup < 0 or not self.seconds > 0:
@@ -130,6 +136,7 @@ def profile_model(path: Path, plan: ProfilePlan | None = None) -> Profile:
             warmup=plan.warmup,
             seconds=plan.seconds,
             shapes={name: list(sizes) for name, sizes in plan.shapes.items()},
+            arrays=str(plan.arrays) if plan.arrays else None,
         )
     operators = _operators(found["operators"])
     return Profile(
@@ -140,13 +147,21 @@ def profile_model(path: Path, plan: ProfilePlan | None = None) -> Profile:
         input=found["input"],
         how=_HOW[found["backend"]],
         call_ms=found["call_ms"],
+        profiled_call_ms=found["profiled_call_ms"],
         operators=operators,
         kinds=totals_by_kind(operators),
         graph_operators=found["graph_operators"],
         xnnpack_parts=found["parts"],
         not_in_xnnpack=found["not_in_xnnpack"],
-        remarks=tuple(found["remarks"]),
+        remarks=(*found["remarks"], *_overhead(found["call_ms"], found["profiled_call_ms"])),
     )
+
+
+def _overhead(call_ms: float, profiled_call_ms: float) -> tuple[str, ...]:
+    if profiled_call_ms <= _OVERHEAD * call_ms:
+        return ()
+    factor = profiled_call_ms / call_ms
+    return (f"the profiler makes a call {factor:.1f} times as long: short operators are shown too long",)
 
 
 def _operators(rows: list[dict[str, Any]]) -> tuple[OperatorTime, ...]:

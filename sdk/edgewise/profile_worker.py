@@ -4,12 +4,17 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from time import perf_counter
 from typing import Any, TypeVar
 
 from edgewise.child import serve
 
 _Run = TypeVar("_Run")
+_NESTED = (
+    "operators inside loops and branches are added up over all their rounds; what is left to the loop or the branch "
+    "itself is its own"
+)
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -21,11 +26,23 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     path = Path(request["path"])
     with load(path, backend=request["backend"], threads=request["threads"]) as model:
         shapes = {name: tuple(sizes) for name, sizes in request["shapes"].items()}
-        inputs = sample_inputs(model, shapes)
+        inputs = sample_inputs(model, shapes, Path(request["arrays"]) if request["arrays"] else None)
         ordered = {spec.name: inputs.arrays[spec.name] for spec in model.inputs}
         backend, form = model.backend_name, model.file.format
+        call_ms = median(_repeat(lambda: _timed_ms(model, ordered), request))
     profile = _tflite if form == TFLITE else _onnx
-    return {"backend": backend, "input": inputs.origin, **profile(path, backend, ordered, request)}
+    return {
+        "backend": backend,
+        "input": inputs.origin,
+        "call_ms": call_ms,
+        **profile(path, backend, ordered, request),
+    }
+
+
+def _timed_ms(model: Any, inputs: dict[str, Any]) -> float:
+    began = perf_counter()
+    model.run(inputs)
+    return (perf_counter() - began) * 1000
 
 
 def _repeat(call: Callable[[], _Run], request: dict[str, Any]) -> list[_Run]:
@@ -86,7 +103,7 @@ def _tflite(path: Path, backend: str, inputs: dict[str, Any], request: dict[str,
     ran = Counter(events[key].name for key in totals_us if not events[key].is_delegate)
     return {
         "runs": len(runs),
-        "call_ms": sum(run.call_ms for run in runs) / len(runs),
+        "profiled_call_ms": sum(run.call_ms for run in runs) / len(runs),
         "operators": rows,
         "graph_operators": len(nodes),
         "parts": len({node.part for node in nodes if node.part is not None}),
@@ -113,9 +130,8 @@ def _remarks_of(runs: list[Any], *, is_alike: bool, is_measurable: bool) -> list
 
 def _onnx(path: Path, backend: str, inputs: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
     from edgewise.backends.onnxruntime import open_model
-    from edgewise.backends.onnxruntime_trace import read_trace
+    from edgewise.backends.onnxruntime_trace import CONTROL_FLOW, read_trace
     from edgewise.errors import BackendUnavailable
-    from edgewise.operator_match import Occurrences
 
     with tempfile.TemporaryDirectory() as folder:
         session = open_model(path, threads=request["threads"], trace=str(Path(folder) / "trace"))
@@ -126,13 +142,12 @@ def _onnx(path: Path, backend: str, inputs: dict[str, Any], request: dict[str, A
         runs = read_trace(trace)[-calls:]
     if not runs or not any(run.events for run in runs):
         raise BackendUnavailable(f"{path}: {backend} profiled no operator; its trace holds none")
-    totals_us: dict[tuple[object, int], float] = {}
+    totals_us: dict[tuple[str, str, str, int], float] = {}
     events = {}
     for run in runs:
-        occurrences = Occurrences()
         for event in run.events:
-            key = occurrences.key((event.name, event.kind, event.provider))
-            totals_us[key] = totals_us.get(key, 0.0) + event.elapsed_us
+            key = (event.name, event.kind, event.provider, event.index)
+            totals_us[key] = totals_us.get(key, 0.0) + event.own_us
             events[key] = event
     rows = [
         {
@@ -144,16 +159,15 @@ def _onnx(path: Path, backend: str, inputs: dict[str, Any], request: dict[str, A
         }
         for key, total_us in totals_us.items()
     ]
-    nested = any(event.kind in ("Loop", "If", "Scan") for event in events.values())
-    remark = "operators inside loops and branches are counted with the operator around them"
+    is_nested = any(event.kind in CONTROL_FLOW for event in events.values())
     return {
         "runs": len(runs),
-        "call_ms": sum(run.call_ms for run in runs) / len(runs),
+        "profiled_call_ms": sum(run.call_ms for run in runs) / len(runs),
         "operators": rows,
         "graph_operators": len(rows),
         "parts": 0,
         "not_in_xnnpack": None,
-        "remarks": [remark] if nested else [],
+        "remarks": [_NESTED] if is_nested else [],
     }
 
 

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from edgewise.batch import read_tensors
 from edgewise.errors import InvalidInput
 from edgewise.model import Model
+from edgewise.signature import in_order, to_dtype
 from edgewise.tensors import Array, TensorSpec
 
 
@@ -18,13 +21,18 @@ class SampleInputs:
     origin: str
 
 
-def sample_inputs(model: Model, shapes: Mapping[str, tuple[int, ...]] | None = None) -> SampleInputs:
-    """The first golden case; without one, or where ``shapes`` say other sizes, seeded random numbers.
+def sample_inputs(
+    model: Model, shapes: Mapping[str, tuple[int, ...]] | None = None, arrays: Path | None = None
+) -> SampleInputs:
+    """The arrays of a .npy or .npz file; without one, the first golden case; without that, random numbers.
 
-    Floats are drawn from 0 to 1 and bytes from all there are; wider integers, which are often indices, are 0.
-    Raises InvalidInput for a size that only the user can choose, and for a name or a shape that does not fit.
+    They are random, and seeded, also where ``shapes`` say sizes. Floats are drawn from 0 to 1 and bytes from all
+    there are; wider integers, which are often indices, are 0. Raises InvalidInput for a size that only the user
+    can choose, and for a name, a shape or an array that does not fit.
     """
     shapes = shapes or {}
+    if arrays is not None:
+        return _given(model, arrays)
     names = [spec.name for spec in model.inputs]
     for name in shapes:
         if name not in names:
@@ -36,11 +44,21 @@ def sample_inputs(model: Model, shapes: Mapping[str, tuple[int, ...]] | None = N
         if cases:
             return SampleInputs(dict(cases[0].inputs), "its first golden case")
     rng = np.random.default_rng(0)
-    arrays = {
-        spec.name: _draw(rng, spec, _shape(model, spec, shapes.get(spec.name))) for spec in model.inputs
-    }
-    sizes = ", ".join(" x ".join(map(str, array.shape)) or "scalar" for array in arrays.values())
-    return SampleInputs(arrays, f"random numbers, {sizes}")
+    drawn = {spec.name: _draw(rng, spec, _shape(model, spec, shapes.get(spec.name))) for spec in model.inputs}
+    sizes = ", ".join(" x ".join(map(str, array.shape)) or "scalar" for array in drawn.values())
+    return SampleInputs(drawn, f"random numbers, {sizes}")
+
+
+def _given(model: Model, path: Path) -> SampleInputs:
+    try:
+        ordered = in_order(read_tensors(path), model.inputs)
+    except InvalidInput as error:
+        raise InvalidInput(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+    pairs = zip(ordered, model.inputs, strict=True)
+    return SampleInputs(
+        {spec.name: array if array.dtype == spec.dtype else to_dtype(array, spec) for array, spec in pairs},
+        path.name,
+    )
 
 
 def _shape(model: Model, spec: TensorSpec, wanted: tuple[int, ...] | None) -> tuple[int, ...]:

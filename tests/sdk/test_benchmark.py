@@ -173,6 +173,19 @@ def test_other_open_sizes_are_asked_for(tmp_path: Path) -> None:
         benchmark_files([path], replace(QUICK, shapes={"picture": (1, 3, 4, 4)}), condition=steady)
 
 
+def test_arrays_are_fed_as_they_are(tiny: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "mine.npz", image=np.zeros((1, 8, 8, 3)))
+    (file,) = benchmark_files([tiny], replace(QUICK, arrays=tmp_path / "mine.npz"), condition=steady).files
+    assert file.input == "mine.npz"
+    np.save(tmp_path / "wrong.npy", np.zeros((1, 9, 8, 3), np.float32))
+    with pytest.raises(
+        InvalidInput, match=rf"{tiny}: input 'image': got \(1, 9, 8, 3\), expected \(1, 8, 8, 3\)"
+    ):
+        benchmark_files([tiny], replace(QUICK, arrays=tmp_path / "wrong.npy"), condition=steady)
+    with pytest.raises(InvalidInput, match=r"gone\.npz: no such file"):
+        benchmark_files([tiny], replace(QUICK, arrays=tmp_path / "gone.npz"), condition=steady)
+
+
 def test_what_the_child_raises_is_raised_here(tiny: Path, tmp_path: Path) -> None:
     foreign = tmp_path / "foreign.tflite"
     foreign.write_bytes(tiny_model.tflite_model((4, 4), 3))

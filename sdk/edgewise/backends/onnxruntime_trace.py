@@ -10,6 +10,7 @@ from edgewise.errors import BackendUnavailable
 
 _NODE, _RUN = "Node", "model_run"
 _SUFFIX = "_kernel_time"
+CONTROL_FLOW = ("If", "Loop", "Scan")
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,10 @@ class TraceEvent:
     """Of its first output."""
     provider: str
     """Such as CPU, without "ExecutionProvider"."""
-    elapsed_us: float
+    index: int
+    """Of the node in its graph."""
+    own_us: float
+    """Without the operators inside it."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class TraceRun:
     """One inference."""
 
     events: tuple[TraceEvent, ...]
-    """Operators inside loops and branches are part of the operator around them."""
+    """In the order in which they began, those inside loops and branches too, each time they ran."""
     call_ms: float
 
 
@@ -50,22 +54,22 @@ def parse_trace(records: list[dict[str, Any]]) -> list[TraceRun]:
     nodes.sort(key=lambda record: (record["ts"], -record["dur"]))
     runs = sorted((record for record in records if record["name"] == _RUN), key=lambda record: record["ts"])
     return [
-        TraceRun(
-            tuple(map(_event, _outermost([node for node in nodes if _contains(run, node)]))),
-            run["dur"] / 1000,
-        )
-        for run in runs
+        TraceRun(_events([node for node in nodes if _contains(run, node)]), run["dur"] / 1000) for run in runs
     ]
 
 
-def _outermost(nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    kept: list[dict[str, Any]] = []
-    for node in nodes:
-        is_nested = kept and kept[-1]["tid"] == node["tid"] and _contains(kept[-1], node)
-        # Times are whole microseconds: two short operators may share one, and neither is in the other.
-        if not (is_nested and kept[-1]["args"]["op_name"] in ("Loop", "If", "Scan")):
-            kept.append(node)
-    return kept
+def _events(nodes: list[dict[str, Any]]) -> tuple[TraceEvent, ...]:
+    """Each operator with its own time: a loop's and a branch's are without what ran inside them."""
+    own_us = [float(node["dur"]) for node in nodes]
+    around: list[int] = []
+    for place, node in enumerate(nodes):
+        while around and not _contains(nodes[around[-1]], node):
+            around.pop()
+        if around:
+            own_us[around[-1]] -= float(node["dur"])
+        if node["args"]["op_name"] in CONTROL_FLOW:
+            around.append(place)
+    return tuple(_event(node, max(time_us, 0.0)) for node, time_us in zip(nodes, own_us, strict=True))
 
 
 def _contains(outer: Mapping[str, Any], inner: Mapping[str, Any]) -> bool:
@@ -73,7 +77,7 @@ def _contains(outer: Mapping[str, Any], inner: Mapping[str, Any]) -> bool:
     return bool(begins <= inner["ts"] and inner["ts"] + inner["dur"] <= ends)
 
 
-def _event(record: Mapping[str, Any]) -> TraceEvent:
+def _event(record: Mapping[str, Any], own_us: float) -> TraceEvent:
     given = record["args"]
     outputs = given.get("output_type_shape") or [{}]
     shape = next(iter(outputs[0].values()), ())
@@ -82,5 +86,6 @@ def _event(record: Mapping[str, Any]) -> TraceEvent:
         str(given["op_name"]),
         tuple(map(int, shape)),
         str(given.get("provider", "")).removesuffix("ExecutionProvider"),
-        float(record["dur"]),
+        int(given.get("node_index", 0)),
+        own_us,
     )

@@ -30,6 +30,10 @@ def bench_app(
         list[str] | None,
         typer.Option(help="NAME=SIZES of an input with open sizes: image=1x224x224x3.", show_default=False),
     ] = None,
+    arrays: Annotated[
+        Path | None,
+        typer.Option(help="A .npy or .npz file with the inputs to feed.", show_default=False),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as one JSON object.")] = False,
 ) -> None:
     """Measure latency, memory and energy of model files, side by side."""
@@ -49,6 +53,7 @@ def bench_app(
         backend=backend,
         image=image,
         shapes=parse_shapes(shape or []),
+        arrays=arrays,
     )
     with ProgressLine() as progress:
         benchmark = benchmark_files(files, plan, progress=progress)

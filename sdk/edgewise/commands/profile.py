@@ -22,6 +22,10 @@ def profile_app(
         list[str] | None,
         typer.Option(help="NAME=SIZES of an input with open sizes: image=1x224x224x3.", show_default=False),
     ] = None,
+    arrays: Annotated[
+        Path | None,
+        typer.Option(help="A .npy or .npz file with the inputs to feed.", show_default=False),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as one JSON object.")] = False,
 ) -> None:
     """Show which operators of a model take how long, and which of them XNNPACK runs."""
@@ -37,6 +41,7 @@ def profile_app(
         threads=threads,
         backend=backend,
         shapes=parse_shapes(shape or []),
+        arrays=arrays,
     )
     with ProgressLine() as progress:
         progress(f"profiling {file.name}", 0.0)
