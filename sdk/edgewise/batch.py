@@ -74,7 +74,7 @@ def _pictures_in(folder: Path) -> list[Path]:
 def _run_one(model: Model, source: Path, top: int) -> Result:
     try:
         if source.suffix.lower() in TENSOR_SUFFIXES:
-            outputs = model.run(_read_tensors(source))
+            outputs = model.run(read_tensors(source))
             real = {spec.name: spec.dequantized(outputs[spec.name]) for spec in model.outputs}
             return Result(source, outputs=real)
         return Result(source, classification=model.predict(source, top=top))
@@ -85,7 +85,8 @@ def _run_one(model: Model, source: Path, top: int) -> Result:
         return Result(source, error=message if str(source) in message else f"{source}: {message}")
 
 
-def _read_tensors(path: Path) -> dict[str, Array] | Array:
+def read_tensors(path: Path) -> dict[str, Array] | Array:
+    """The arrays of a .npz file by name, or the one of a .npy file. Raises InvalidInput."""
     try:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):

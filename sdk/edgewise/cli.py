@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 COMMAND_GROUP = "edgewise.commands"
-_ORDER = ("convert", "compare", "inspect", "run", "agent", "fleet")
+_ORDER = ("convert", "compare", "inspect", "run", "bench", "profile", "doctor", "agent", "fleet")
 _EXTRAS = {
     "convert": "edgewise[convert]",
     "compare": "edgewise[convert]",

@@ -43,13 +43,17 @@ def load(
     if threads is not None and threads < 1:
         raise InvalidInput(f"threads: got {threads}, expected at least 1")
     file = read_model(path)
-    count = threads or min(MAX_THREADS, os.cpu_count() or 1)
-    opened = open_backend(file.path, file.format, name=backend, threads=count)
+    opened = open_backend(file.path, file.format, name=backend, threads=threads or default_threads())
     try:
         return Model(file, opened, preprocess=preprocess, labels=labels)
     except EdgewiseError:
         opened.close()
         raise
+
+
+def default_threads() -> int:
+    """How many threads a model gets when nobody says: the cores, at most 4."""
+    return min(MAX_THREADS, os.cpu_count() or 1)
 
 
 class Model:

@@ -1,4 +1,4 @@
-"""For tests of what is built on edgewise: a tiny real model file, and a backend that only repeats.
+"""For tests of what is built on edgewise: a tiny real model file, a backend that only repeats, a board of files.
 
 The tiny model tells which colour is strongest in a picture, so tests know its right answers:
 
@@ -140,3 +140,66 @@ class FakeBackend:
     def close(self) -> None:
         """Remember that it was closed."""
         self.is_open = False
+
+
+class FakeEnergyMeter:
+    """An EnergyMeter that says of every stretch what it was told to say, in turn, and then begins anew."""
+
+    source = "a fake meter"
+
+    def __init__(self, *energies_mj: float | None) -> None:
+        self._energies_mj = energies_mj
+        self.stretches = 0
+        self.is_running = False
+
+    def start(self) -> None:
+        """Begin a stretch."""
+        self.is_running = True
+
+    def stop_mj(self) -> float | None:
+        """End it."""
+        self.is_running = False
+        self.stretches += 1
+        return self._energies_mj[(self.stretches - 1) % len(self._energies_mj)]
+
+
+def write_board(
+    root: Path,
+    *,
+    name: str = "Raspberry Pi 4 Model B Rev 1.4",
+    part: str = "0xd08",
+    features: str = "fp asimd evtstrm crc32 cpuid",
+    cores: int = 4,
+    governor: str = "ondemand",
+    frequency_khz: int = 1_500_000,
+    temperature_c: float = 48.5,
+    throttled: str | None = "0",
+    available_kb: int = 3_000_000,
+) -> Path:
+    """Write the files under /proc and /sys that `edgewise.device` reads of a board, below ``root``.
+
+    ``part`` is the MIDR part number of its cores: 0xd03 is a Cortex-A53, 0xd08 an A72, 0xd0b an A76.
+    ``throttled`` is what the firmware says, in hexadecimal; None for a system without it. Gives ``root`` back.
+    """
+    core = (
+        "processor\t: {}\nBogoMIPS\t: 108.00\n"
+        f"Features\t: {features}\nCPU implementer\t: 0x41\nCPU part\t: {part}\n\n"
+    )
+    texts = {
+        "proc/cpuinfo": "".join(core.format(index) for index in range(cores)) + f"Model\t\t: {name}\n",
+        "proc/meminfo": f"MemTotal:        3884380 kB\nMemAvailable:    {available_kb} kB\n",
+        "proc/loadavg": "0.10 0.20 0.30 1/100 1000\n",
+        "proc/device-tree/model": f"{name}\0",
+        "sys/class/thermal/thermal_zone0/type": "cpu-thermal\n",
+        "sys/class/thermal/thermal_zone0/temp": f"{round(temperature_c * 1000)}\n",
+    }
+    for index in range(cores):
+        clock = f"sys/devices/system/cpu/cpu{index}/cpufreq"
+        texts[f"{clock}/scaling_governor"] = f"{governor}\n"
+        texts[f"{clock}/scaling_cur_freq"] = f"{frequency_khz}\n"
+    if throttled is not None:
+        texts["sys/devices/platform/soc/soc:firmware/get_throttled"] = f"{throttled}\n"
+    for path, text in texts.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    return root

@@ -36,8 +36,8 @@ class _Session:
 
     name = "onnxruntime"
 
-    def __init__(self, source: Path | bytes, threads: int | None) -> None:
-        self._session = _session(source if isinstance(source, bytes) else str(source), threads)
+    def __init__(self, source: Path | bytes, threads: int | None, trace: str = "") -> None:
+        self._session = _session(source if isinstance(source, bytes) else str(source), threads, trace)
         self._inputs = tuple(map(_spec, self._session.get_inputs()))
         self._outputs = tuple(map(_spec, self._session.get_outputs()))
         self._input_names = [spec.name for spec in self._inputs]
@@ -61,12 +61,16 @@ class _Session:
             raise InvalidInput(f"{self.name}: {first_line(error)}") from error
         return outputs
 
+    def end_trace(self) -> Path:
+        """The file with what was profiled; only of a session opened with ``trace``."""
+        return Path(self._session.end_profiling())
+
     def close(self) -> None:
         """Give the session's memory back."""
         self._session = None
 
 
-def _session(model: str | bytes, threads: int | None) -> Any:
+def _session(model: str | bytes, threads: int | None, trace: str) -> Any:
     """A session that computes on x86 what ARM computes, if onnxruntime manages that for this model.
 
     Where the file says that its activations are int8 they stay so: bit for bit what ARM answers (docs/onnx-format.md).
@@ -77,6 +81,8 @@ def _session(model: str | bytes, threads: int | None) -> Any:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
         options.intra_op_num_threads = threads or 0
+        if trace:
+            options.enable_profiling, options.profile_file_prefix = True, trace
         if option:
             options.add_session_config_entry(option, "1")
         try:
@@ -103,6 +109,9 @@ def _spec(argument: Any) -> TensorSpec:
     return TensorSpec(name=argument.name, shape=shape, dtype=_DTYPES[argument.type])
 
 
-def open_model(source: Path | bytes, *, threads: int | None = None) -> _Session:
-    """Open an .onnx file or its bytes. Raises BackendUnavailable."""
-    return _Session(source, threads)
+def open_model(source: Path | bytes, *, threads: int | None = None, trace: str = "") -> _Session:
+    """Open an .onnx file or its bytes. Raises BackendUnavailable.
+
+    With ``trace``, the beginning of a file's path, onnxruntime's profiler runs until `end_trace`.
+    """
+    return _Session(source, threads, trace)

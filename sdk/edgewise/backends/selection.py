@@ -39,6 +39,11 @@ def available() -> dict[str, str]:
     return {runtime.name: _probe(runtime) for runtime in _RUNTIMES}
 
 
+def probe(name: str) -> str:
+    """Why the runtime of this name does not work here, or ""."""
+    return next(_probe(runtime) for runtime in _RUNTIMES if runtime.name == name)
+
+
 def open_backend(
     source: Path | bytes, form: str, *, name: str | None = None, threads: int | None = None
 ) -> Backend:

@@ -1,0 +1,77 @@
+"""The operators of a .tflite file as LiteRT prepared them, and which of them XNNPACK took."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ai_edge_litert.interpreter import Interpreter
+
+from edgewise.backends.base import first_line
+from edgewise.backends.quiet import without_chatter
+from edgewise.errors import BackendUnavailable
+
+DELEGATE = "DELEGATE"
+"""How the interpreter names the node that stands for a part that XNNPACK took over."""
+
+
+@dataclass(frozen=True)
+class LitertNode:
+    """One operator of the file's main graph, as the interpreter prepared it."""
+
+    index: int
+    kind: str
+    output: str
+    shape: tuple[int, ...]
+    part: int | None
+    """Which of the parts that XNNPACK took over it belongs to; None when it runs in a built-in kernel."""
+
+
+def read_nodes(path: Path, *, threads: int) -> list[LitertNode]:
+    """The operators of the main graph, and which of them XNNPACK took. Raises BackendUnavailable."""
+    with without_chatter():
+        try:
+            interpreter = Interpreter(str(path), num_threads=threads)
+            interpreter.allocate_tensors()
+            details = interpreter._get_ops_details()
+            tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
+        except (AttributeError, RuntimeError, ValueError) as error:
+            raise BackendUnavailable(
+                f"litert: it does not tell its operators: {first_line(error)}"
+            ) from error
+    parts = parts_of(details)
+    return [
+        _node(detail, tensors, parts.get(int(detail["index"])))
+        for detail in details
+        if detail["op_name"] != DELEGATE
+    ]
+
+
+def parts_of(details: Sequence[Mapping[str, Any]]) -> dict[int, int]:
+    """Operator to the part of XNNPACK it is in, by following each part from its outputs back to its inputs."""
+    makers = {
+        int(tensor): detail
+        for detail in details
+        if detail["op_name"] != DELEGATE
+        for tensor in detail["outputs"]
+    }
+    parts: dict[int, int] = {}
+    for part in (detail for detail in details if detail["op_name"] == DELEGATE):
+        given = set(map(int, part["inputs"]))
+        wanted = list(map(int, part["outputs"]))
+        while wanted:
+            tensor = wanted.pop()
+            maker = makers.get(tensor)
+            if tensor in given or maker is None or int(maker["index"]) in parts:
+                continue
+            parts[int(maker["index"])] = int(part["index"])
+            wanted += map(int, maker["inputs"])
+    return parts
+
+
+def _node(detail: Mapping[str, Any], tensors: Mapping[int, Any], part: int | None) -> LitertNode:
+    output = tensors.get(int(detail["outputs"][0])) if len(detail["outputs"]) else None
+    shape = tuple(map(int, output["shape"])) if output else ()
+    return LitertNode(
+        int(detail["index"]), str(detail["op_name"]), output["name"] if output else "", shape, part
+    )

@@ -1,0 +1,1 @@
+"""Subcommands of `edgewise`, one file each; they import what they need when they are called."""

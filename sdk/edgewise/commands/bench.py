@@ -1,0 +1,63 @@
+"""`edgewise bench`: what a model file costs on this machine."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def bench_app(
+    files: Annotated[
+        list[Path], typer.Argument(help="One or several .tflite or .onnx models.", show_default=False)
+    ],
+    image: Annotated[
+        Path | None,
+        typer.Option(help="Predict this picture: pre-processing, inference and answer.", show_default=False),
+    ] = None,
+    runs: Annotated[int, typer.Option(min=1, help="Measured calls of each file, at most.")] = 100,
+    warmup: Annotated[int, typer.Option(min=0, help="Calls before them that are not counted.")] = 5,
+    seconds: Annotated[
+        float, typer.Option(min=0.001, help="Of measured calls of each file, at most.")
+    ] = 10.0,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Default: the cores, at most 4.", show_default=False)
+    ] = None,
+    backend: Annotated[
+        str | None, typer.Option(help="litert, tflite-runtime or onnxruntime.", show_default=False)
+    ] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=SIZES of an input with open sizes: image=1x224x224x3.", show_default=False),
+    ] = None,
+    arrays: Annotated[
+        Path | None,
+        typer.Option(help="A .npy or .npz file with the inputs to feed.", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as one JSON object.")] = False,
+) -> None:
+    """Measure latency, memory and energy of model files, side by side."""
+    from edgewise.benchmark import Plan, benchmark_files
+    from edgewise.benchmark_text import MAX_FILES, page
+    from edgewise.commands.progress import ProgressLine
+    from edgewise.errors import InvalidInput
+    from edgewise.sample_inputs import parse_shapes
+
+    if len(files) > MAX_FILES:
+        raise InvalidInput(f"bench: got {len(files)} files, expected at most {MAX_FILES}")
+    plan = Plan(
+        runs=runs,
+        warmup=warmup,
+        seconds=seconds,
+        threads=threads,
+        backend=backend,
+        image=image,
+        shapes=parse_shapes(shape or []),
+        arrays=arrays,
+    )
+    with ProgressLine() as progress:
+        benchmark = benchmark_files(files, plan, progress=progress)
+    if as_json:
+        typer.echo(json.dumps(benchmark.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        typer.echo(page(benchmark))

@@ -1,0 +1,53 @@
+"""`edgewise profile`: which operator costs how much."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def profile_app(
+    file: Annotated[Path, typer.Argument(help="A .tflite or .onnx model.", show_default=False)],
+    top: Annotated[int, typer.Option(min=1, help="How many operators to show one by one.")] = 20,
+    runs: Annotated[int, typer.Option(min=1, help="Measured calls, at most.")] = 50,
+    warmup: Annotated[int, typer.Option(min=0, help="Calls before them that are not counted.")] = 5,
+    seconds: Annotated[float, typer.Option(min=0.001, help="Of measured calls, at most.")] = 10.0,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Default: the cores, at most 4.", show_default=False)
+    ] = None,
+    backend: Annotated[str | None, typer.Option(help="litert or onnxruntime.", show_default=False)] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=SIZES of an input with open sizes: image=1x224x224x3.", show_default=False),
+    ] = None,
+    arrays: Annotated[
+        Path | None,
+        typer.Option(help="A .npy or .npz file with the inputs to feed.", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as one JSON object.")] = False,
+) -> None:
+    """Show which operators of a model take how long, and which of them XNNPACK runs."""
+    from edgewise.commands.progress import ProgressLine
+    from edgewise.profile import ProfilePlan, profile_model
+    from edgewise.profile_text import page
+    from edgewise.sample_inputs import parse_shapes
+
+    plan = ProfilePlan(
+        runs=runs,
+        warmup=warmup,
+        seconds=seconds,
+        threads=threads,
+        backend=backend,
+        shapes=parse_shapes(shape or []),
+        arrays=arrays,
+    )
+    with ProgressLine() as progress:
+        progress(f"profiling {file.name}", 0.0)
+        profile = profile_model(file, plan)
+    if as_json:
+        typer.echo(json.dumps(profile.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        is_unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+        typer.echo(page(profile, top=top, bar="█" if is_unicode else "#"))
