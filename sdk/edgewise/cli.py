@@ -29,7 +29,10 @@ def run_app(
         list[Path],
         typer.Argument(help="Pictures, folders of pictures, or .npy and .npz files.", show_default=False),
     ],
-    top: Annotated[int, typer.Option(min=1, help="How many categories to show.")] = 5,
+    top: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many answers. Default: 5 categories, 300 boxes.", show_default=False),
+    ] = None,
     backend: Annotated[
         str | None, typer.Option(help="litert, tflite-runtime or onnxruntime.", show_default=False)
     ] = None,
@@ -37,9 +40,15 @@ def run_app(
         int | None, typer.Option(min=1, help="Default: the cores, at most 4.", show_default=False)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    draw: Annotated[
+        Path | None,
+        typer.Option(help="Show the answer on the (one) picture, in this new file.", show_default=False),
+    ] = None,
 ) -> None:
     """Run a model on pictures or arrays and show its answers."""
-    from edgewise.batch import run_inputs
+    if draw and (len(inputs) != 1 or inputs[0].is_dir()):
+        raise typer.BadParameter("it takes one picture", param_hint="'--draw'")
+    from edgewise.batch import draw_answer, run_inputs
     from edgewise.model import load
 
     # Pillow warns of pictures that we refuse, in a line of our own.
@@ -54,6 +63,8 @@ def run_app(
                 typer.echo(json.dumps(result.to_dict(), ensure_ascii=False))
             elif not result.error:
                 typer.echo(str(result))
+            if draw and not result.error:
+                draw_answer(result, draw)
     if failures:
         raise typer.Exit(1)
 
