@@ -80,7 +80,8 @@ def _crop_box(
     """The part of the picture, in its pixels, that fills the input: cropping and resizing are one step."""
     scale = max(size_wh[0] / picture_wh[0], size_wh[1] / picture_wh[1]) / crop_fraction
     width, height = size_wh[0] / scale, size_wh[1] / scale
-    left, top = (picture_wh[0] - width) / 2, (picture_wh[1] - height) / 2
+    # Rounding may make the margin a hair less than none, which Pillow refuses.
+    left, top = max(0.0, (picture_wh[0] - width) / 2), max(0.0, (picture_wh[1] - height) / 2)
     return left, top, min(left + width, picture_wh[0]), min(top + height, picture_wh[1])
 
 

@@ -106,7 +106,7 @@ class Gallery:
     def load(cls, path: str | os.PathLike[str]) -> "Gallery":
         """The gallery that `save` wrote. Raises InvalidInput for a file that is none."""
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                 version, names, vectors = int(file["format"]), file["names"], file["vectors"]
         except FileNotFoundError as error:
             raise InvalidInput(f"{path}: no such file") from error

@@ -82,7 +82,7 @@ class FinishedHead:
         if len(outputs) != 1:
             raise mismatch(self.name, outputs, expected)
         rows = outputs[0][0] if outputs[0].ndim == 3 and outputs[0].shape[0] == 1 else outputs[0]
-        if rows.ndim == 2 and rows.shape[1] == 7 and not self._keypoints:
+        if outputs[0].ndim == 2 and rows.shape[1] == 7 and not self._keypoints:
             rows = rows[rows[:, 0] == 0][:, [1, 2, 3, 4, 6, 5]]
         elif rows.ndim != 2 or rows.shape[1] != width:
             raise mismatch(self.name, outputs, expected)
