@@ -14,6 +14,7 @@ from edgewise.detection_card import HEADS, DetectionCard
 from edgewise.errors import CardError, EdgewiseError, InvalidInput
 from edgewise.tasks.heads.base import Facts
 from edgewise.tasks.heads.choice import guess_head, open_head
+from edgewise.testing import write_tiny_detector
 
 PICTURE = Image.new("RGB", (128, 96), "grey")
 LABELS = ("cat", "dog", "bird")
@@ -235,3 +236,11 @@ def test_supervision_is_asked_for_by_name(tmp_path: Path) -> None:
     found = detect(tmp_path, {"out": yolo_rows(*CAT_DOG_V8, width=7)}, "yolov8")
     with pytest.raises(EdgewiseError, match="pip install supervision"):
         found.to_supervision()
+
+
+def test_the_detector_for_tests_finds_the_middle_of_green_pictures(tmp_path: Path) -> None:
+    with edgewise.load(write_tiny_detector(tmp_path / "a.tflite")) as model:
+        found = model.predict(Image.new("RGB", (80, 40), (0, 204, 0)))
+        assert found.boxes_xyxy.tolist() == [[20, 10, 60, 30]]
+        assert (found.labels, found.scores.tolist()) == (("here",), [pytest.approx(0.8)])
+        assert len(model.predict(Image.new("RGB", (80, 40), "red"))) == 0
