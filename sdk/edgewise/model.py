@@ -12,7 +12,7 @@ from edgewise.backends import Backend, open_backend
 from edgewise.detection_card import DetectionCard
 from edgewise.errors import CardError, EdgewiseError, InvalidInput
 from edgewise.golden import kept
-from edgewise.model_card import ImagePreprocess, ModelCard
+from edgewise.model_card import OBJECT_DETECTION, ImagePreprocess, ModelCard
 from edgewise.model_file import ModelFile, read_model
 from edgewise.preprocess.image import ImageReader
 from edgewise.preprocess.picture import ImageSource
@@ -47,12 +47,13 @@ def load(
     ``backend`` asks for one runtime: litert, tflite-runtime or onnxruntime. ``threads`` is by default the
     number of cores, at most 4. ``preprocess`` and ``labels`` say about a foreign file what it does not say
     itself; they win over what it does say, and so does the rest. ``task`` is image-classification,
-    object-detection, image-segmentation or image-embedding. For detection ``head`` says how the outputs are
-    decoded (see `DetectionCard`), and the thresholds, 0 to 1, which boxes count. ``mask_resample`` is how a
-    segmentation reaches the picture's size: nearest, or bilinear from logits.
+    object-detection, image-segmentation or image-embedding. ``head`` says how a detector's outputs are
+    decoded (see `DetectionCard`) and that it is one; the thresholds, 0 to 1, say which boxes count.
+    ``mask_resample`` is how a segmentation reaches the picture's size: nearest, or bilinear from logits.
     Raises ModelFileError, CardError, BackendUnavailable.
     """
-    options = Options(task, head, score_threshold, overlap_threshold, mask_resample)
+    wanted = OBJECT_DETECTION if task is None and head is not None else task
+    options = Options(wanted, head, score_threshold, overlap_threshold, mask_resample)
     if threads is not None and threads < 1:
         raise InvalidInput(f"threads: got {threads}, expected at least 1")
     file = read_model(path)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -12,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from sdk.detection_files import write_yunet
 
 from edgewise import tiny_model
 from edgewise.model_file import read_model
@@ -83,45 +81,6 @@ def test_run_on_a_folder_shows_the_good_and_reports_the_broken(tiny: Path, pictu
     assert broken["input"] == str(pictures / "b.jpg")
     assert done.stderr == f"error: {broken['error']}\n"
     assert "not a picture of a kind that Pillow knows" in broken["error"]
-
-
-def test_run_shows_where_things_are_and_draws_them(
-    yunet: Path, astronaut_photo: Path, pictures: Path, tmp_path: Path
-) -> None:
-    detector = write_yunet(tmp_path / "yunet.onnx", yunet)
-    done = edgewise("run", detector, astronaut_photo, "--draw", tmp_path / "drawn.png")
-    assert (done.returncode, done.stderr) == (0, "")
-    first, face = done.stdout.splitlines()
-    assert first.startswith(str(astronaut_photo))
-    assert re.fullmatch(r"  0\.9\d\d  face  at 17\d,6\d to 2[67]\d,17\d", face)
-    with Image.open(tmp_path / "drawn.png") as drawn, Image.open(astronaut_photo) as photo:
-        assert drawn.size == photo.size
-        assert 0 < np.not_equal(drawn, photo).any(axis=2).mean() < 0.05
-    as_json = json.loads(edgewise("run", detector, astronaut_photo, "--json").stdout)
-    assert as_json["detections"][0]["label"] == "face"
-    assert len(as_json["detections"][0]["keypoints_xy"]) == 5
-    assert "  nothing found" in edgewise("run", detector, pictures / "a.png").stdout
-    page = edgewise("inspect", detector).stdout
-    assert "head yunet, scores of at least 0.6, overlaps of at most 0.3" in page
-
-
-def test_draw_takes_one_picture_an_answer_that_can_be_drawn_and_a_name_it_can_write(
-    tiny: Path, yunet: Path, pictures: Path, tmp_path: Path
-) -> None:
-    for inputs in ([pictures], [pictures / "a.png", pictures / "a.png"]):
-        done = edgewise("run", tiny, *inputs, "--draw", tmp_path / "drawn.png")
-        assert (done.returncode, done.stdout) == (2, "")
-        assert "it takes one picture" in done.stderr
-    detector = write_yunet(tmp_path / "yunet.onnx", yunet)
-    for model, out, message in (
-        (tiny, "drawn.png", "its answer is not one that can be drawn"),
-        (detector, "drawn.nonsense", "cannot write the picture: unknown file extension"),
-        (detector, "no/drawn.png", "cannot write the picture: No such file"),
-    ):
-        done = edgewise("run", model, pictures / "a.png", "--draw", tmp_path / out)
-        assert done.returncode == 1
-        (line,) = done.stderr.splitlines()
-        assert line.startswith("error: ") and message in line
 
 
 def test_run_takes_arrays(tiny: Path, tmp_path: Path) -> None:

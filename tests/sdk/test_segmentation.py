@@ -12,8 +12,11 @@ import edgewise
 from edgewise.errors import CardError, InvalidInput
 from edgewise.model_card import IMAGE_SEGMENTATION, ImagePreprocess
 from edgewise.preprocess.geometry import View
+from edgewise.tasks.base import Options, Setup
 from edgewise.tasks.class_map import bilinear_classes, nearest
-from edgewise.tasks.segmentation import UNSEEN, decode_runs, encode_runs
+from edgewise.tasks.segmentation import UNSEEN, Segmenter, decode_runs, encode_runs
+from edgewise.tasks.timings import Stopwatch
+from edgewise.tensors import TensorSpec
 
 LABELS = ("ground", "road", "sky")
 IDS = np.array([[2, 2, 2, 2], [0, 0, 1, 1]])
@@ -144,3 +147,17 @@ def test_an_answer_reads_well(tmp_path: Path) -> None:
     found = segment(tmp_path, LOGITS)
     assert str(found).startswith("sky 50%, ground 25%, road 25% (")
     assert found.lines()[0] == " 50.0%  sky"
+
+
+@pytest.mark.parametrize(("activation", "even"), [("logits", 0.0), ("probabilities", 0.5)])
+@pytest.mark.parametrize("resample", ["nearest", "bilinear"])
+def test_one_channel_is_foreground_above_even_odds(activation: str, even: float, resample: str) -> None:
+    answer = np.array([[even - 0.25, even + 0.25]], np.float32).reshape(1, 1, 2, 1)
+    spec = TensorSpec("out", answer.shape, "float32")
+    setup = Setup(Path("a"), (2, 1), (spec,), activation, options=Options(mask_resample=resample))
+    watch = Stopwatch()
+    watch.lap()
+    watch.lap()
+    view = View((4, 2), (2, 1), (2.0, 2.0), (0.0, 0.0))
+    found = Segmenter(setup).answer({"out": answer}, view, top=None, watch=watch)
+    assert found.class_map.tolist() == [[0, 0, 1, 1]] * 2

@@ -7,7 +7,7 @@ import numpy as np
 from edgewise.detection_card import YOLOV5, YOLOV8
 from edgewise.tasks.boxes import xyxy_from_cxcywh
 from edgewise.tasks.heads.base import Candidates, Facts, mismatch
-from edgewise.tensors import FloatArray
+from edgewise.tensors import Array, FloatArray
 
 _POINT_NUMBERS = 3
 """x, y and visibility, of every keypoint (Ultralytics' pose head, kpt_shape [k, 3])."""
@@ -88,7 +88,7 @@ class Yolov5Head:
         return Candidates(xyxy_from_cxcywh(rows[keep, :4]), scores[keep], class_ids[keep])
 
 
-def _best(scores: FloatArray) -> tuple["np.ndarray[tuple[int], np.dtype[np.int64]]", FloatArray]:
+def _best(scores: FloatArray) -> tuple[Array, FloatArray]:
     """Of each row the best class and its score; the lower of equal ones."""
     class_ids = scores.argmax(axis=1)
     return class_ids, np.take_along_axis(scores, class_ids[:, np.newaxis], axis=1)[:, 0]
