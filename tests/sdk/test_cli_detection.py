@@ -48,7 +48,7 @@ def test_run_is_told_the_head_and_the_least_score(tmp_path: Path, red: Path) -> 
     assert done.stdout.splitlines()[1:] == ["  0.900  #0  at 4,4 to 8,8"]
     for arguments, message in (
         ([], f"{path}: its task is 'tensors', predict() knows "),
-        (["--head", "yolo"], f"{path}: head: got 'yolo', expected one of 'yolov8', "),
+        (["--head", "yolo"], "head: got 'yolo', expected one of 'yolov8', "),
         (["--head", "nms", "--min-score", 60], "score_threshold: got 60.0, expected 0 to 1"),
         (["--head", "yolov8"], f"{path}: head 'yolov8': got outputs [2, 6], expected one of [1, 4 + classes"),
     ):

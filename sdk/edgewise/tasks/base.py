@@ -30,6 +30,8 @@ class Options:
 
     def __post_init__(self) -> None:
         check_thresholds(self.score_threshold, self.overlap_threshold)
+        if isinstance(self.head, str):
+            DetectionCard(self.head)  # an unknown name is refused before the model is opened
         if self.mask_resample not in MASK_RESAMPLES:
             names = ", ".join(map(repr, MASK_RESAMPLES))
             raise CardError(f"mask_resample: got {self.mask_resample!r}, expected one of {names}")

@@ -71,7 +71,8 @@ def encode_runs(class_map: Array) -> list[list[int]]:
         np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]])) if flat.size else np.zeros(0, int)
     )
     lengths = np.diff(np.append(starts, flat.size))
-    return np.stack([flat[starts].astype(np.int64), lengths], axis=1).tolist()  # type: ignore[no-any-return]
+    runs: list[list[int]] = np.stack([flat[starts].astype(np.int64), lengths], axis=1).tolist()
+    return runs
 
 
 def decode_runs(runs: Sequence[Sequence[int]], picture_wh: Sequence[int]) -> Array:

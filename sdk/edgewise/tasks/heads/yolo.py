@@ -56,7 +56,8 @@ class Yolov8Head:
         else:
             is_first, is_last = self._extra < first < last, self._extra < last < first
         if is_first == is_last:
-            raise mismatch(self.name, outputs, expected)
+            doubt = "" if self._labels else "; with labels= it is told which of them are the classes"
+            raise mismatch(self.name, outputs, expected + doubt)
         return answer.T if is_first else answer
 
 
