@@ -15,7 +15,7 @@ class DetectionCard:
     head: str
     """One of HEADS; docs/sdk.md has what each one's outputs look like."""
     score_threshold: float | None = None
-    """Boxes of a lower score, 0 to 1, are dropped; by default what the head's authors use."""
+    """Boxes of a lower score, 0 to 1, are dropped; by default the head's, see docs/sdk.md."""
     overlap_threshold: float | None = None
     """Of two boxes of one class whose intersection over union, 0 to 1, is larger, the better one stays."""
     keypoints: int = 0

@@ -60,6 +60,13 @@ def test_yolov8_is_read_whichever_way_it_lies(tmp_path: Path) -> None:
     assert_cat_and_dog(detect(tmp_path, {"out": rows.transpose(0, 2, 1).copy()}, "yolov8"))
 
 
+def test_without_a_word_yolov8s_thresholds_are_ultralytics(tmp_path: Path) -> None:
+    for score, overlap_px, expected in ((0.26, 2, 1), (0.24, 2, 0), (0.26, 4, 2)):
+        rows = [(16 + shift, 24, 16, 16, score, 0, 0) for shift in (0, overlap_px)]  # 14 / 18 and 12 / 20
+        found = detect(tmp_path, {"out": yolo_rows(*rows, width=7)}, "yolov8")
+        assert len(found) == expected
+
+
 def test_yolov8_keypoints_are_read_without_their_visibility(tmp_path: Path) -> None:
     row = (16, 24, 16, 16, 0.9, 0.1, 0.0, 10, 20, 0.5, 30, 40, 0.7)
     found = detect(tmp_path, {"out": yolo_rows(row, width=13)}, DetectionCard("yolov8", keypoints=2))

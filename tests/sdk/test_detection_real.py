@@ -157,6 +157,7 @@ def test_yolov8_agrees_with_a_reference_on_a_trained_network(
         task="object-detection",
         head="yolov8",
         score_threshold=0.02,
+        overlap_threshold=0.45,
     ) as model:
         found = model.predict(picture)
         tensor = model.image_reader().read(picture)

@@ -5,7 +5,7 @@ import numpy as np
 from edgewise.tensors import Array, FloatArray
 
 MAX_DETECTIONS = 300
-"""More boxes than this are not kept of one picture: the number that Ultralytics and COCO's tools stop near."""
+"""More boxes than this are not kept of one picture (Ultralytics' default of max_det)."""
 
 
 def xyxy_from_cxcywh(boxes_cxcywh: FloatArray) -> FloatArray:

@@ -29,7 +29,7 @@ class Head(Protocol):
 
     name: str
     score_threshold: float
-    """The default: what the head's authors use."""
+    """The default; where its authors have one, theirs."""
     overlap_threshold: float | None
     """The default; None where the network's answers are suppressed already."""
     labels: tuple[str, ...]

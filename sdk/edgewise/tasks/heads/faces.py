@@ -22,7 +22,7 @@ class YunetHead:
     cls and obj [1, cells, 1], whose clipped product's square root is the score; bbox [1, cells, 4], centre
     in cells from the cell's corner and logarithm of width and height in cells; kps [1, cells, 10], five
     points likewise (opencv/modules/objdetect/src/face_detect.cpp, postProcess). cls and obj enter alike, so
-    the outputs are told by their shapes alone.
+    the outputs are told by their shapes alone. Default thresholds are those of FaceDetectorYN::create.
     """
 
     name = YUNET
@@ -91,7 +91,8 @@ class BlazefaceHead:
     anchors are those of mediapipe/modules/face_detection: 896 for the short range (two on each of 16 x 16
     cells, six on each of 8 x 8: strides 8, 16, 16, 16 at 128 pixels; as many at 256), 2304 for the full
     range (one on each of 48 x 48 cells), all of the input's size. MediaPipe averages overlapping boxes;
-    here the best one stays, as for every other head.
+    here the best one stays, as for every other head. Default thresholds are those of its
+    face_detection_short_range.pbtxt (min_score_thresh, min_suppression_threshold).
     """
 
     name = BLAZEFACE

@@ -15,6 +15,7 @@ class SsdHead:
     Boxes [1, n, 4] are top, left, bottom, right as shares of the input, classes [1, n] count from 0 without
     the background, count [1] says how many of the n are meant (tensorflow/lite/kernels/
     detection_postprocess.cc). Where the file has them in another order, their names say which are which.
+    The default score is a choice of ours: the operator's own threshold lies in the file.
     """
 
     name = SSD
@@ -65,6 +66,7 @@ class FinishedHead:
     [n, 6] or [1, n, 6]: left, top, right, bottom, score, class, as YOLOv10 and Ultralytics' exports with
     nms=True give; k keypoints of x, y, visibility may follow. [n, 7]: picture's number in the batch, left,
     top, right, bottom, class, score, as YOLOv7's end-to-end ONNX files give. Rows of score 0 are padding.
+    The default score is Ultralytics'.
     """
 
     name = NMS

@@ -18,11 +18,12 @@ class Yolov8Head:
 
     A column is cx, cy, w, h in pixels of the input, C class probabilities, and k keypoints of x, y,
     visibility (Ultralytics, nn/modules/head.py, Detect and Pose). A box counts once, with its best class.
+    Default thresholds are those of ultralytics/cfg/default.yaml (conf, iou).
     """
 
     name = YOLOV8
     score_threshold = 0.25
-    overlap_threshold: float | None = 0.45
+    overlap_threshold: float | None = 0.7
     labels: tuple[str, ...] = ()
 
     def __init__(self, facts: Facts) -> None:
@@ -65,7 +66,7 @@ class Yolov5Head:
     """YOLOv5 and v7: [1, N, 5 + C], a row being cx, cy, w, h in pixels of the input, objectness, C classes.
 
     The score is objectness times the best class's probability (ultralytics/yolov5, utils/general.py,
-    non_max_suppression).
+    non_max_suppression, whose thresholds are the defaults here).
     """
 
     name = YOLOV5
