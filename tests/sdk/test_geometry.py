@@ -108,3 +108,20 @@ def _stored(upright: np.ndarray, orientation: int) -> np.ndarray:
 def test_boxes_are_clipped_to_the_picture() -> None:
     there = view((100, 50), ImagePreprocess((20, 20), "letterbox"))
     assert there.boxes_to_picture(np.array([[-5, -5, 30, 30]], np.float32)).tolist() == [[0, 0, 100, 50]]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("picture_wh", "input_wh"), [((7, 10), (12, 10)), ((10, 7), (10, 12))])
+def test_a_pixel_beside_an_uneven_border_is_told_exactly(
+    orientation: int, picture_wh: tuple[int, int], input_wh: tuple[int, int]
+) -> None:
+    pixels = np.zeros((picture_wh[1], picture_wh[0], 3), np.uint8)
+    pixels[2, 3] = 255
+    stored = Image.fromarray(_stored(pixels, orientation))
+    stored.getexif()[0x0112] = orientation
+    prepared = ImageReader(ImagePreprocess(input_wh, "letterbox")).prepare(
+        stored
+    )  # not scaled, borders 2 and 3
+    (row,), (column,) = np.nonzero(prepared.tensor[0, :, :, 0])
+    seen = np.array([[column, row, column + 1, row + 1]])
+    assert prepared.view.boxes_to_picture(seen).tolist() == [[3, 2, 4, 3]]
