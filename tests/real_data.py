@@ -40,6 +40,18 @@ def coffee_photo() -> Path:
 
 
 @pytest.fixture(scope="session")
+def astronaut_photo() -> Path:
+    """A portrait, 512 x 512: one face, its eyes at about (204, 106) and (246, 112)."""
+    return models_and_data.astronaut_photo()
+
+
+@pytest.fixture(scope="session")
+def nudenet() -> Path:
+    """A YOLOv8n with 18 classes, ONNX: 'images' f32 [b,3,h,w] of pixel / 255, to 'output0' [b,22,boxes]."""
+    return models_and_data.SOURCES["nudenet"].make()
+
+
+@pytest.fixture(scope="session")
 def grocery_train() -> Path:
     """A folder of 675 JPEG photos."""
     return models_and_data.grocery_photos("train")

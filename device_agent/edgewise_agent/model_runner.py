@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 import edgewise
+from edgewise.model_card import IMAGE_CLASSIFICATION
 from edgewise_agent.errors import ModelUnfit
 from edgewise_messages import ModelInfo
 
@@ -91,6 +92,10 @@ class ModelRunner:
                 f"model {path}: it cannot be asked about pictures ({error}); "
                 "convert it again with --preprocess and, if need be, --task image-classification"
             ) from error
+        if self._model.task != IMAGE_CLASSIFICATION:
+            raise ModelUnfit(
+                f"model {path}: its task is '{self._model.task}'; the agent reports '{IMAGE_CLASSIFICATION}' only"
+            )
 
     def _prove(self, path: Path) -> None:
         card = self._model.card

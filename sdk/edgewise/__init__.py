@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edgewise.detection_card import DetectionCard
     from edgewise.errors import (
         BackendUnavailable,
         CardError,
@@ -19,23 +20,32 @@ if TYPE_CHECKING:
     from edgewise.model_file import ModelFile, read_model, write_model
     from edgewise.self_test import SelfTest
     from edgewise.tasks.classification import Category, Classification
+    from edgewise.tasks.detection import Detection, Detections
+    from edgewise.tasks.embedding import Embedding
+    from edgewise.tasks.gallery import Gallery, Match
+    from edgewise.tasks.segmentation import ClassArea, Segmentation
     from edgewise.tensors import Quantization, TensorSpec
 
 __all__ = [
-    "BackendUnavailable", "CardError", "Category", "Classification", "EdgewiseError", "GoldenCase",
-    "ImagePreprocess", "InvalidInput", "Model", "ModelCard", "ModelFile", "ModelFileError", "Quantization",
-    "SelfTest", "ShapeMismatch", "TensorCard", "TensorSpec", "UnreadableImage", "load", "read_model",
-    "write_model",
+    "BackendUnavailable", "CardError", "Category", "ClassArea", "Classification", "Detection", "DetectionCard",
+    "Detections", "EdgewiseError", "Embedding", "Gallery", "GoldenCase", "ImagePreprocess", "InvalidInput",
+    "Match", "Model", "ModelCard", "ModelFile", "ModelFileError", "Quantization", "Segmentation", "SelfTest",
+    "ShapeMismatch", "TensorCard", "TensorSpec", "UnreadableImage", "load", "read_model", "write_model",
 ]  # fmt: skip
 
 _HOMES = (
     "errors",
     "tensors",
+    "detection_card",
     "model_card",
     "golden",
     "model_file",
     "self_test",
     "tasks.classification",
+    "tasks.detection",
+    "tasks.segmentation",
+    "tasks.embedding",
+    "tasks.gallery",
     "model",
 )
 

@@ -1,17 +1,17 @@
-"""Many inputs through one model: pictures to categories, .npy and .npz files to tensors."""
+"""Many inputs through one model: pictures to answers, .npy and .npz files to tensors."""
 
 import math
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from edgewise.errors import CardError, EdgewiseError, InvalidInput
 from edgewise.model import Model
-from edgewise.tasks.classification import Classification
+from edgewise.tasks.base import Answer, Drawable
 from edgewise.tensors import Array
 
 PICTURE_SUFFIXES = frozenset(
@@ -25,7 +25,7 @@ class Result:
     """What one input gave: an answer, or the reason why there is none."""
 
     source: Path
-    classification: Classification | None = None
+    answer: Answer | None = None
     outputs: dict[str, Array] | None = None
     error: str = ""
 
@@ -33,25 +33,22 @@ class Result:
         """For JSON; outputs are real numbers, NaN and infinities null."""
         if self.error:
             return {"input": str(self.source), "error": self.error}
-        if self.classification:
-            return {"input": str(self.source), **self.classification.to_dict()}
+        if self.answer is not None:
+            return {"input": str(self.source), **self.answer.to_dict()}
         outputs = {name: _for_json(array) for name, array in (self.outputs or {}).items()}
         return {"input": str(self.source), "outputs": outputs}
 
     def __str__(self) -> str:
         if self.error:
             return f"{self.source}: {self.error}"
-        if self.classification:
-            answers = (
-                f"  {category.score:.3f}  {category.label or f'#{category.index}'}"
-                for category in self.classification.categories
-            )
-            return "\n".join((f"{self.source}  ({self.classification.latency_ms:.1f} ms)", *answers))
+        if self.answer is not None:
+            lines = (f"  {line}" for line in self.answer.lines())
+            return "\n".join((f"{self.source}  ({self.answer.timings.total_ms:.1f} ms)", *lines))
         outputs = (self.outputs or {}).items()
         return "\n".join((str(self.source), *(_describe(name, array) for name, array in outputs)))
 
 
-def run_inputs(model: Model, sources: Sequence[Path], *, top: int = 5) -> Iterator[Result]:
+def run_inputs(model: Model, sources: Sequence[Path], *, top: int | None = None) -> Iterator[Result]:
     """One result for each input, in order; a folder means the pictures in and below it.
 
     What is wrong with one input is its result. Raises CardError when the model cannot predict at all.
@@ -67,17 +64,29 @@ def run_inputs(model: Model, sources: Sequence[Path], *, top: int = 5) -> Iterat
             yield _run_one(model, picture, top)
 
 
+def draw_answer(result: Result, path: Path) -> None:
+    """Save the result's picture with its answer on it. Raises InvalidInput when there is nothing to draw."""
+    if not hasattr(result.answer, "draw"):
+        raise InvalidInput(f"{result.source}: its answer is not one that can be drawn on a picture")
+    picture = cast(Drawable, result.answer).draw(result.source)
+    try:
+        picture.save(path)
+    except (OSError, ValueError) as error:  # Pillow's ValueError: no format of this suffix
+        reason = getattr(error, "strerror", None) or error
+        raise InvalidInput(f"{path}: cannot write the picture: {reason}") from error
+
+
 def _pictures_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
 
 
-def _run_one(model: Model, source: Path, top: int) -> Result:
+def _run_one(model: Model, source: Path, top: int | None) -> Result:
     try:
         if source.suffix.lower() in TENSOR_SUFFIXES:
             outputs = model.run(read_tensors(source))
             real = {spec.name: spec.dequantized(outputs[spec.name]) for spec in model.outputs}
             return Result(source, outputs=real)
-        return Result(source, classification=model.predict(source, top=top))
+        return Result(source, answer=model.predict(source, top=top))
     except CardError:
         raise
     except EdgewiseError as error:

@@ -7,9 +7,12 @@ import warnings
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+
+if TYPE_CHECKING:
+    from edgewise.batch import Result
 
 COMMAND_GROUP = "edgewise.commands"
 _ORDER = ("convert", "compare", "inspect", "run", "bench", "profile", "doctor", "agent", "fleet")
@@ -23,13 +26,32 @@ _INTERRUPTED = 130
 """128 + SIGINT, as shells report it."""
 
 
+_Head = Annotated[
+    str | None,
+    typer.Option(
+        help="A detector's head, where the file says none: yolov8, yolov5, ssd ...", show_default=False
+    ),
+]
+_MinScore = Annotated[
+    float | None,
+    typer.Option(help="Detections of a lower score, 0 to 1, are left out.", show_default=False),
+]
+_Draw = Annotated[
+    Path | None,
+    typer.Option(help="Show the answer on the (one) picture, in this new file.", show_default=False),
+]
+
+
 def run_app(
     file: Annotated[Path, typer.Argument(help="A .tflite or .onnx model.", show_default=False)],
     inputs: Annotated[
         list[Path],
         typer.Argument(help="Pictures, folders of pictures, or .npy and .npz files.", show_default=False),
     ],
-    top: Annotated[int, typer.Option(min=1, help="How many categories to show.")] = 5,
+    top: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many answers. Default: 5 categories, 300 boxes.", show_default=False),
+    ] = None,
     backend: Annotated[
         str | None, typer.Option(help="litert, tflite-runtime or onnxruntime.", show_default=False)
     ] = None,
@@ -37,25 +59,36 @@ def run_app(
         int | None, typer.Option(min=1, help="Default: the cores, at most 4.", show_default=False)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    head: _Head = None,
+    min_score: _MinScore = None,
+    draw: _Draw = None,
 ) -> None:
     """Run a model on pictures or arrays and show its answers."""
-    from edgewise.batch import run_inputs
+    if draw and (len(inputs) != 1 or inputs[0].is_dir()):
+        raise typer.BadParameter("it takes one picture", param_hint="'--draw'")
+    from edgewise.batch import draw_answer, run_inputs
     from edgewise.model import load
 
     # Pillow warns of pictures that we refuse, in a line of our own.
     warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
     failures = 0
-    with load(file, backend=backend, threads=threads) as model:
+    with load(file, backend=backend, threads=threads, head=head, score_threshold=min_score) as model:
         for result in run_inputs(model, inputs, top=top):
-            if result.error:
-                failures += 1
-                typer.echo(f"error: {result.error}", err=True)
-            if as_json:
-                typer.echo(json.dumps(result.to_dict(), ensure_ascii=False))
-            elif not result.error:
-                typer.echo(str(result))
+            failures += bool(result.error)
+            _show(result, as_json=as_json)
+            if draw and not result.error:
+                draw_answer(result, draw)
     if failures:
         raise typer.Exit(1)
+
+
+def _show(result: "Result", *, as_json: bool) -> None:
+    if result.error:
+        typer.echo(f"error: {result.error}", err=True)
+    if as_json:
+        typer.echo(json.dumps(result.to_dict(), ensure_ascii=False))
+    elif not result.error:
+        typer.echo(str(result))
 
 
 def inspect_app(

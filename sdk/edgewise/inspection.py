@@ -7,6 +7,7 @@ from typing import Any
 
 from edgewise.backends import open_backend, try_backends
 from edgewise.baseline_text import baseline_rows
+from edgewise.detection_card import DetectionCard
 from edgewise.model_card import ImagePreprocess, LayerPrecision, ModelCard, Quality, TensorCard
 from edgewise.model_file import TFLITE, ModelFile, read_model
 from edgewise.self_test import SelfTest, counted
@@ -149,6 +150,7 @@ def _card_rows(card: ModelCard) -> list[tuple[str, str]]:
     rows = [
         ("name", card.name),
         ("task", card.task),
+        ("boxes", _detection_text(card.detection) if card.detection else ""),
         ("target", card.target),
         ("precision", card.precision),
         ("was run in", ", ".join(card.runtimes)),
@@ -167,6 +169,17 @@ def _card_rows(card: ModelCard) -> list[tuple[str, str]]:
             ("golden", f"{counted(card.golden.cases, 'case')}, at least {card.golden.tolerance_db:g} dB")
         )
     return [(label, text) for label, text in rows if text]
+
+
+def _detection_text(detection: DetectionCard) -> str:
+    facts = [f"head {detection.head}"]
+    if detection.score_threshold is not None:
+        facts.append(f"scores of at least {detection.score_threshold:g}")
+    if detection.overlap_threshold is not None:
+        facts.append(f"overlaps of at most {detection.overlap_threshold:g}")
+    if detection.keypoints:
+        facts.append(counted(detection.keypoints, "point"))
+    return ", ".join(facts)
 
 
 def _layer_text(layer: LayerPrecision) -> str:

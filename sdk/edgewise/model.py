@@ -3,23 +3,26 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from time import perf_counter
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
 from edgewise.backends import Backend, open_backend
+from edgewise.detection_card import DetectionCard
 from edgewise.errors import CardError, EdgewiseError, InvalidInput
 from edgewise.golden import kept
-from edgewise.model_card import IMAGE_CLASSIFICATION, ImagePreprocess, ModelCard
+from edgewise.model_card import OBJECT_DETECTION, ImagePreprocess, ModelCard
 from edgewise.model_file import ModelFile, read_model
 from edgewise.preprocess.image import ImageReader
 from edgewise.preprocess.picture import ImageSource
 from edgewise.self_test import CaseResult, SelfTest, agreement_db
 from edgewise.signature import in_order, to_dtype, with_card
-from edgewise.tasks.classification import Classification, ScoreReader, Timings
+from edgewise.tasks.base import Options, Setup, Task
+from edgewise.tasks.choice import check_task, guess_task, open_task, says_nothing
+from edgewise.tasks.heads.base import Facts
 from edgewise.tasks.image_input import image_reader_for
+from edgewise.tasks.timings import Stopwatch
 from edgewise.tensors import Array
 
 MAX_THREADS = 4
@@ -33,19 +36,30 @@ def load(
     threads: int | None = None,
     preprocess: ImagePreprocess | None = None,
     labels: Sequence[str] | None = None,
+    task: str | None = None,
+    head: str | DetectionCard | None = None,
+    score_threshold: float | None = None,
+    overlap_threshold: float | None = None,
+    mask_resample: str = "nearest",
 ) -> "Model":
     """Open a .tflite or .onnx file in the first runtime here that can run it. Close the model when done.
 
     ``backend`` asks for one runtime: litert, tflite-runtime or onnxruntime. ``threads`` is by default the
     number of cores, at most 4. ``preprocess`` and ``labels`` say about a foreign file what it does not say
-    itself; they win over what it does say. Raises ModelFileError, CardError, BackendUnavailable.
+    itself; they win over what it does say, and so does the rest. ``task`` is image-classification,
+    object-detection, image-segmentation or image-embedding. ``head`` says how a detector's outputs are
+    decoded (see `DetectionCard`) and that it is one; the thresholds, 0 to 1, say which boxes count.
+    ``mask_resample`` is how a segmentation reaches the picture's size: nearest, or bilinear from logits.
+    Raises ModelFileError, CardError, BackendUnavailable.
     """
+    wanted = OBJECT_DETECTION if task is None and head is not None else task
+    options = Options(wanted, head, score_threshold, overlap_threshold, mask_resample)
     if threads is not None and threads < 1:
         raise InvalidInput(f"threads: got {threads}, expected at least 1")
     file = read_model(path)
     opened = open_backend(file.path, file.format, name=backend, threads=threads or default_threads())
     try:
-        return Model(file, opened, preprocess=preprocess, labels=labels)
+        return Model(file, opened, preprocess=preprocess, labels=labels, options=options)
     except EdgewiseError:
         opened.close()
         raise
@@ -66,6 +80,7 @@ class Model:
         *,
         preprocess: ImagePreprocess | None = None,
         labels: Sequence[str] | None = None,
+        options: Options | None = None,
     ) -> None:
         self.file = file
         self._backend = backend
@@ -76,7 +91,11 @@ class Model:
         self._preprocess = preprocess
         self._output_names = [spec.name for spec in self.outputs]
         self._input_dtypes = [np.dtype(spec.dtype) for spec in self.inputs]
-        self._classifier: tuple[ImageReader, ScoreReader] | None = None
+        self._options = options or Options()
+        self._guessed_task = ""
+        self._task: tuple[ImageReader, Task] | None = None
+        if self._options.task is not None:
+            check_task(self.path, self._options.task)
 
     @property
     def path(self) -> Path:
@@ -95,8 +114,8 @@ class Model:
 
     @property
     def task(self) -> str:
-        """The card's task; "" when the file does not say."""
-        return self.card.task if self.card else ""
+        """The one given to `load`, else the card's, else what `predict` found the outputs to mean; or ""."""
+        return self._options.task or self._guessed_task or (self.card.task if self.card else "")
 
     @property
     def backend_name(self) -> str:
@@ -122,37 +141,45 @@ class Model:
         ]
         return dict(zip(self._output_names, self._backend.run(prepared, views=views), strict=True))
 
-    def predict(self, image: ImageSource, *, top: int = 5) -> Classification:
-        """What is in the picture: the ``top`` most likely categories.
+    def predict(self, image: ImageSource, *, top: int | None = None) -> Any:
+        """What the picture shows: a Classification, Detections, a Segmentation or an Embedding, by the task.
 
         ``image`` is a path, an open binary file, a PIL image, or a uint8 array (height, width, 3) in RGB.
+        ``top`` is how many answers are wanted at most: by default 5 categories, or 300 boxes.
         Raises CardError when the file does not say enough, UnreadableImage, InvalidInput.
         """
-        reader, scores = self._classifier or self._open_classifier()
-        started = perf_counter()
-        tensor = reader.read(image)
-        prepared = perf_counter()
-        outputs = self.run(tensor)
-        invoked = perf_counter()
-        categories = scores.read(outputs[self._output_names[0]], top)
-        ended = perf_counter()
-        spans = (prepared - started, invoked - prepared, ended - invoked)
-        return Classification(categories, Timings(*(span * 1000 for span in spans)))
+        if top is not None and top < 1:
+            raise InvalidInput(f"top: got {top}, expected at least 1")
+        reader, task = self._task or self._open_task()
+        watch = Stopwatch()
+        prepared = reader.prepare(image)
+        watch.lap()
+        outputs = self.run(prepared.tensor)
+        watch.lap()
+        try:
+            return task.answer(outputs, prepared.view, top=top, watch=watch)
+        except CardError as error:
+            raise CardError(f"{self.path}: {error}") from error
 
-    def _open_classifier(self) -> tuple[ImageReader, ScoreReader]:
-        if self.card and self.task != IMAGE_CLASSIFICATION and self._preprocess is None:
-            raise CardError(
-                f"{self.path}: its task is '{self.task}', predict() knows '{IMAGE_CLASSIFICATION}'; use run()"
-            )
+    def _open_task(self) -> tuple[ImageReader, Task]:
+        name, card = self.task, self.card
+        is_told = self._preprocess is not None or card is None
+        if not (says_nothing(name) and is_told and self._options.task is None):
+            check_task(self.path, name)
         reader = image_reader_for(self.file, self.inputs, self._preprocess)
-        activation = self.card.outputs[0].activation if self.card else ""
-        scores = ScoreReader(self.outputs[0], labels=self.labels, activation=activation)
-        self._classifier = reader, scores
-        return self._classifier
+        size_wh = reader.spec.size_wh
+        if says_nothing(name):
+            shapes = tuple(spec.shape for spec in self.outputs)
+            name = self._guessed_task = guess_task(shapes, Facts(size_wh, self.labels))
+        activation = card.outputs[0].activation if card else ""
+        detection = card.detection if card else None
+        setup = Setup(self.path, size_wh, self.outputs, activation, self.labels, detection, self._options)
+        self._task = reader, open_task(name, setup)
+        return self._task
 
     def image_reader(self) -> ImageReader:
         """The pre-processing of `predict`, for those who call `run` themselves. Raises CardError."""
-        return (self._classifier or self._open_classifier())[0]
+        return (self._task or self._open_task())[0]
 
     def self_test(self) -> SelfTest:
         """Run the golden cases in the file and compare. Raises CardError when it carries none."""

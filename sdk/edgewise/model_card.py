@@ -7,12 +7,16 @@ without them; a card of a later version is refused.
 from dataclasses import dataclass, field
 
 from edgewise import typed_json
+from edgewise.detection_card import DetectionCard
 from edgewise.drift_baseline import DriftBaseline
 from edgewise.errors import CardError
 from edgewise.tensors import LAYOUTS, Quantization
 
 CARD_VERSION = 1
 IMAGE_CLASSIFICATION = "image-classification"
+OBJECT_DETECTION = "object-detection"
+IMAGE_SEGMENTATION = "image-segmentation"
+IMAGE_EMBEDDING = "image-embedding"
 TENSORS = "tensors"
 """The task of a model that only `Model.run` understands."""
 GOLDEN_FILE = "edgewise_golden.npz"
@@ -148,7 +152,7 @@ class ModelCard:
     outputs: tuple[TensorCard, ...]
     version: int = CARD_VERSION
     labels: tuple[str, ...] = ()
-    """By output index, for classification."""
+    """By output index, for classification; by class id, for detection and segmentation."""
     target: str = ""
     precision: str = ""
     runtimes: tuple[str, ...] = ()
@@ -170,6 +174,8 @@ class ModelCard:
     licence: str = ""
     created: str = ""
     """ISO 8601, UTC."""
+    detection: DetectionCard | None = field(default=None, metadata={typed_json.LEFT_OUT_WHEN_NONE: True})
+    """For object-detection: which head, and which boxes count."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.version <= CARD_VERSION:

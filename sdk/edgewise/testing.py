@@ -22,8 +22,16 @@ import numpy as np
 
 from edgewise import tflite_metadata, tiny_model
 from edgewise.backends.base import check_inputs
+from edgewise.detection_card import NMS, DetectionCard
 from edgewise.golden import GoldenCase
-from edgewise.model_card import IMAGE_CLASSIFICATION, Golden, ImagePreprocess, ModelCard, TensorCard
+from edgewise.model_card import (
+    IMAGE_CLASSIFICATION,
+    OBJECT_DETECTION,
+    Golden,
+    ImagePreprocess,
+    ModelCard,
+    TensorCard,
+)
 from edgewise.model_file import write_model
 from edgewise.tensors import Array, TensorSpec
 
@@ -92,6 +100,30 @@ def write_tiny_model(
         network = tiny_model.tflite_model(size_wh, classes, dtype=dtype, metadata=metadata)
     write_model(path, network, card=card, golden=cases)
     return path
+
+
+def write_tiny_detector(path: str | os.PathLike[str], *, size_wh: tuple[int, int] = (8, 8)) -> Path:
+    """Write a .tflite that finds "here" in the middle half of every picture, with the mean of green as score.
+
+    So a red picture has nothing in it, and a lime one has something of score 1.
+    """
+    boxes = TensorCard(tiny_model.OUTPUT, (1, 6), "float32")
+    card = replace(
+        tiny_card(size_wh=size_wh, name="tiny detector"),
+        task=OBJECT_DETECTION,
+        labels=("here",),
+        outputs=(boxes,),
+        golden=None,
+        detection=DetectionCard(NMS, score_threshold=0.5),
+    )
+    network = tiny_model.tflite_model(
+        size_wh,
+        6,
+        metadata=tflite_metadata.encode(card),
+        constants=tiny_model.detector_constants(size_wh),
+    )
+    write_model(path, network, card=card)
+    return Path(path)
 
 
 def tiny_golden(card: ModelCard) -> tuple[GoldenCase, ...]:

@@ -32,15 +32,22 @@ OUTPUT_QUANTIZATION = {
 
 
 def tflite_model(
-    size_wh: tuple[int, int], classes: int, *, dtype: str = "float32", metadata: bytes = b""
+    size_wh: tuple[int, int],
+    classes: int,
+    *,
+    dtype: str = "float32",
+    metadata: bytes = b"",
+    constants: tuple[FloatArray, FloatArray] | None = None,
 ) -> bytes:
     """A .tflite flatbuffer: input (1, height, width, 3), output (1, classes), both ``dtype``.
 
-    ``dtype`` is float32, int8 or uint8; ``metadata`` becomes its TFLITE_METADATA buffer.
+    ``dtype`` is float32, int8 or uint8; ``metadata`` becomes its TFLITE_METADATA buffer. ``constants`` are
+    other weights (classes, height * width * 3) and bias (classes), of a float32 model.
     """
     width, height = size_wh
-    weights = _weights_by_pixel(size_wh, classes).reshape(classes, -1)
-    blobs = [b"", *_constants(weights, dtype), metadata]
+    weights = constants[0] if constants else _weights_by_pixel(size_wh, classes).reshape(classes, -1)
+    filled = [array.tobytes() for array in constants] if constants else _constants(weights, dtype)
+    blobs = [b"", *filled, metadata]
     writer = Writer()
     tensors = _tensors(writer, (1, height, width, 3), weights, dtype)
     options = writer.table(4)
@@ -57,6 +64,15 @@ def tflite_model(
         entry = writer.table(2, {0: writer.text(BUFFER_NAME)}, words={1: len(blobs) - 1})
         model[6] = writer.tables([entry])
     return writer.finish(writer.table(8, model, words={0: 3}), b"TFL3")
+
+
+def detector_constants(size_wh: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
+    """Weights and bias of a network that answers with one box: the middle, its score the mean of green."""
+    width, height = size_wh
+    weights = np.zeros((6, height, width, 3), np.float32)
+    weights[4, :, :, 1] = 1 / (width * height)
+    bias = np.array([width / 4, height / 4, width * 3 / 4, height * 3 / 4, 0, 0], np.float32)
+    return weights.reshape(6, -1), bias
 
 
 def _weights_by_pixel(size_wh: tuple[int, int], classes: int) -> FloatArray:

@@ -10,11 +10,17 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from edgewise.errors import CardError
 
 Record = TypeVar("Record")
+LEFT_OUT_WHEN_NONE = "left out when none"
+"""In a field's metadata: without a value there is no key, so that cards which never had one stay as they were."""
 
 
 def encode(record: Any) -> str:
-    """The dataclass as JSON text, two spaces deep, keys in the order of its fields."""
-    return json.dumps(dataclasses.asdict(record), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    """The dataclass as JSON text on one line, keys in the order of its fields."""
+    values = dataclasses.asdict(record)
+    for field in dataclasses.fields(record):
+        if field.metadata.get(LEFT_OUT_WHEN_NONE) and values[field.name] is None:
+            del values[field.name]
+    return json.dumps(values, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def decode(kind: type[Record], text: str | bytes, *, what: str) -> Record:

@@ -40,6 +40,13 @@ def test_a_model_that_does_not_know_its_pictures_is_refused_at_once(tmp_path: Pa
         ModelRunner(path)
 
 
+def test_a_model_of_a_task_that_the_agent_does_not_report_is_refused_at_once(tmp_path: Path) -> None:
+    card = replace(tiny_card(), task="image-embedding", golden=None)
+    path = write_tiny_model(tmp_path / "other.tflite", card=card, golden=())
+    with pytest.raises(ModelUnfit, match=r"other\.tflite: its task is 'image-embedding'; the agent reports"):
+        ModelRunner(path)
+
+
 def test_a_missing_model_and_a_broken_picture_are_the_sdks_errors(tiny_model: Path, tmp_path: Path) -> None:
     with pytest.raises(edgewise.ModelFileError):
         ModelRunner(tmp_path / "none.tflite")

@@ -1,17 +1,22 @@
 """The README's Python and the examples do what they say."""
 
+import csv
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from sdk.detection_files import write_nudenet, write_yunet
 
 from edgewise.testing import write_tiny_model
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+DETECTING = ("count_objects.py", "doorbell.py")
+CLASSIFYING = [path for path in EXAMPLES if path.name not in DETECTING]
 
 
 @pytest.fixture
@@ -33,13 +38,42 @@ def test_readme_python_runs_as_it_stands(folder: Path) -> None:
         assert "green" in done.stdout
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
-def test_example_runs_and_is_short(example: Path, folder: Path) -> None:
-    assert len(example.read_text().splitlines()) < 40
-    words = [sys.executable, str(example), "resnet-rpi4.tflite", "."]
+def run_example(example: Path, folder: Path, model: Path | str) -> str:
+    """What an example prints about the pictures of a folder."""
+    words = [sys.executable, str(example), str(model), "."]
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "green" in done.stdout or "fit for use" in done.stdout
+    return done.stdout
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_example_is_short(example: Path) -> None:
+    assert len(example.read_text().splitlines()) < 40
+
+
+@pytest.mark.parametrize("example", CLASSIFYING, ids=lambda path: path.name)
+def test_example_runs(example: Path, folder: Path) -> None:
+    shown = run_example(example, folder, "resnet-rpi4.tflite")
+    assert "green" in shown or "fit for use" in shown
+
+
+def test_doorbell_cuts_out_the_face(folder: Path, yunet: Path, astronaut_photo: Path, tmp_path: Path) -> None:
+    shutil.copy(astronaut_photo, folder / "visitor.png")
+    shown = run_example(ROOT / "examples/doorbell.py", folder, write_yunet(tmp_path / "yunet.onnx", yunet))
+    assert shown == "cat.jpg: 0 at the door\nvisitor.png: 1 at the door\n"
+    with Image.open(folder / "faces" / "visitor-1.png") as face:
+        assert 80 < face.width < face.height < 130
+
+
+def test_count_objects_counts_each_class(
+    folder: Path, nudenet: Path, astronaut_photo: Path, tmp_path: Path
+) -> None:
+    shutil.copy(astronaut_photo, folder / "visitor.png")
+    model = write_nudenet(tmp_path / "nudenet.onnx", nudenet)
+    shown = run_example(ROOT / "examples/count_objects.py", folder, model)
+    empty, visitor = csv.DictReader(shown.splitlines())
+    assert (empty["picture"], visitor["picture"]) == ("cat.jpg", "visitor.png")
+    assert (empty["FACE_FEMALE"], visitor["FACE_FEMALE"], visitor["FEET_COVERED"]) == ("0", "1", "0")
 
 
 def test_examples_are_typed() -> None:

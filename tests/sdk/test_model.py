@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from sdk.detection_files import answering_onnx
 
 import edgewise
 from edgewise import backends, tiny_model
@@ -169,6 +170,35 @@ def test_another_task_runs_and_does_not_predict(tmp_path: Path) -> None:
         assert model.run(np.zeros((1, 8, 8, 3), np.float32))["scores"].shape == (1, 3)
         with pytest.raises(CardError, match="its task is 'tensors'"):
             model.predict(Image.new("RGB", (8, 8)))
+
+
+def test_the_task_is_the_callers_or_the_cards_and_another_names_those_there_are(
+    tmp_path: Path, tiny: Path
+) -> None:
+    card = replace(tiny_card(), golden=None, task="tensors")
+    path = tmp_path / "a.tflite"
+    write_model(path, tiny_model.tflite_model((8, 8), 3), card=card)
+    with edgewise.load(path, task="image-classification") as model:
+        assert model.task == "image-classification"
+        assert model.predict(Image.new("RGB", (8, 8), "lime")).top.label == "green"
+    with edgewise.load(tiny, task="image-embedding") as model:
+        red = model.predict(Image.new("RGB", (8, 8), "red"))
+        assert red.vector.tolist() == pytest.approx([1, 0, 0], abs=1e-6)
+    names = "'image-classification', 'object-detection', 'image-segmentation', 'image-embedding'"
+    with pytest.raises(
+        CardError, match=rf"its task is 'pose', predict\(\) knows {names}; give load\(\) task="
+    ):
+        edgewise.load(tiny, task="pose")
+
+
+def test_outputs_that_could_be_anything_are_not_guessed_at(tmp_path: Path) -> None:
+    path = tmp_path / "a.onnx"
+    path.write_bytes(answering_onnx((8, 8), {"a": np.zeros((1, 3, 9), np.float32)}))
+    with (
+        edgewise.load(path, preprocess=ImagePreprocess((8, 8))) as model,
+        pytest.raises(CardError, match=r"the file does not say its task, predict\(\) knows 'image-classif"),
+    ):
+        model.predict(Image.new("RGB", (8, 8)))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int8"])

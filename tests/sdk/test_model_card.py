@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from edgewise.detection_card import DetectionCard
 from edgewise.errors import CardError
 from edgewise.model_card import (
     Golden,
@@ -46,6 +47,7 @@ def full_card() -> ModelCard:
         calibration_method="mse ranges",
         licence="Apache-2.0",
         created="2026-11-22T12:00:00Z",
+        detection=DetectionCard("yolov8", 0.4, 0.5, 17, True),
     )
 
 
@@ -58,6 +60,12 @@ def test_keys_of_a_later_writer_are_ignored() -> None:
     values["future"] = {"a": 1}
     values["inputs"][0]["image"]["future"] = 1
     assert ModelCard.from_json(json.dumps(values)) == full_card()
+
+
+def test_a_card_without_detection_is_as_it_was_before_there_was_any() -> None:
+    text = replace(full_card(), detection=None).to_json()
+    assert text.endswith('"licence":"Apache-2.0","created":"2026-11-22T12:00:00Z"}')
+    assert ModelCard.from_json(text).detection is None
 
 
 def test_a_card_of_a_later_version_is_refused_and_says_what_to_do() -> None:
@@ -80,6 +88,11 @@ def test_a_card_of_a_later_version_is_refused_and_says_what_to_do() -> None:
         (["calibration", "in"], [0, "1"], r"calibration\.in\[1\]: got '1', expected a number"),
         (["quality", 0, "value"], float("nan"), "value: got nan, expected a finite number"),
         (["outputs"], [], "0 outputs"),
+        (["detection", "head"], "yolo", r"detection: head: got 'yolo', expected one of 'yolov8'"),
+        (["detection", "score_threshold"], 40, "detection: score_threshold: got 40.0, expected 0 to 1"),
+        (["detection", "overlap_threshold"], -0.1, "detection: overlap_threshold: got -0.1"),
+        (["detection", "keypoints"], -1, "detection: keypoints: got -1, expected at least 0"),
+        (["detection", "keypoints"], 1.5, r"detection\.keypoints: got 1.5, expected an integer"),
         (["labels", 0], "two\nlines", "no line break"),
     ],
 )

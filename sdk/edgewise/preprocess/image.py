@@ -1,10 +1,13 @@
 """From a picture to the exact tensor that a model wants."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from PIL import Image
 
 from edgewise.errors import CardError
 from edgewise.model_card import ImagePreprocess
+from edgewise.preprocess.geometry import View, fit_of, view_of
 from edgewise.preprocess.picture import (
     ImageSource,
     broken_as_unreadable,
@@ -24,6 +27,15 @@ _FILTERS = {
 _DRAFT_MARGIN = 2.0
 """A JPEG is decoded at no less than this many times the size that is needed. Pillow's documentation of
 ``reducing_gap``: from 2.0 on the result is hardly distinguishable from that of full decoding."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A picture as a model's input, and what of the picture the input shows."""
+
+    tensor: Array
+    """Batch of one, in the input's layout and dtype; the caller's."""
+    view: View
 
 
 class ImageReader:
@@ -63,61 +75,53 @@ class ImageReader:
         Raises UnreadableImage for a picture that is missing, broken or too large, InvalidInput for what is
         no picture.
         """
-        pixels = self.read_pixels(source)
+        return self.prepare(source).tensor
+
+    def prepare(self, source: ImageSource) -> Prepared:
+        """The input tensor with its view of the picture. Raises as `read` does."""
+        pixels, view = self._pixels_and_view(source)
         tensor = self._to_numbers(pixels)[np.newaxis]
-        return np.ascontiguousarray(tensor.transpose(0, 3, 1, 2)) if self._is_channels_first else tensor
+        if self._is_channels_first:
+            tensor = np.ascontiguousarray(tensor.transpose(0, 3, 1, 2))
+        return Prepared(tensor, view)
 
     def read_pixels(self, source: ImageSource) -> Array:
         """The resized picture before normalisation: uint8, (height, width, channels)."""
+        return self._pixels_and_view(source)[0]
+
+    def _pixels_and_view(self, source: ImageSource) -> tuple[Array, View]:
         name = name_of(source)
         with broken_as_unreadable(name):
             picture = open_picture(source)
             try:
-                resized = self._resize(picture, may_draft=picture is not source)
+                resized, view = self._resize(picture, may_draft=picture is not source)
                 pixels = np.asarray(resized)
             finally:
                 if picture is not source:
                     picture.close()
         if pixels.ndim == 2:
             pixels = pixels[:, :, np.newaxis]
-        return pixels[:, :, ::-1] if self.spec.colour == "bgr" else pixels
+        return (pixels[:, :, ::-1] if self.spec.colour == "bgr" else pixels), view
 
-    def _resize(self, picture: Image.Image, *, may_draft: bool) -> Image.Image:
+    def _resize(self, picture: Image.Image, *, may_draft: bool) -> tuple[Image.Image, View]:
         """Resize before turning and before adding colours: both then cost next to nothing."""
         turn = turn_of(picture)
         size_wh = self.spec.size_wh[::-1] if swaps_sides(turn) else self.spec.size_wh
+        whole_wh, reduced_by = picture.size, (1.0, 1.0)
         if may_draft:
-            picture.draft(None, _draft_size(self.spec, picture.size, size_wh))
+            drafted = picture.draft(None, _draft_size(self.spec, whole_wh, size_wh))
+            if drafted:  # the box is the whole picture in pixels of the reduced one, not rounded
+                reduced_by = (whole_wh[0] / drafted[1][2], whole_wh[1] / drafted[1][3])
         picture = to_mode(picture, self._mode)
-        resized = self._fit(picture, size_wh)
-        return resized if turn is None else resized.transpose(turn)
-
-    def _fit(self, picture: Image.Image, size_wh: tuple[int, int]) -> Image.Image:
-        if self.spec.resize == "letterbox":
-            return self._letterbox(picture, size_wh)
-        box = None
-        if self.spec.resize == "centre-crop":
-            box = _crop_box(picture.size, size_wh, self.spec.crop_fraction)
-        return picture.resize(size_wh, self._filter, box=box)
-
-    def _letterbox(self, picture: Image.Image, size_wh: tuple[int, int]) -> Image.Image:
-        scale = min(size_wh[0] / picture.width, size_wh[1] / picture.height)
-        inner = tuple(max(1, round(side * scale)) for side in picture.size)
-        fill = self.spec.fill if self._mode == "L" else (self.spec.fill,) * 3
-        canvas = Image.new(self._mode, size_wh, fill)
-        offset = ((size_wh[0] - inner[0]) // 2, (size_wh[1] - inner[1]) // 2)
-        canvas.paste(picture.resize((inner[0], inner[1]), self._filter), offset)
-        return canvas
-
-
-def _crop_box(
-    picture_wh: tuple[int, int], size_wh: tuple[int, int], crop_fraction: float
-) -> tuple[float, float, float, float]:
-    """The part of the picture, in its pixels, that fills the input: cropping and resizing are one step."""
-    scale = max(size_wh[0] / picture_wh[0], size_wh[1] / picture_wh[1]) / crop_fraction
-    width, height = size_wh[0] / scale, size_wh[1] / scale
-    left, top = (picture_wh[0] - width) / 2, (picture_wh[1] - height) / 2
-    return left, top, min(left + width, picture_wh[0]), min(top + height, picture_wh[1])
+        fit = fit_of(self.spec, picture.size, size_wh)
+        resized = picture.resize(fit.inner_wh, self._filter, box=fit.box_xyxy)
+        if fit.inner_wh != size_wh:
+            fill = self.spec.fill if self._mode == "L" else (self.spec.fill,) * 3
+            canvas = Image.new(self._mode, size_wh, fill)
+            canvas.paste(resized, fit.offset_xy)
+            resized = canvas
+        view = view_of(fit, whole_wh, size_wh, reduced_by=reduced_by, turn=turn)
+        return (resized if turn is None else resized.transpose(turn)), view
 
 
 def _draft_size(

@@ -77,6 +77,20 @@ def turn_of(picture: Image.Image) -> Image.Transpose | None:
     return _TURNS.get(picture.getexif().get(_ORIENTATION, 1))
 
 
+def upright(source: ImageSource) -> Image.Image:
+    """The whole picture in RGB, standing upright, as a new image. Raises UnreadableImage, InvalidInput."""
+    with broken_as_unreadable(name_of(source)):
+        picture = open_picture(source)
+        try:
+            turn = turn_of(picture)
+            copy = to_mode(picture, "RGB")
+            copy = copy.copy() if turn is None else copy.transpose(turn)
+        finally:
+            if picture is not source:
+                picture.close()
+    return copy
+
+
 def swaps_sides(turn: Image.Transpose | None) -> bool:
     """Whether turning makes width of height."""
     return turn in (

@@ -1,12 +1,18 @@
 """What is in the picture: scores to categories."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from edgewise.errors import CardError, InvalidInput
+from edgewise.preprocess.geometry import View
+from edgewise.tasks.base import Setup
+from edgewise.tasks.timings import Stopwatch, Timings
 from edgewise.tensors import Array, FloatArray, TensorSpec
+
+_TOP = 5
 
 
 @dataclass(frozen=True)
@@ -19,20 +25,6 @@ class Category:
 
     def __str__(self) -> str:
         return f"{self.label or f'#{self.index}'} {self.score:.3f}"
-
-
-@dataclass(frozen=True)
-class Timings:
-    """Where the time of one prediction went, in milliseconds."""
-
-    preprocess_ms: float
-    invoke_ms: float
-    postprocess_ms: float
-
-    @property
-    def total_ms(self) -> float:
-        """All of it."""
-        return self.preprocess_ms + self.invoke_ms + self.postprocess_ms
 
 
 @dataclass(frozen=True)
@@ -56,11 +48,30 @@ class Classification:
         """For JSON."""
         return asdict(self)
 
+    def lines(self) -> list[str]:
+        """One line for a person about each category."""
+        return [f"{one.score:.3f}  {one.label or f'#{one.index}'}" for one in self.categories]
+
     def __str__(self) -> str:
         return f"{', '.join(map(str, self.categories))} ({self.latency_ms:.1f} ms)"
 
     def __repr__(self) -> str:
         return f"<Classification {self}>"
+
+
+class Classifier:
+    """The task of naming what is in a picture: the first output holds one score for each category."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._output = setup.outputs[0]
+        self._scores = ScoreReader(self._output, labels=setup.labels, activation=setup.activation)
+
+    def answer(
+        self, outputs: Mapping[str, Array], view: View, *, top: int | None, watch: Stopwatch
+    ) -> Classification:
+        """See `Task.answer`; ``top`` is by default 5."""
+        categories = self._scores.read(outputs[self._output.name], _TOP if top is None else top)
+        return Classification(categories, watch.timings())
 
 
 class ScoreReader:

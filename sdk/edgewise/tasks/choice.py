@@ -1,0 +1,56 @@
+"""Which task reads a model's outputs."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from edgewise.errors import CardError
+from edgewise.model_card import (
+    IMAGE_CLASSIFICATION,
+    IMAGE_EMBEDDING,
+    IMAGE_SEGMENTATION,
+    OBJECT_DETECTION,
+    TENSORS,
+)
+from edgewise.tasks.base import Setup, Task
+from edgewise.tasks.classification import Classifier
+from edgewise.tasks.detection import Detector
+from edgewise.tasks.embedding import Embedder
+from edgewise.tasks.heads.base import Facts
+from edgewise.tasks.heads.choice import guess_head
+from edgewise.tasks.segmentation import Segmenter
+
+TASKS: Mapping[str, Callable[[Setup], Task]] = {
+    IMAGE_CLASSIFICATION: Classifier,
+    OBJECT_DETECTION: Detector,
+    IMAGE_SEGMENTATION: Segmenter,
+    IMAGE_EMBEDDING: Embedder,
+}
+
+
+def check_task(path: Path, task: str) -> None:
+    """Raise CardError naming the tasks when there is none of this name."""
+    if task not in TASKS:
+        names = ", ".join(map(repr, TASKS))
+        said = f"its task is '{task}'" if task else "the file does not say its task"
+        raise CardError(f"{path}: {said}, predict() knows {names}; give load() task=..., or use run()")
+
+
+def open_task(task: str, setup: Setup) -> Task:
+    """The reader of this task. Raises CardError for an unknown task, or one that the file says too little for."""
+    check_task(setup.path, task)
+    try:
+        return TASKS[task](setup)
+    except CardError as error:
+        raise CardError(f"{setup.path}: {error}") from error
+
+
+def guess_task(shapes: tuple[tuple[int, ...], ...], facts: Facts) -> str:
+    """The task that these outputs can only mean, or "": one row of scores, or a detection head by its shapes."""
+    if len(shapes) == 1 and shapes[0] and all(size in (1, -1) for size in shapes[0][:-1]):
+        return IMAGE_CLASSIFICATION
+    return OBJECT_DETECTION if guess_head(shapes, facts) else ""
+
+
+def says_nothing(task: str) -> bool:
+    """Whether a card of this task leaves to the caller what the outputs are."""
+    return task in ("", TENSORS)

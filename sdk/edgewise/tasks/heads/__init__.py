@@ -1,0 +1,1 @@
+"""From a detection network's outputs to boxes, one file per family of heads."""

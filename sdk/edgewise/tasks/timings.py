@@ -1,0 +1,36 @@
+"""Where the time of one prediction went."""
+
+from dataclasses import dataclass
+from time import perf_counter
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Where the time of one prediction went, in milliseconds."""
+
+    preprocess_ms: float
+    invoke_ms: float
+    postprocess_ms: float
+
+    @property
+    def total_ms(self) -> float:
+        """All of it."""
+        return self.preprocess_ms + self.invoke_ms + self.postprocess_ms
+
+
+class Stopwatch:
+    """Runs from its making; ``lap`` after the pre-processing and after the model, ``timings`` at the end."""
+
+    def __init__(self) -> None:
+        self._marks = [perf_counter()]
+
+    def lap(self) -> None:
+        """One span has ended."""
+        self._marks.append(perf_counter())
+
+    def timings(self) -> Timings:
+        """The two laps and what came since."""
+        started, prepared, invoked = self._marks
+        return Timings(
+            (prepared - started) * 1000, (invoked - prepared) * 1000, (perf_counter() - invoked) * 1000
+        )
