@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from edgewise.model_card import ModelCard
 from edgewise_converters.as_source import AS_SOURCE
+from edgewise_converters.conversion import Conversion
 from edgewise_converters.errors import ConversionError, UnknownTarget
 from edgewise_converters.lower import LoweredGraph
 from edgewise_converters.lower.layout import identity
@@ -19,7 +20,6 @@ from edgewise_converters.onnx_out.trials import RUNTIME, Trials
 from edgewise_converters.original import Original
 from edgewise_converters.passes.graph_edit import producer
 from edgewise_converters.passes.keep_quantization import is_quantized
-from edgewise_converters.pipeline import Conversion
 from edgewise_converters.plan import Plan, tensor_cards
 from edgewise_converters.progress import Progress
 from edgewise_converters.readers import Source
