@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgewise import tflite_metadata
+from edgewise.detection_card import DetectionCard
 from edgewise.drift_baseline import DriftBaseline
 from edgewise.errors import ModelFileError
 from edgewise.golden import GoldenCase
@@ -242,6 +243,7 @@ class Conversion:
         return ModelCard(
             name=self.request.source.stem,
             task=plan.task,
+            detection=DetectionCard(self.request.head) if self.request.head else None,
             inputs=tensors.inputs,
             outputs=tensors.outputs,
             labels=plan.labels,

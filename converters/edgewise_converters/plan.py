@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from edgewise.model_card import ImagePreprocess
+from edgewise.model_card import OBJECT_DETECTION, ImagePreprocess
 from edgewise_converters import cards
 from edgewise_converters.as_source import AS_SOURCE, check_stated
 from edgewise_converters.errors import ConversionError, InvalidSamples
@@ -60,7 +60,12 @@ def make_plan(
 ) -> Plan:
     """Decide. Raises ConversionError where what was asked does not fit the model."""
     answer = lowered.graph.outputs[0]
-    labels = _labels(labels, source, answer, notice)
+    if request.head and request.task not in (None, OBJECT_DETECTION):
+        raise ConversionError(
+            f"--head {request.head}: got --task {request.task}, expected {OBJECT_DETECTION}"
+        )
+    if not (request.head or request.task == OBJECT_DETECTION):  # whose labels stand for classes of boxes
+        labels = _labels(labels, source, answer, notice)
     task, layouts, images = _images(request, source, lowered, len(labels), notice)
     tables = table_sizes(lowered.graph)
     specs = [
@@ -130,7 +135,7 @@ def _images(
     """The task; by name of input, the layout of its pictures, and how they become it."""
     carried = {} if request.preprocess else dict(source.inherited.images)
     pictures = {} if carried else _pictures(request, source, notice)
-    asked = request.task or source.inherited.task or None
+    asked = OBJECT_DETECTION if request.head else request.task or source.inherited.task or None
     takes_images = bool(pictures or carried)
     task = cards.task_of(lowered.graph, takes_images=takes_images, labels=labels, asked=asked)
     layouts = {name: layout for name, (layout, _) in pictures.items()}

@@ -43,6 +43,8 @@ class Request:
     ends: str = ""
     """float, int8 or uint8: what real inputs and outputs are; "" for int8 pictures in and floats out."""
     task: str | None = None
+    head: str | None = None
+    """Of a detector: how its outputs are read, a key of the SDK's heads."""
     max_drop: float | None = None
     """The largest share of first answers that may be lost, by a one-sided 95 % bound."""
     licence: str = ""

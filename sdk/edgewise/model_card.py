@@ -19,6 +19,7 @@ IMAGE_SEGMENTATION = "image-segmentation"
 IMAGE_EMBEDDING = "image-embedding"
 TENSORS = "tensors"
 """The task of a model that only `Model.run` understands."""
+TASKS = (IMAGE_CLASSIFICATION, OBJECT_DETECTION, IMAGE_SEGMENTATION, IMAGE_EMBEDDING, TENSORS)
 GOLDEN_FILE = "edgewise_golden.npz"
 
 RESIZES = ("stretch", "centre-crop", "letterbox")

@@ -18,6 +18,7 @@ import pytest
 from converters.onnx_cases import case, model_of
 from PIL import Image
 
+from edgewise import load
 from edgewise_converters.errors import ConversionError
 from edgewise_converters.pipeline import convert
 from edgewise_converters.request import Request
@@ -394,3 +395,38 @@ def test_help_needs_no_converter(folder: Path) -> None:
         "--json",
     ):
         assert option in outcome.out
+
+
+DETECTOR = case(
+    "a = Conv<strides=[8,8]>(x, w) f = Reshape(a, s) y = Relu(f)",
+    x=(1, 3, 32, 32), w=(7, 3, 8, 8), s=np.array([1, 7, 16]),
+)  # fmt: skip
+
+
+def test_the_head_of_a_detector_goes_into_the_card(folder: Path) -> None:
+    onnx.save(model_of(DETECTOR), folder / "boxes.onnx")
+    (folder / "labels.txt").write_text("cat\ndog\nbird\n")
+    words = [
+        "../boxes.onnx",
+        "--target",
+        "rpi4",
+        "--precision",
+        "fp32",
+        "--preprocess",
+        "unit;resize=letterbox",
+    ]
+    done = edgewise(folder, *words, "--head", "yolov8", "--labels", "../labels.txt")
+    assert done.code == 0, done.err
+    with load(folder / "work" / "boxes-rpi4.tflite") as model:
+        assert model.task == "object-detection" and model.card is not None
+        assert model.card.detection is not None and model.card.detection.head == "yolov8"
+        assert model.predict(np.zeros((50, 60, 3), np.uint8)).boxes_xyxy.shape[1] == 4
+
+
+def test_a_head_beside_another_task_is_refused(folder: Path) -> None:
+    onnx.save(model_of(DETECTOR), folder / "boxes.onnx")
+    done = edgewise(
+        folder, "../boxes.onnx", "--target", "rpi4", "--head", "yolov8", "--task", "image-classification"
+    )
+    assert done.code == 1 and "expected object-detection" in done.err
+    assert not list((folder / "work").iterdir())

@@ -47,7 +47,11 @@ _ENGINE = (
     "auto (our own lowering; where it refuses, the second converter if installed), edgewise or onnx2tf; "
     "see edgewise engines."
 )
-_TASK = "image-classification or tensors, where the model's shape does not tell."
+_TASK = (
+    "image-classification, object-detection, image-segmentation, image-embedding or tensors, where the model's shape "
+    "does not tell."
+)
+_HEAD = "How a detector's outputs are read: yolov8, yolov5, ssd, nms, yunet or blazeface; the app need not say it then."
 
 
 def convert_app(
@@ -71,6 +75,7 @@ def convert_app(
     io: Annotated[str | None, typer.Option(help=_IO)] = None,
     activations: Annotated[str, typer.Option(help=_ACTIVATIONS)] = "asymmetric",
     task: Annotated[str | None, typer.Option(help=_TASK)] = None,
+    head: Annotated[str | None, typer.Option(help=_HEAD)] = None,
     engine: Annotated[str, typer.Option(help=_ENGINE)] = "auto",
     max_drop: Annotated[str | None, typer.Option(help=_MAX_DROP)] = None,
     licence: Annotated[str, typer.Option(help="The model's licence, for its card.")] = "",
@@ -81,6 +86,8 @@ def convert_app(
     from edgewise_converters import process
 
     process.set_up()
+    from edgewise.detection_card import HEADS
+    from edgewise.model_card import TASKS
     from edgewise_converters.drawing import Drawn, table
     from edgewise_converters.pipeline import convert
     from edgewise_converters.precisions import CALIBRATIONS, PRECISIONS
@@ -106,7 +113,8 @@ def convert_app(
         ends=one_of("--io", io, ENDS) if io else "",
         activations=one_of("--activations", activations, ("asymmetric", "symmetric")),
         engine=one_of("--engine", engine, ("auto", "edgewise", "onnx2tf")),
-        task=task and one_of("--task", task, ("image-classification", "tensors")),
+        task=task and one_of("--task", task, TASKS),
+        head=head and one_of("--head", head, HEADS),
         max_drop=parse_share("--max-drop", max_drop) if max_drop else None,
         licence=licence,
         report=report,
