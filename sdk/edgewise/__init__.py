@@ -4,11 +4,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edgewise.child_process import ChildLimits
     from edgewise.errors import (
         BackendUnavailable,
         CardError,
         EdgewiseError,
         InvalidInput,
+        ModelCrashed,
         ModelFileError,
         ShapeMismatch,
         UnreadableImage,
@@ -17,24 +19,27 @@ if TYPE_CHECKING:
     from edgewise.model import Model, load
     from edgewise.model_card import ImagePreprocess, ModelCard, TensorCard
     from edgewise.model_file import ModelFile, read_model, write_model
+    from edgewise.recurrent_state import RecurrentState
     from edgewise.self_test import SelfTest
     from edgewise.tasks.classification import Category, Classification
     from edgewise.tensors import Quantization, TensorSpec
 
 __all__ = [
-    "BackendUnavailable", "CardError", "Category", "Classification", "EdgewiseError", "GoldenCase",
-    "ImagePreprocess", "InvalidInput", "Model", "ModelCard", "ModelFile", "ModelFileError", "Quantization",
-    "SelfTest", "ShapeMismatch", "TensorCard", "TensorSpec", "UnreadableImage", "load", "read_model",
-    "write_model",
+    "BackendUnavailable", "CardError", "Category", "ChildLimits", "Classification", "EdgewiseError",
+    "GoldenCase", "ImagePreprocess", "InvalidInput", "Model", "ModelCard", "ModelCrashed", "ModelFile",
+    "ModelFileError", "Quantization", "RecurrentState", "SelfTest", "ShapeMismatch", "TensorCard",
+    "TensorSpec", "UnreadableImage", "load", "read_model", "write_model",
 ]  # fmt: skip
 
 _HOMES = (
     "errors",
+    "child_process",
     "tensors",
     "model_card",
     "golden",
     "model_file",
     "self_test",
+    "recurrent_state",
     "tasks.classification",
     "model",
 )

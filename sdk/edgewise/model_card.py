@@ -138,6 +138,23 @@ class LayerPrecision:
     """Of the first few; none for what most of the model is in."""
 
 
+def _check_feedback(
+    feedback: dict[str, str], inputs: tuple[TensorCard, ...], outputs: tuple[TensorCard, ...]
+) -> None:
+    given = {tensor.name: tensor for tensor in inputs}
+    made = {tensor.name: tensor for tensor in outputs}
+    for output, name in feedback.items():
+        if output not in made or name not in given:
+            raise CardError(f"feedback: got output {output!r} to input {name!r}, and there is no such pair")
+        if (made[output].dtype, len(made[output].shape)) != (given[name].dtype, len(given[name].shape)):
+            raise CardError(
+                f"feedback: output {output!r} is {made[output].dtype}{list(made[output].shape)}, "
+                f"input {name!r} is {given[name].dtype}{list(given[name].shape)}"
+            )
+    if len(set(feedback.values())) < len(feedback):
+        raise CardError(f"feedback: got {feedback}, expected each input once")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
     """Everything known about one model file."""
@@ -165,6 +182,8 @@ class ModelCard:
     calibration_samples: int = 0
     calibration_method: str = ""
     """How ranges and weights were chosen."""
+    feedback: dict[str, str] = field(default_factory=dict)
+    """Of recurrent models: output name to the name of the input that takes it in the next call."""
     drift: DriftBaseline | None = None
     """What this file met and answered on the samples it was made with."""
     licence: str = ""
@@ -184,6 +203,7 @@ class ModelCard:
             raise CardError(
                 f"golden.output_steps: got {len(self.golden.output_steps)} numbers, expected {len(self.outputs)}"
             )
+        _check_feedback(self.feedback, self.inputs, self.outputs)
         for label in self.labels:
             if "\n" in label or "\r" in label:
                 raise CardError(f"labels: got {label!r:.60}, expected no line break in a label")

@@ -41,6 +41,11 @@ class ModelFile:
     properties: dict[str, str] = field(default_factory=dict)
     """An .onnx file's metadata_props, without ours."""
 
+    @property
+    def task(self) -> str:
+        """The card's task; "" when the file does not say."""
+        return self.card.task if self.card else ""
+
     def golden(self) -> tuple[GoldenCase, ...]:
         """Read the golden cases; none when the file has none. Raises ModelFileError."""
         if self.card is None or self.card.golden is None:
@@ -49,11 +54,16 @@ class ModelFile:
 
     def sha256(self) -> str:
         """The digest of the whole file, in hexadecimal."""
-        try:
-            with self.path.open("rb") as stream:
-                return hashlib.file_digest(stream, "sha256").hexdigest()
-        except OSError as error:
-            raise _cannot("read", self.path, error) from error
+        return sha256_of(self.path)
+
+
+def sha256_of(path: Path) -> str:
+    """The digest of a whole file, in hexadecimal; nothing in it is looked at. Raises ModelFileError."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise _cannot("read", path, error) from error
 
 
 def read_model(path: str | os.PathLike[str]) -> ModelFile:
