@@ -20,6 +20,8 @@ GOLDEN_FILE = "edgewise_golden.npz"
 RESIZES = ("stretch", "centre-crop", "letterbox")
 RESAMPLES = ("bilinear", "bicubic", "nearest")
 COLOURS = ("rgb", "bgr", "grey")
+_PIXELS_LIMIT = 1 << 26
+"""Of a model's input: 8192 x 8192."""
 ACTIVATIONS = ("", "logits", "probabilities")
 
 
@@ -50,8 +52,10 @@ class ImagePreprocess:
         _one_of("resize", self.resize, RESIZES)
         _one_of("resample", self.resample, RESAMPLES)
         _one_of("colour", self.colour, COLOURS)
-        if min(self.size_wh) < 1:
-            raise CardError(f"size_wh: got {self.size_wh}, expected two positive numbers")
+        if min(self.size_wh) < 1 or self.size_wh[0] * self.size_wh[1] > _PIXELS_LIMIT:
+            raise CardError(
+                f"size_wh: got {self.size_wh}, expected two positive numbers, at most {_PIXELS_LIMIT} pixels"
+            )
         if not 0 < self.crop_fraction <= 1:
             raise CardError(f"crop_fraction: got {self.crop_fraction}, expected more than 0, at most 1")
         if not 0 <= self.fill <= 255:
@@ -110,6 +114,8 @@ class Golden:
     """For each output of the model: 1 where it is kept whole, else every how manieth value is kept, flattened."""
 
     def __post_init__(self) -> None:
+        if self.cases < 0:
+            raise CardError(f"golden.cases: got {self.cases}, expected none or more")
         if any(step < 1 for step in self.output_steps):
             raise CardError(f"golden.output_steps: got {self.output_steps}, expected positive numbers")
 

@@ -22,8 +22,8 @@ from edgewise.tflite_metadata import CARD_FILE, LABELS_FILE, TfliteMetadata
 TFLITE = "tflite"
 ONNX = "onnx"
 _LABELS_PROPERTY = "labels"
-_TEXT_LIMIT_BYTES = 32 * 1024 * 1024
-"""For the card and the labels together; ImageNet's labels are 20 kB."""
+_TEXT_LIMIT_BYTES = 8 * 1024 * 1024
+"""For the card and the labels together; ImageNet's labels are 20 kB. Parsed, they take up to thirty times that."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +166,8 @@ def _read_onnx(path: Path, data: memoryview) -> ModelFile:
     properties.pop(GOLDEN_FILE, None)
     properties.pop(onnx_properties.ACTIVATIONS, None)
     labels = _lines(properties.get(_LABELS_PROPERTY, "").encode())
+    if len(text) > _TEXT_LIMIT_BYTES:
+        raise ModelFileError(f"its card has {len(text)} characters, expected at most {_TEXT_LIMIT_BYTES}")
     card = ModelCard.from_json(text) if text else None
     if card:
         properties.pop(_LABELS_PROPERTY, None)

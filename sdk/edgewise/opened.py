@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,8 +27,11 @@ class OpenedModel:
         """Raises ModelFileError when the card speaks of other tensors than the model has."""
         self.file = file
         self.backend_name = backend.name
-        self.inputs = with_card(backend.inputs(), file.card.inputs if file.card else (), "input")
-        self.outputs = with_card(backend.outputs(), file.card.outputs if file.card else (), "output")
+        try:
+            self.inputs = with_card(backend.inputs(), file.card.inputs if file.card else (), "input")
+            self.outputs = with_card(backend.outputs(), file.card.outputs if file.card else (), "output")
+        except ModelFileError as error:
+            raise ModelFileError(f"{file.path}: {error}") from error
         self.classifier: tuple[ImageReader, ScoreReader] | None = None
         """Made by the first prediction."""
         self._lock = Lock()
@@ -53,7 +56,7 @@ class OpenedModel:
     def _prepare(self, inputs: Mapping[str, Array] | Array) -> list[Array]:
         """The arrays in the model's order and of its dtypes."""
         if type(inputs) is dict and len(inputs) == len(self._dtypes):
-            arrays = [inputs.get(name) for name in self._input_names]
+            arrays: list[Any] = [inputs.get(name) for name in self._input_names]
             if [type(array) is np.ndarray and array.dtype for array in arrays] == self._dtypes:
                 return arrays
         return [
@@ -78,7 +81,12 @@ class OpenedModel:
         results = []
         steps = card.golden.output_steps
         for index, case in enumerate(cases):
-            outputs = self.run(case.inputs)
+            try:
+                outputs = self.run(case.inputs)
+            except InvalidInput as error:
+                if self.backend is None:
+                    raise
+                raise ModelFileError(f"{self.file.path}: golden case {index}: {error}") from error
             for place, spec in enumerate(self.outputs):
                 got = kept(outputs[spec.name], steps[place] if steps else 1)
                 db = agreement_db(case.outputs[spec.name], got, spec.quantization)
