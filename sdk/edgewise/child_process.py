@@ -6,6 +6,7 @@ no threads. It is dead when `run_in_child` returns or raises, Ctrl-C included; o
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -69,7 +70,7 @@ def run_in_child(job: str, argument: Any, *, limits: ChildLimits, what: str) -> 
 
 def _import_path(job: str) -> list[str]:
     """Where the child looks for modules: first the folders of ours and of the job's package, which hooks may find."""
-    package = sys.modules[job.split(".")[0]].__file__ or ""
+    package = sys.modules[re.split("[.:]", job)[0]].__file__ or ""
     ours = [str(Path(file).resolve().parent.parent) for file in (__file__, package)]
     return list(dict.fromkeys(filter(None, [*ours, *sys.path])))
 
