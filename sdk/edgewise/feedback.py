@@ -61,7 +61,7 @@ def _alike(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> dict[
         (output.name, given.name)
         for output in outputs
         for given in inputs
-        if _can_feed(output, given) and _stem(output.name) in (_stem(given.name), f"{_stem(given.name)}n")
+        if _can_feed(output, given) and _are_alike(_stem(output.name), _stem(given.name))
     ]
     return _one_to_one(pairs)
 
@@ -88,6 +88,11 @@ def _can_feed(output: TensorSpec, given: TensorSpec) -> bool:
         and len(output.shape) == len(given.shape)
         and all(-1 in sizes or sizes[0] == sizes[1] for sizes in zip(output.shape, given.shape, strict=True))
     )
+
+
+def _are_alike(output: str, given: str) -> bool:
+    """hn is h after the call, as PyTorch's users name it."""
+    return bool(given) and output in (given, f"{given}n")
 
 
 def _stem(name: str) -> str:
