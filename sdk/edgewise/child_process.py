@@ -57,22 +57,21 @@ def run_in_child(job: str, argument: Any, *, limits: ChildLimits, what: str) -> 
             try:
                 answer, _ = child.communicate(json.dumps(order).encode(), timeout=limits.seconds)
             except subprocess.TimeoutExpired:
-                child.kill()
                 raise ModelCrashed(
                     f"{what}: not done after {limits.seconds:g} s: an endless loop, or this machine is too slow "
                     "for it; give it more time, or take another model"
                 ) from None
-            except BaseException:
+            finally:  # also on Ctrl-C
                 child.kill()
-                raise
+                child.wait()
         return _result(answer, child.returncode, _tail(chatter), what)
 
 
 def _import_path(job: str) -> list[str]:
-    """Where the child looks for modules: first the folders of ours and of the job's package, which hooks may find."""
+    """Where the child looks for modules: as here, then where ours and the job's are, which hooks may have found."""
     package = sys.modules[re.split("[.:]", job)[0]].__file__ or ""
     ours = [str(Path(file).resolve().parent.parent) for file in (__file__, package)]
-    return list(dict.fromkeys(filter(None, [*ours, *sys.path])))
+    return list(dict.fromkeys(filter(None, [*sys.path, *ours])))
 
 
 def _result(answer: bytes, code: int, tail: bytes, what: str) -> Any:
