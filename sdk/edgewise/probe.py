@@ -7,7 +7,7 @@ import numpy as np
 
 from edgewise.backends.selection import open_backend, prepare
 from edgewise.child_process import ChildLimits, run_in_child
-from edgewise.errors import InvalidInput
+from edgewise.errors import InvalidInput, ModelFileError
 from edgewise.model_file import ModelFile, read_model
 from edgewise.opened import OpenedModel
 
@@ -15,8 +15,8 @@ from edgewise.opened import OpenedModel
 def probe_model(file: ModelFile, *, backend: str | None, threads: int, limits: ChildLimits) -> str:
     """The runtime in which a child could open the file, run it on zeros and pass its golden cases, if it has any.
 
-    Raises ModelCrashed when the child dies, hangs or runs out of memory; ModelFileError when an answer is not the kept
-    one; BackendUnavailable, CardError.
+    Raises ModelCrashed when the child dies, hangs or runs out of memory; ModelFileError when it cannot run, or
+    an answer is not the kept one; BackendUnavailable, CardError.
     """
     order = {"path": str(file.path), "backend": backend, "threads": threads}
     name: str = run_in_child("edgewise.probe:try_model", order, limits=limits, what=f"{file.path}: probe")
@@ -41,6 +41,8 @@ def _run_zeros(opened: OpenedModel) -> None:
     zeros = {spec.name: np.zeros([abs(size) for size in spec.shape], spec.dtype) for spec in opened.inputs}
     try:
         opened.run(zeros)
-    except InvalidInput:
+    except InvalidInput as error:
         if not any(spec.is_dynamic for spec in opened.inputs):
-            raise
+            raise ModelFileError(
+                f"{opened.file.path}: it cannot run on zeros: {error}; get another file, or convert it again"
+            ) from error
