@@ -8,7 +8,8 @@ loading: load, and load with a probe in a child.
 photos: a JPEG of 12 MP and one of 1080p to the five likeliest classes with EfficientNet-Lite0 in int8, beside PIL's
 open, convert and resize, NumPy, and the interpreter. The photos are those of models_and_data.py, enlarged, with grain.
 memory: resident memory over many predictions and many swaps.
-These are times of this computer's processor: they say nothing about ARM.
+Times are processor time, except those of loading: waiting for a busy computer does not count. They are those of this
+computer's processor and say nothing about ARM.
 """
 
 import argparse
@@ -51,10 +52,10 @@ def in_turns_us(calls: Mapping[str, Callable[[], object]]) -> dict[str, tuple[fl
     found: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(ROUNDS):
         for name, call in calls.items():
-            start = time.perf_counter()
+            start = time.thread_time()
             for _ in range(CALLS):
                 call()
-            found[name].append((time.perf_counter() - start) / CALLS * 1e6)
+            found[name].append((time.thread_time() - start) / CALLS * 1e6)
     return {name: (min(times), statistics.median(times)) for name, times in found.items()}
 
 
@@ -189,9 +190,9 @@ def compared(
             gaps.append(round(answers[0][1] - answers[1][1], 3))
         for _ in range(TIMES_EACH if index < TIMED_PHOTOS else 0):
             for name, way in ways.items():
-                start = time.perf_counter()
+                start = time.thread_time()
                 way(photo)
-                times[name].append((time.perf_counter() - start) * 1000)
+                times[name].append((time.thread_time() - start) * 1000)
     return {
         "photos": len(files),
         "same_first_answer": len(files) - len(gaps),
