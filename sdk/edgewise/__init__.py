@@ -4,12 +4,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edgewise.child_process import ChildLimits
     from edgewise.detection_card import DetectionCard
     from edgewise.errors import (
         BackendUnavailable,
         CardError,
         EdgewiseError,
         InvalidInput,
+        ModelCrashed,
         ModelFileError,
         ShapeMismatch,
         UnreadableImage,
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from edgewise.model import Model, load
     from edgewise.model_card import ImagePreprocess, ModelCard, TensorCard
     from edgewise.model_file import ModelFile, read_model, write_model
+    from edgewise.recurrent_state import RecurrentState
     from edgewise.self_test import SelfTest
     from edgewise.tasks.classification import Category, Classification
     from edgewise.tasks.detection import Detection, Detections
@@ -27,20 +30,23 @@ if TYPE_CHECKING:
     from edgewise.tensors import Quantization, TensorSpec
 
 __all__ = [
-    "BackendUnavailable", "CardError", "Category", "ClassArea", "Classification", "Detection", "DetectionCard",
-    "Detections", "EdgewiseError", "Embedding", "Gallery", "GoldenCase", "ImagePreprocess", "InvalidInput",
-    "Match", "Model", "ModelCard", "ModelFile", "ModelFileError", "Quantization", "Segmentation", "SelfTest",
-    "ShapeMismatch", "TensorCard", "TensorSpec", "UnreadableImage", "load", "read_model", "write_model",
+    "BackendUnavailable", "CardError", "Category", "ChildLimits", "ClassArea", "Classification", "Detection",
+    "DetectionCard", "Detections", "EdgewiseError", "Embedding", "Gallery", "GoldenCase", "ImagePreprocess",
+    "InvalidInput", "Match", "Model", "ModelCard", "ModelCrashed", "ModelFile", "ModelFileError", "Quantization",
+    "RecurrentState", "Segmentation", "SelfTest", "ShapeMismatch", "TensorCard", "TensorSpec", "UnreadableImage",
+    "load", "read_model", "write_model",
 ]  # fmt: skip
 
 _HOMES = (
     "errors",
+    "child_process",
     "tensors",
     "detection_card",
     "model_card",
     "golden",
     "model_file",
     "self_test",
+    "recurrent_state",
     "tasks.classification",
     "tasks.detection",
     "tasks.segmentation",

@@ -1,6 +1,8 @@
 """Small zip archives in memory: the same input gives the same bytes, and no archive unpacks into a flood."""
 
 import io
+import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -18,8 +20,15 @@ _BROKEN = (
     EOFError,
     OSError,
     ValueError,
+    struct.error,
 )
 """What zipfile raises for damaged, encrypted, or exotic archives."""
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""What is read: others can make their decoder take gigabytes by a number in a header."""
+_DIRECTORY_LIMIT_BYTES = 1 << 20
+"""More than 10,000 entries; each becomes an object of ten times its size."""
+_END, _END_BYTES, _LOCATOR_BYTES, _COMMENT_LIMIT_BYTES = b"PK\5\6", 22, 20, 1 << 16
+"""APPNOTE.TXT 4.3.16: the end of central directory record; 4.3.15: the zip64 locator before it."""
 
 
 class _Behind(io.BytesIO):
@@ -58,6 +67,7 @@ def unpack(stream: BinaryIO, names: set[str] | None, *, limit_bytes: int, what: 
     try:
         if not zipfile.is_zipfile(stream):
             return {}
+        _check_directory(stream, what)
         with zipfile.ZipFile(stream) as archive:
             wanted = [entry for entry in archive.infolist() if names is None or entry.filename in names]
             total = sum(entry.file_size for entry in wanted)
@@ -65,12 +75,40 @@ def unpack(stream: BinaryIO, names: set[str] | None, *, limit_bytes: int, what: 
                 raise ModelFileError(
                     f"{what}: its archive unpacks to {total} bytes, expected at most {limit_bytes}"
                 )
-            # zipfile reads no more than the size an entry states, and checks its CRC.
-            return {entry.filename: archive.read(entry) for entry in wanted}
+            return {entry.filename: _read(archive, entry, what) for entry in wanted}
     except ModelFileError:
         raise
     except _BROKEN as error:
         raise ModelFileError(f"{what}: its archive is damaged: {error}") from error
+
+
+def _check_directory(stream: BinaryIO, what: str) -> None:
+    """Raise ModelFileError for a list of files so long that reading it would take the memory."""
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, size - _COMMENT_LIMIT_BYTES - _END_BYTES - _LOCATOR_BYTES))
+    tail = stream.read()
+    at = tail.rfind(_END)
+    listed = struct.unpack_from("<I", tail, at + 12)[0]
+    if tail[max(0, at - _LOCATOR_BYTES) : at].startswith(b"PK\6\7") or listed > _DIRECTORY_LIMIT_BYTES:
+        raise ModelFileError(
+            f"{what}: its archive lists more files than fit {_DIRECTORY_LIMIT_BYTES} bytes, expected a handful"
+        )
+
+
+def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, what: str) -> bytes:
+    """One file, its CRC checked. It is asked for by its size: without one, zipfile unpacks all that there is."""
+    if entry.compress_type not in _METHODS:
+        raise ModelFileError(
+            f"{what}: '{entry.filename}' is compressed by method {entry.compress_type}, "
+            "expected stored or deflated"
+        )
+    with archive.open(entry) as stream:
+        content = stream.read(entry.file_size)
+    if len(content) != entry.file_size:
+        raise ModelFileError(
+            f"{what}: '{entry.filename}' has {len(content)} bytes, expected the {entry.file_size} it states"
+        )
+    return content
 
 
 def start_of_archive(data: bytes) -> int:

@@ -4,6 +4,7 @@ EdgewiseError
 ├── ModelFileError (ValueError)        missing, empty, truncated, or not a model we can read
 ├── CardError (ValueError)             the card in a model file is malformed, or says too little for the call
 ├── BackendUnavailable (RuntimeError)  no runtime on this machine can run the file
+├── ModelCrashed (RuntimeError)        the file ends, hangs or fills the process that runs it
 └── InvalidInput (ValueError)          what was given to the model does not fit it
     ├── ShapeMismatch                  an array of another shape
     └── UnreadableImage                a picture that is missing, broken, or too large to be sensible
@@ -27,6 +28,10 @@ class CardError(EdgewiseError, ValueError):
 
 class BackendUnavailable(EdgewiseError, RuntimeError):
     """No runtime here can run the file. Install one; the message says which."""
+
+
+class ModelCrashed(EdgewiseError, RuntimeError):
+    """A model that killed its runtime, ran into its time limit or out of memory, in a process of its own."""
 
 
 class InvalidInput(EdgewiseError, ValueError):

@@ -2,9 +2,9 @@
 
 import io
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy_format
@@ -91,22 +91,33 @@ def _member(index: int, direction: str, position: int) -> str:
     return f"case{index:03d}_{direction}{position}.npy"
 
 
+_HEADER = re.compile(
+    rb"\{'descr': '([<|][biuf]\d)', 'fortran_order': False, 'shape': \(((?:\d{1,18}, ?)*(?:\d{1,18})?)\), \} *\n"
+)
+"""What numpy writes (numpy.lib.format, version 1.0); it is matched, where numpy itself would parse it as Python."""
+_MAGIC = b"\x93NUMPY\x01\x00"
+_SHORTEST = 10
+"""Bytes: the magic string, the version, and the length of the header."""
+_AXES_LIMIT = 32
+"""numpy's own, before version 2."""
+
+
 def _read_array(data: bytes, *, what: str) -> Array:
-    """One .npy file; its header is believed only when the bytes it promises are there."""
-    stream = io.BytesIO(data)
+    """One .npy file; its header is believed only when the bytes it promises are there. Raises ModelFileError."""
+    if not data.startswith(_MAGIC) or len(data) < _SHORTEST:
+        raise ModelFileError(f"{what}: it begins with {data[:8]!r}, expected a .npy file of version 1.0")
+    start = _SHORTEST + int.from_bytes(data[8:_SHORTEST], "little")
+    header = _HEADER.fullmatch(data[_SHORTEST:start])
+    if header is None:
+        raise ModelFileError(
+            f"{what}: got the header {data[_SHORTEST:start]!r:.80}, expected numbers in C order"
+        )
+    dtype = np.dtype(header[1].decode())
+    shape = tuple(int(size) for size in header[2].replace(b" ", b"").split(b",") if size)
+    size_bytes = math.prod(shape) * dtype.itemsize
+    if size_bytes != len(data) - start or len(shape) > _AXES_LIMIT:
+        raise ModelFileError(f"{what}: got {len(data) - start} bytes for {dtype} {shape}")
     try:
-        version = npy_format.read_magic(stream)  # type: ignore[no-untyped-call]
-        if version != (1, 0):
-            raise ModelFileError(f"{what}: got .npy version {version}, expected (1, 0)")
-        header = npy_format.read_array_header_1_0(stream)  # type: ignore[no-untyped-call]
-    except ValueError as error:
+        return np.frombuffer(data, dtype, offset=start).reshape(shape)
+    except ValueError as error:  # no bytes, and axes whose sizes have no product
         raise ModelFileError(f"{what}: {error}") from error
-    return _checked_array(data[stream.tell() :], header, what)
-
-
-def _checked_array(body: bytes, header: tuple[tuple[int, ...], bool, np.dtype[Any]], what: str) -> Array:
-    shape, fortran_order, dtype = header
-    count = math.prod(int(size) for size in shape)
-    if dtype.kind not in "biuf" or fortran_order or count < 0 or count * dtype.itemsize != len(body):
-        raise ModelFileError(f"{what}: got {len(body)} bytes for {dtype} {shape}")
-    return np.frombuffer(body, dtype).reshape(shape)

@@ -1,32 +1,29 @@
-"""Load a model file, run it, predict with it, close it."""
+"""Load a model file, run it, predict with it, swap it for another, close it."""
 
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-
-from edgewise.backends import Backend, open_backend
+from edgewise.backends import Backend
+from edgewise.child_process import ChildLimits
 from edgewise.detection_card import DetectionCard
-from edgewise.errors import CardError, EdgewiseError, InvalidInput
-from edgewise.golden import kept
+from edgewise.errors import CardError, InvalidInput
 from edgewise.model_card import OBJECT_DETECTION, ImagePreprocess, ModelCard
-from edgewise.model_file import ModelFile, read_model
+from edgewise.model_file import ModelFile
+from edgewise.opened import OpenedModel
+from edgewise.opening import Opening, require_exchangeable
 from edgewise.preprocess.image import ImageReader
 from edgewise.preprocess.picture import ImageSource
-from edgewise.self_test import CaseResult, SelfTest, agreement_db
-from edgewise.signature import in_order, to_dtype, with_card
-from edgewise.tasks.base import Options, Setup, Task
-from edgewise.tasks.choice import check_task, guess_task, open_task, says_nothing
-from edgewise.tasks.heads.base import Facts
-from edgewise.tasks.image_input import image_reader_for
+from edgewise.recurrent_state import RecurrentState, run_with_state
+from edgewise.self_test import SelfTest
+from edgewise.tasks.base import Options
+from edgewise.tasks.choice import check_task
+from edgewise.tasks.reading import Asked, Reading, open_reading
 from edgewise.tasks.timings import Stopwatch
-from edgewise.tensors import Array
-
-MAX_THREADS = 4
-"""More do not pay on any Raspberry Pi: four threads already give only about twice one."""
+from edgewise.tensors import Array, TensorSpec
 
 
 def load(
@@ -41,6 +38,8 @@ def load(
     score_threshold: float | None = None,
     overlap_threshold: float | None = None,
     mask_resample: str = "nearest",
+    sha256: str | None = None,
+    probe: bool | ChildLimits = False,
 ) -> "Model":
     """Open a .tflite or .onnx file in the first runtime here that can run it. Close the model when done.
 
@@ -50,28 +49,26 @@ def load(
     object-detection, image-segmentation or image-embedding. ``head`` says how a detector's outputs are
     decoded (see `DetectionCard`) and that it is one; the thresholds, 0 to 1, say which boxes count.
     ``mask_resample`` is how a segmentation reaches the picture's size: nearest, or bilinear from logits.
-    Raises ModelFileError, CardError, BackendUnavailable.
+
+    ``sha256`` is the digest that the file must have, 64 hexadecimal digits. With ``probe`` the file is first
+    run in a child process, on zeros and on its golden cases, within a minute and the memory that is free, or
+    within the ChildLimits given; a file that crashes its runtime is then an error like others. It is no
+    sandbox. Raises ModelFileError, also for another digest and in a probe for other answers than promised,
+    ModelCrashed, CardError, BackendUnavailable, InvalidInput.
     """
     wanted = OBJECT_DETECTION if task is None and head is not None else task
     options = Options(wanted, head, score_threshold, overlap_threshold, mask_resample)
-    if threads is not None and threads < 1:
-        raise InvalidInput(f"threads: got {threads}, expected at least 1")
-    file = read_model(path)
-    opened = open_backend(file.path, file.format, name=backend, threads=threads or default_threads())
+    opening = Opening(backend, threads)
+    opened = opening.open(path, sha256=sha256, probe=probe)
     try:
-        return Model(file, opened, preprocess=preprocess, labels=labels, options=options)
-    except EdgewiseError:
+        return Model._of(opened, opening, Asked(preprocess, labels, options))
+    except CardError:
         opened.close()
         raise
 
 
-def default_threads() -> int:
-    """How many threads a model gets when nobody says: the cores, at most 4."""
-    return min(MAX_THREADS, os.cpu_count() or 1)
-
-
 class Model:
-    """One opened model file. Made by `load`; not for several threads at once; a context manager."""
+    """One opened model file. Made by `load`; threads that share it take turns; a context manager."""
 
     def __init__(
         self,
@@ -82,20 +79,40 @@ class Model:
         labels: Sequence[str] | None = None,
         options: Options | None = None,
     ) -> None:
-        self.file = file
-        self._backend = backend
-        self._is_open = True
-        self.inputs = with_card(backend.inputs(), file.card.inputs if file.card else (), "input")
-        self.outputs = with_card(backend.outputs(), file.card.outputs if file.card else (), "output")
-        self.labels = tuple(labels) if labels is not None else file.labels
-        self._preprocess = preprocess
-        self._output_names = [spec.name for spec in self.outputs]
-        self._input_dtypes = [np.dtype(spec.dtype) for spec in self.inputs]
-        self._options = options or Options()
-        self._guessed_task = ""
-        self._task: tuple[ImageReader, Task] | None = None
-        if self._options.task is not None:
-            check_task(self.path, self._options.task)
+        asked = Asked(preprocess, labels, options or Options())
+        self._hold(OpenedModel(file, backend), Opening(None, None), asked)
+
+    @classmethod
+    def _of(cls, opened: OpenedModel, opening: Opening, asked: Asked) -> "Model":
+        model = cls.__new__(cls)
+        model._hold(opened, opening, asked)
+        return model
+
+    def _hold(self, opened: OpenedModel, opening: Opening, asked: Asked) -> None:
+        if asked.options.task is not None:
+            check_task(opened.file.path, asked.options.task)
+        self._opened, self._opening, self._asked = opened, opening, asked
+        self._exchange = Lock()
+
+    @property
+    def file(self) -> ModelFile:
+        """The model file and what it carries."""
+        return self._opened.file
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What `run` wants, in order."""
+        return self._opened.inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """What `run` gives, in order."""
+        return self._opened.outputs
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """By output index: those given to `load`, else the file's."""
+        return self._asked.labels_of(self.file)
 
     @property
     def path(self) -> Path:
@@ -115,31 +132,72 @@ class Model:
     @property
     def task(self) -> str:
         """The one given to `load`, else the card's, else what `predict` found the outputs to mean; or ""."""
-        return self._options.task or self._guessed_task or (self.card.task if self.card else "")
+        reading = self._opened.reading
+        return self._asked.options.task or (reading.guessed_task if reading else "") or self.file.task
 
     @property
     def backend_name(self) -> str:
         """The runtime it is open in."""
-        return self._backend.name
+        return self._opened.backend_name
 
-    def run(self, inputs: Mapping[str, Array] | Array, *, views: bool = False) -> dict[str, Array]:
+    def run(
+        self,
+        inputs: Mapping[str, Array] | Array,
+        *,
+        views: bool = False,
+        state: RecurrentState | None = None,
+    ) -> dict[str, Array]:
         """One inference: arrays in, arrays out, by the names in `inputs` and `outputs`.
 
         A model with one input takes the bare array. Floats given to a quantized input are quantized;
         outputs stay as the runtime gives them, and `outputs[i].quantization.dequantize` makes them real.
         The outputs are yours. With ``views`` they may lie in the runtime's own memory: copy what you keep
-        and let go of the rest before the next run, which raises InvalidInput otherwise.
-        Raises ShapeMismatch and InvalidInput naming the input.
+        and let go of the rest before the next run, which raises InvalidInput otherwise; not for a model that
+        threads share. With ``state`` the inputs that it holds are taken from it, and the outputs that feed
+        them are put back into it instead of being returned. Raises ShapeMismatch and InvalidInput naming
+        the input; the state is then as it was.
         """
-        if not self._is_open:
-            raise InvalidInput(f"{self.path}: the model is closed; load it again")
-        prepared = [
-            array if array.dtype == dtype else to_dtype(array, spec)
-            for array, spec, dtype in zip(
-                in_order(inputs, self.inputs), self.inputs, self._input_dtypes, strict=True
-            )
-        ]
-        return dict(zip(self._output_names, self._backend.run(prepared, views=views), strict=True))
+        if state is None:
+            return self._opened.run(inputs, views)
+        return run_with_state(self._opened, inputs, state, views=views)
+
+    def new_state(self, *, feedback: Mapping[str, str] | None = None, batch: int = 1) -> RecurrentState:
+        """A state of zeros for a model whose outputs feed inputs of its next call, for `run`.
+
+        ``feedback`` says which output feeds which input, such as ``{"stateN": "state"}``; without it the card
+        says it, or names and shapes that fit each other in one way only. Dimensions that the caller chooses
+        are ``batch``. Raises CardError when none of these tells, listing what could feed what, and
+        InvalidInput for a feedback that does not fit.
+        """
+        opened = self._opened
+        return RecurrentState(opened.inputs, opened.outputs, opened.feedback(feedback), batch=batch)
+
+    def swap(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        sha256: str | None = None,
+        probe: bool | ChildLimits = True,
+        compatible: bool = True,
+    ) -> None:
+        """Put another model file in this one's place, between two calls; threads may be running it meanwhile.
+
+        A call that has begun ends on the old model, the next one uses the new one, and the old one's memory
+        is given back when nobody is inside it. The file is probed as in `load`; without ``probe``, its golden
+        cases are run here. It must have the same task and, unless ``compatible`` is False, inputs and outputs
+        of the same names, shapes and dtypes. Raises what `load` raises; the old model then stays in its place.
+        """
+        old = self._opened
+        new = self._opening.open(path, sha256=sha256, probe=probe)
+        if not probe:
+            new.require_proof()
+        require_exchangeable(new, old, same_signature=compatible)
+        if old.reading:  # whoever predicts must be able to go on
+            self._reading_of(new)
+        with self._exchange:
+            if self._opened.backend is None:
+                raise InvalidInput(f"{self.path}: the model is closed; load the other one")
+            self._opened = new
 
     def predict(self, image: ImageSource, *, top: int | None = None) -> Any:
         """What the picture shows: a Classification, Detections, a Segmentation or an Embedding, by the task.
@@ -150,57 +208,36 @@ class Model:
         """
         if top is not None and top < 1:
             raise InvalidInput(f"top: got {top}, expected at least 1")
-        reader, task = self._task or self._open_task()
+        opened = self._opened  # a swap meanwhile changes nothing for this call
+        reading = self._reading_of(opened)
         watch = Stopwatch()
-        prepared = reader.prepare(image)
+        prepared = reading.reader.prepare(image)
         watch.lap()
-        outputs = self.run(prepared.tensor)
+        outputs = opened.run(prepared.tensor)
         watch.lap()
         try:
-            return task.answer(outputs, prepared.view, top=top, watch=watch)
+            return reading.task.answer(outputs, prepared.view, top=top, watch=watch)
         except CardError as error:
-            raise CardError(f"{self.path}: {error}") from error
+            raise CardError(f"{opened.file.path}: {error}") from error
 
-    def _open_task(self) -> tuple[ImageReader, Task]:
-        name, card = self.task, self.card
-        is_told = self._preprocess is not None or card is None
-        if not (says_nothing(name) and is_told and self._options.task is None):
-            check_task(self.path, name)
-        reader = image_reader_for(self.file, self.inputs, self._preprocess)
-        size_wh = reader.spec.size_wh
-        if says_nothing(name):
-            shapes = tuple(spec.shape for spec in self.outputs)
-            name = self._guessed_task = guess_task(shapes, Facts(size_wh, self.labels))
-        activation = card.outputs[0].activation if card else ""
-        detection = card.detection if card else None
-        setup = Setup(self.path, size_wh, self.outputs, activation, self.labels, detection, self._options)
-        self._task = reader, open_task(name, setup)
-        return self._task
+    def _reading_of(self, opened: OpenedModel) -> Reading:
+        """How pictures become its inputs and its outputs an answer; found out once."""
+        if opened.reading is None:
+            opened.reading = open_reading(opened, self._asked)
+        return opened.reading
 
     def image_reader(self) -> ImageReader:
         """The pre-processing of `predict`, for those who call `run` themselves. Raises CardError."""
-        return (self._task or self._open_task())[0]
+        return self._reading_of(self._opened).reader
 
     def self_test(self) -> SelfTest:
         """Run the golden cases in the file and compare. Raises CardError when it carries none."""
-        cases = self.file.golden()
-        if not cases or self.card is None or self.card.golden is None:
-            raise CardError(f"{self.path}: it carries no golden cases to test itself with")
-        results = []
-        steps = self.card.golden.output_steps
-        for index, case in enumerate(cases):
-            outputs = self.run(case.inputs)
-            for place, spec in enumerate(self.outputs):
-                got = kept(outputs[spec.name], steps[place] if steps else 1)
-                db = agreement_db(case.outputs[spec.name], got, spec.quantization)
-                results.append(CaseResult(index, spec.name, db))
-        return SelfTest(tuple(results), self.card.golden.tolerance_db, self.backend_name)
+        return self._opened.self_test()
 
     def close(self) -> None:
         """Give the runtime's memory back. Closing twice does nothing."""
-        if self._is_open:
-            self._is_open = False
-            self._backend.close()
+        with self._exchange:
+            self._opened.close()
 
     def __enter__(self) -> Self:
         return self

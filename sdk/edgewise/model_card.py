@@ -25,6 +25,8 @@ GOLDEN_FILE = "edgewise_golden.npz"
 RESIZES = ("stretch", "centre-crop", "letterbox")
 RESAMPLES = ("bilinear", "bicubic", "nearest")
 COLOURS = ("rgb", "bgr", "grey")
+_PIXELS_LIMIT = 1 << 26
+"""Of a model's input: 8192 x 8192."""
 ACTIVATIONS = ("", "logits", "probabilities")
 
 
@@ -55,8 +57,10 @@ class ImagePreprocess:
         _one_of("resize", self.resize, RESIZES)
         _one_of("resample", self.resample, RESAMPLES)
         _one_of("colour", self.colour, COLOURS)
-        if min(self.size_wh) < 1:
-            raise CardError(f"size_wh: got {self.size_wh}, expected two positive numbers")
+        if min(self.size_wh) < 1 or self.size_wh[0] * self.size_wh[1] > _PIXELS_LIMIT:
+            raise CardError(
+                f"size_wh: got {self.size_wh}, expected two positive numbers, at most {_PIXELS_LIMIT} pixels"
+            )
         if not 0 < self.crop_fraction <= 1:
             raise CardError(f"crop_fraction: got {self.crop_fraction}, expected more than 0, at most 1")
         if not 0 <= self.fill <= 255:
@@ -115,6 +119,8 @@ class Golden:
     """For each output of the model: 1 where it is kept whole, else every how manieth value is kept, flattened."""
 
     def __post_init__(self) -> None:
+        if self.cases < 0:
+            raise CardError(f"golden.cases: got {self.cases}, expected none or more")
         if any(step < 1 for step in self.output_steps):
             raise CardError(f"golden.output_steps: got {self.output_steps}, expected positive numbers")
 
@@ -141,6 +147,23 @@ class LayerPrecision:
     operators: int
     names: tuple[str, ...] = ()
     """Of the first few; none for what most of the model is in."""
+
+
+def _check_feedback(
+    feedback: dict[str, str], inputs: tuple[TensorCard, ...], outputs: tuple[TensorCard, ...]
+) -> None:
+    given = {tensor.name: tensor for tensor in inputs}
+    made = {tensor.name: tensor for tensor in outputs}
+    for output, name in feedback.items():
+        if output not in made or name not in given:
+            raise CardError(f"feedback: got output {output!r} to input {name!r}, and there is no such pair")
+        if (made[output].dtype, len(made[output].shape)) != (given[name].dtype, len(given[name].shape)):
+            raise CardError(
+                f"feedback: output {output!r} is {made[output].dtype}{list(made[output].shape)}, "
+                f"input {name!r} is {given[name].dtype}{list(given[name].shape)}"
+            )
+    if len(set(feedback.values())) < len(feedback):
+        raise CardError(f"feedback: got {feedback}, expected each input once")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +193,8 @@ class ModelCard:
     calibration_samples: int = 0
     calibration_method: str = ""
     """How ranges and weights were chosen."""
+    feedback: dict[str, str] = field(default_factory=dict)
+    """Of recurrent models: output name to the name of the input that takes it in the next call."""
     drift: DriftBaseline | None = None
     """What this file met and answered on the samples it was made with."""
     licence: str = ""
@@ -191,6 +216,7 @@ class ModelCard:
             raise CardError(
                 f"golden.output_steps: got {len(self.golden.output_steps)} numbers, expected {len(self.outputs)}"
             )
+        _check_feedback(self.feedback, self.inputs, self.outputs)
         for label in self.labels:
             if "\n" in label or "\r" in label:
                 raise CardError(f"labels: got {label!r:.60}, expected no line break in a label")

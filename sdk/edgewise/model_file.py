@@ -22,8 +22,8 @@ from edgewise.tflite_metadata import CARD_FILE, LABELS_FILE, TfliteMetadata
 TFLITE = "tflite"
 ONNX = "onnx"
 _LABELS_PROPERTY = "labels"
-_TEXT_LIMIT_BYTES = 32 * 1024 * 1024
-"""For the card and the labels together; ImageNet's labels are 20 kB."""
+_TEXT_LIMIT_BYTES = 8 * 1024 * 1024
+"""For the card and the labels together; ImageNet's labels are 20 kB. Parsed, they take up to thirty times that."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,11 @@ class ModelFile:
     properties: dict[str, str] = field(default_factory=dict)
     """An .onnx file's metadata_props, without ours."""
 
+    @property
+    def task(self) -> str:
+        """The card's task; "" when the file does not say."""
+        return self.card.task if self.card else ""
+
     def golden(self) -> tuple[GoldenCase, ...]:
         """Read the golden cases; none when the file has none. Raises ModelFileError."""
         if self.card is None or self.card.golden is None:
@@ -49,11 +54,16 @@ class ModelFile:
 
     def sha256(self) -> str:
         """The digest of the whole file, in hexadecimal."""
-        try:
-            with self.path.open("rb") as stream:
-                return hashlib.file_digest(stream, "sha256").hexdigest()
-        except OSError as error:
-            raise _cannot("read", self.path, error) from error
+        return sha256_of(self.path)
+
+
+def sha256_of(path: Path) -> str:
+    """The digest of a whole file, in hexadecimal; nothing in it is looked at. Raises ModelFileError."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise _cannot("read", path, error) from error
 
 
 def read_model(path: str | os.PathLike[str]) -> ModelFile:
@@ -156,6 +166,8 @@ def _read_onnx(path: Path, data: memoryview) -> ModelFile:
     properties.pop(GOLDEN_FILE, None)
     properties.pop(onnx_properties.ACTIVATIONS, None)
     labels = _lines(properties.get(_LABELS_PROPERTY, "").encode())
+    if len(text) > _TEXT_LIMIT_BYTES:
+        raise ModelFileError(f"its card has {len(text)} characters, expected at most {_TEXT_LIMIT_BYTES}")
     card = ModelCard.from_json(text) if text else None
     if card:
         properties.pop(_LABELS_PROPERTY, None)

@@ -34,6 +34,8 @@ class Quantization:
             )
         if not all(0 < scale < float("inf") for scale in self.scales):
             raise CardError(f"quantization: got scales {self.scales[:4]}, expected positive finite numbers")
+        if any(abs(point) >= 1 << 31 for point in self.zero_points):
+            raise CardError(f"quantization: got zero points {self.zero_points[:4]}, expected 32-bit numbers")
 
     @property
     def is_per_tensor(self) -> bool:

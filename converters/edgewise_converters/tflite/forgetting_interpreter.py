@@ -21,6 +21,6 @@ class ForgettingInterpreter(InterpreterBackend):
 
     def run(self, inputs: Sequence[Array], *, views: bool = False) -> list[Array]:
         """One inference; see Backend.run."""
-        if self._is_allocated:
+        if self._allocated:
             self._interpreter.reset_all_variables()
         return super().run(inputs, views=views)

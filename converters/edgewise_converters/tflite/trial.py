@@ -3,22 +3,18 @@
 The trial also tells the shape of every tensor, which files with open dimensions or computed shapes do not say.
 """
 
-import json
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from edgewise.child_process import ChildLimits, run_in_child
+from edgewise.errors import ModelCrashed
 from edgewise_converters.errors import SourceError
 
-_LIMIT_S = 300
-_LIMIT_BYTES = 8 << 30
-"""Of address space: more than any network for these boards takes; a damaged size would take all there is."""
+_LIMITS = ChildLimits(seconds=300, memory_bytes=8 << 30)
+"""More than any network for these boards takes; a damaged size would take all there is."""
 
 
 def try_file(path: Path, shapes: Mapping[int, tuple[int, ...]] | None = None) -> dict[int, tuple[int, ...]]:
@@ -27,43 +23,27 @@ def try_file(path: Path, shapes: Mapping[int, tuple[int, ...]] | None = None) ->
     ``shapes`` are those of inputs, by index of tensor, where they are not the file's own. Raises SourceError when
     LiteRT cannot run it, hangs or dies.
     """
-    command = [sys.executable, "-m", __spec__.name, str(path), json.dumps(dict(shapes or {}))]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    order = {"path": str(path), "shapes": list((shapes or {}).items())}
     try:
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=_LIMIT_S, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise SourceError(f"{path}: LiteRT does not finish running it within {_LIMIT_S} s") from None
-    try:
-        answer = json.loads(done.stdout.splitlines()[-1])
-    except (IndexError, ValueError):
-        raise SourceError(f"{path}: damaged: LiteRT {_ending(done.returncode)} when it runs it") from None
+        answer = run_in_child(f"{__name__}:invoke_twice", order, limits=_LIMITS, what=f"{path}: LiteRT")
+    except ModelCrashed as error:
+        raise SourceError(str(error)) from error
     if "error" in answer:
         raise SourceError(f"{path}: LiteRT cannot run it: {answer['error']}")
-    return {int(index): tuple(shape) for index, shape in answer["shapes"].items()}
+    return {index: tuple(shape) for index, shape in answer["shapes"]}
 
 
-def _ending(code: int) -> str:
-    if code >= 0:
-        return f"ends with code {code}"
-    return f"dies of {signal.Signals(-code).name}"
+def invoke_twice(order: dict[str, Any], limit_memory: Callable[[], None]) -> dict[str, Any]:
+    """The child's job: the shapes, or what LiteRT says against the file."""
+    import ai_edge_litert.interpreter  # noqa: F401  # before the limit: what it takes is not the file's
 
-
-def main(path: str, shapes: str) -> None:
-    """The child: prints {"shapes": ...} or {"error": ...} as its last line."""
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_AS, (_LIMIT_BYTES, _LIMIT_BYTES))
-    wanted = {int(index): tuple(shape) for index, shape in json.loads(shapes).items()}
+    limit_memory()
+    wanted = {index: tuple(shape) for index, shape in order["shapes"]}
     try:
-        _invoke(path, wanted, plain=False)
-        found = _invoke(path, wanted, plain=True)
-    except (RuntimeError, ValueError, MemoryError) as error:
-        text = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        print(json.dumps({"error": text}))  # noqa: T201
-        return
-    print(json.dumps({"shapes": found}))  # noqa: T201
+        _invoke(order["path"], wanted, plain=False)
+        return {"shapes": list(_invoke(order["path"], wanted, plain=True).items())}
+    except (RuntimeError, ValueError) as error:
+        return {"error": (str(error).strip().splitlines() or [type(error).__name__])[0]}
 
 
 def _invoke(path: str, shapes: Mapping[int, tuple[int, ...]], *, plain: bool) -> dict[int, list[int]]:
@@ -82,7 +62,3 @@ def _invoke(path: str, shapes: Mapping[int, tuple[int, ...]], *, plain: bool) ->
         interpreter.set_tensor(detail["index"], (noise * 2).astype(detail["dtype"]))
     interpreter.invoke()
     return {int(d["index"]): [int(dim) for dim in d["shape"]] for d in interpreter.get_tensor_details()}
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -64,6 +64,13 @@ def open_backend(
     raise BackendUnavailable(f"{where}: {'; '.join(reasons)}")
 
 
+def prepare(form: str, *, name: str | None = None) -> None:
+    """Import the runtime that `open_backend` would take: what it takes later is the model's."""
+    for runtime in _candidates(form, name):
+        if not _probe(runtime):
+            return
+
+
 def try_backends(path: Path, form: str) -> dict[str, str]:
     """Every runtime for this format, with "" when it can open this file here, otherwise why not."""
     reasons = {}

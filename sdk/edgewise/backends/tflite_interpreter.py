@@ -21,14 +21,16 @@ class InterpreterBackend:
         with without_chatter():
             try:
                 self._interpreter = interpreter_class(num_threads=threads, **where)
-                self._is_allocated = self._allocate()
+                is_allocated = self._allocate()
             except (RuntimeError, ValueError) as error:
                 raise BackendUnavailable(f"{name} cannot run it: {first_line(error)}") from error
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
         self._inputs = tuple(map(_spec, inputs))
         self._outputs = tuple(map(_spec, outputs))
-        self._shapes = [tuple(map(int, detail["shape"])) for detail in inputs]
+        self._allocated = [
+            (tuple(map(int, detail["shape"])), np.dtype(detail["dtype"])) for detail in inputs if is_allocated
+        ]
         self._input_indices = [int(detail["index"]) for detail in inputs]
         self._output_indices = [int(detail["index"]) for detail in outputs]
         self._views: list[Callable[[], Array]] = [
@@ -56,43 +58,44 @@ class InterpreterBackend:
 
     def run(self, inputs: Sequence[Array], *, views: bool = False) -> list[Array]:
         """One inference; see Backend.run."""
-        check_inputs(self._inputs, inputs)
         interpreter = self._interpreter
+        fits = [(array.shape, array.dtype) for array in inputs] == self._allocated
+        if not fits:
+            check_inputs(self._inputs, inputs)
         try:
-            if [array.shape for array in inputs] != self._shapes or not self._is_allocated:
+            if not fits:
                 self._resize(inputs)
             for index, array in zip(self._input_indices, inputs, strict=True):
                 interpreter.set_tensor(index, array)
             interpreter.invoke()
-            return self._answers(views=views)
+            try:
+                if views:
+                    return [view() for view in self._views]
+                return [interpreter.get_tensor(index) for index in self._output_indices]
+            except ValueError:
+                details = interpreter.get_output_details()
+                if all(0 not in detail["shape"] for detail in details):
+                    raise
+                return self._answers_some_empty(details)
         except (RuntimeError, ValueError) as error:
             raise InvalidInput(_explain(self.name, error)) from error
 
-    def _answers(self, *, views: bool) -> list[Array]:
-        try:
-            if views:
-                return [view() for view in self._views]
-            return [self._interpreter.get_tensor(index) for index in self._output_indices]
-        except ValueError:
-            # The runtimes have no array for an output of open length that holds nothing.
-            details = self._interpreter.get_output_details()
-            if all(0 not in detail["shape"] for detail in details):
-                raise
-            return [
-                np.zeros(detail["shape"], detail["dtype"])
-                if 0 in detail["shape"]
-                else self._interpreter.get_tensor(detail["index"])
-                for detail in details
-            ]
+    def _answers_some_empty(self, details: list[dict[str, Any]]) -> list[Array]:
+        """The runtimes have no array for an output of open length that holds nothing."""
+        return [
+            np.zeros(detail["shape"], detail["dtype"])
+            if 0 in detail["shape"]
+            else self._interpreter.get_tensor(detail["index"])
+            for detail in details
+        ]
 
     def _resize(self, inputs: Sequence[Array]) -> None:
-        self._is_allocated = False
+        self._allocated = []
         for index, array in zip(self._input_indices, inputs, strict=True):
             self._interpreter.resize_tensor_input(index, array.shape)
         with without_chatter():
             self._interpreter.allocate_tensors()
-        self._shapes = [array.shape for array in inputs]
-        self._is_allocated = True
+        self._allocated = [(array.shape, array.dtype) for array in inputs]
 
     def close(self) -> None:
         """Give the interpreter's memory back, once no view of an output is left."""

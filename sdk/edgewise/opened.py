@@ -1,0 +1,114 @@
+"""One model file open in one runtime: what `Model` holds, and what a swap replaces as a whole."""
+
+from collections.abc import Mapping
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgewise.backends import Backend
+from edgewise.errors import CardError, InvalidInput, ModelFileError
+from edgewise.feedback import guess_feedback
+from edgewise.golden import kept
+from edgewise.model_file import ModelFile
+from edgewise.self_test import CaseResult, SelfTest, agreement_db
+from edgewise.signature import in_order, to_dtype, with_card
+from edgewise.tensors import Array
+
+if TYPE_CHECKING:
+    from edgewise.tasks.reading import Reading
+
+
+class OpenedModel:
+    """Several threads may run it; they take turns. Its memory goes back when the last reference to it goes."""
+
+    def __init__(self, file: ModelFile, backend: Backend) -> None:
+        """Raises ModelFileError when the card speaks of other tensors than the model has."""
+        self.file = file
+        self.backend_name = backend.name
+        try:
+            self.inputs = with_card(backend.inputs(), file.card.inputs if file.card else (), "input")
+            self.outputs = with_card(backend.outputs(), file.card.outputs if file.card else (), "output")
+        except ModelFileError as error:
+            raise ModelFileError(f"{file.path}: {error}") from error
+        self.reading: Reading | None = None
+        """Made by the first prediction."""
+        self._lock = Lock()
+        self._input_names = [spec.name for spec in self.inputs]
+        self._output_names = [spec.name for spec in self.outputs]
+        self._dtypes = [np.dtype(spec.dtype) for spec in self.inputs]
+        self._only_dtype = self._dtypes[0] if len(self._dtypes) == 1 else None
+        self.backend: Backend | None = backend
+        """None once it is closed."""
+
+    def run(self, inputs: Mapping[str, Array] | Array, views: bool = False) -> dict[str, Array]:
+        """See `Model.run`."""
+        if type(inputs) is np.ndarray and inputs.dtype is self._only_dtype:
+            arrays = [inputs]
+        else:
+            arrays = self._prepare(inputs)
+        with self._lock:
+            if self.backend is None:
+                raise InvalidInput(f"{self.file.path}: the model is closed; load it again")
+            return dict(zip(self._output_names, self.backend.run(arrays, views=views), strict=True))
+
+    def _prepare(self, inputs: Mapping[str, Array] | Array) -> list[Array]:
+        """The arrays in the model's order and of its dtypes."""
+        if type(inputs) is dict and len(inputs) == len(self._dtypes):
+            arrays: list[Any] = [inputs.get(name) for name in self._input_names]
+            if [type(array) is np.ndarray and array.dtype for array in arrays] == self._dtypes:
+                return arrays
+        return [
+            array if array.dtype == spec.dtype else to_dtype(array, spec)
+            for array, spec in zip(in_order(inputs, self.inputs), self.inputs, strict=True)
+        ]
+
+    def feedback(self, said: Mapping[str, str] | None) -> dict[str, str]:
+        """Which output feeds which input of the next call: as said, else by the card, else as names and shapes tell.
+
+        Raises CardError when nothing tells.
+        """
+        stated = said if said is not None else self.file.card.feedback if self.file.card else {}
+        return dict(stated) or guess_feedback(self.inputs, self.outputs, where=str(self.file.path))
+
+    def self_test(self) -> SelfTest:
+        """See `Model.self_test`."""
+        cases = self.file.golden()
+        card = self.file.card
+        if not cases or card is None or card.golden is None:
+            raise CardError(f"{self.file.path}: it carries no golden cases to test itself with")
+        results = []
+        steps = card.golden.output_steps
+        for index, case in enumerate(cases):
+            try:
+                outputs = self.run(case.inputs)
+            except InvalidInput as error:
+                if self.backend is None:
+                    raise
+                raise ModelFileError(f"{self.file.path}: golden case {index}: {error}") from error
+            for place, spec in enumerate(self.outputs):
+                got = kept(outputs[spec.name], steps[place] if steps else 1)
+                db = agreement_db(case.outputs[spec.name], got, spec.quantization)
+                results.append(CaseResult(index, spec.name, db))
+        return SelfTest(tuple(results), card.golden.tolerance_db, self.backend_name)
+
+    def require_proof(self) -> None:
+        """Pass the golden cases, where the file carries some. Raises ModelFileError when it gives other answers."""
+        if self.file.card and self.file.card.golden and self.file.card.golden.cases:
+            outcome = self.self_test()
+            if not outcome.passed:
+                raise ModelFileError(
+                    f"{self.file.path}: it does not give its promised answers here: self-test {outcome}; "
+                    "get the file again, or convert it for this device"
+                )
+
+    def close(self) -> None:
+        """Give the runtime's memory back, once a call in another thread has ended."""
+        with self._lock:
+            backend, self.backend = self.backend, None
+        if backend is not None:
+            backend.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "backend", None) is not None:
+            self.close()
