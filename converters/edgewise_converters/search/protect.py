@@ -7,7 +7,7 @@ best for their price are taken together; what was predicted is then measured.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from edgewise_converters.quantize.rules import CONCATENATION, SAME_SCALE, has_weights, possible_widths
+from edgewise_converters.quantize.rules import CONCATENATION, SAME_SCALE, possible_widths
 from edgewise_converters.quantize.static import StaticOptions, widths_of
 from edgewise_converters.quantize.widths import Width
 from edgewise_converters.search.candidates import Candidates, Trial
@@ -103,12 +103,14 @@ def _steps(ways: list[Culprit]) -> list[Culprit]:
 
 
 def _alternatives(graph: Graph, operator: Operator, options: StaticOptions) -> Iterator[dict[int, Width]]:
-    """Widths for an operator and for what only moves or bends its output, so that nothing rounds it in between."""
+    """Widths for an operator and for what only moves or bends its output, so that nothing rounds it in between.
+
+    int16 is none of them: kernels for it are plain ones outside XNNPACK, which split the graph and take longer than
+    float32's, which round nothing.
+    """
     followers = list(_followers(graph, operator))
     possible = possible_widths(operator, options.rules)
     wider: list[Width] = [width for width in (Width.HYBRID, Width.FLOAT) if width in possible]
-    if Width.INT16 in possible and not has_weights(operator):
-        wider.append(Width.INT16)
     for width in wider:
         behind = Width.FLOAT if width is Width.HYBRID else width
         yield {
