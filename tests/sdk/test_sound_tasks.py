@@ -11,10 +11,12 @@ from onnx import TensorProto, helper, numpy_helper, save
 import edgewise
 from edgewise.audio_card import AudioPreprocess
 from edgewise.errors import CardError, InvalidInput
+from edgewise.model_card import ModelCard, TensorCard
 from edgewise.preprocess.audio import log_mel
 from edgewise.tasks.audio_classification import AudioClassifier
 from edgewise.tasks.keyword_spotting import Keyword, KeywordSpotter
 from edgewise.tensors import Array
+from edgewise.testing import tiny_card
 
 RATE, ROWS, MELS = 8000, 20, 16
 LABELS = ("_silence_", "low", "high")
@@ -206,3 +208,24 @@ def test_numbers_out_of_range_are_refused(tones: edgewise.Model, options: dict[s
     name, value = next(iter(options.items()))
     with pytest.raises(CardError, match=f"keyword spotting: {name}: got {value}, expected"):
         KeywordSpotter(AudioClassifier(tones, preprocess=SPEC), **options)  # type: ignore[arg-type]
+
+
+def test_a_card_says_how_rows_are_made_and_what_scores_are(tones: edgewise.Model, tmp_path: Path) -> None:
+    path = write_tones(tmp_path / "carded.onnx", [1, ROWS, MELS, 1])
+    card = ModelCard(
+        name="tones",
+        task="tensors",
+        inputs=(TensorCard("sound", (1, ROWS, MELS, 1), "float32", audio=SPEC),),
+        outputs=(TensorCard("scores", (1, 3), "float32", activation="logits"),),
+        labels=LABELS,
+    )
+    assert ModelCard.from_json(card.to_json()) == card
+    edgewise.write_model(path, path.read_bytes(), card=card)
+    with edgewise.load(path) as model:
+        got = AudioClassifier(model).classify(tone(300, WINDOW), top=3).categories
+    exponents = np.exp(scores_by_hand(tone(300, WINDOW)))
+    assert [one.score for one in got] == pytest.approx(sorted(exponents / exponents.sum())[::-1], abs=SAME)
+
+
+def test_a_card_without_sound_has_no_key_for_it() -> None:
+    assert '"audio"' not in tiny_card().to_json()

@@ -47,8 +47,9 @@ class AudioClassification:
 class AudioClassifier:
     """Reads windows of sound with a model of one input, samples or log-mel rows, and one row of scores.
 
-    The model stays the caller's, who closes it. ``preprocess`` says how rows are made; without it the model
-    takes samples from -1 to 1. ``activation`` of the scores is logits, probabilities, or "" for as they are.
+    The model stays the caller's, who closes it. ``preprocess`` says how rows are made, by default the card does;
+    where neither says it the model takes samples from -1 to 1. ``activation`` of the scores is logits,
+    probabilities, or "" for as they are; by default the card's.
     """
 
     def __init__(
@@ -57,9 +58,14 @@ class AudioClassifier:
         *,
         preprocess: AudioPreprocess | None = None,
         rate_hz: int = 16_000,
-        activation: str = "",
+        activation: str | None = None,
     ) -> None:
         """``rate_hz`` counts where there is no ``preprocess``. Raises CardError for a model of other inputs."""
+        card = model.card
+        if card and preprocess is None:
+            preprocess = card.inputs[0].audio
+        if activation is None:
+            activation = card.outputs[0].activation if card else ""
         self.model, self.preprocess = model, preprocess
         self.rate_hz = preprocess.rate_hz if preprocess else rate_hz
         if len(model.inputs) != 1:
