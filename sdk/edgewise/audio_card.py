@@ -10,8 +10,9 @@ SCALES = ("htk", "slaney")
 SPECTRA = ("power", "magnitude")
 LOGS = ("none", "natural", "natural-offset", "log10", "db")
 PADS = ("none", "zeros", "reflect")
-_FFT_LIMIT = 1 << 16
-"""More than a second at 48 kHz: no front end has such frames, and a hostile card shall not fill the memory."""
+_FFT_LIMIT, _MELS_LIMIT, _HOP_LIMIT = 1 << 14, 512, 1 << 16
+"""A third of a second at 48 kHz, and four times the filters of large speech models: the tables then take less than
+100 MB, so that a hostile card does not fill the memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,16 +68,17 @@ class AudioPreprocess:
         self._check_numbers()
 
     def _check_sizes(self) -> None:
-        for what, size in (("rate_hz", self.rate_hz), ("hop", self.hop), ("mels", self.mels)):
-            if size < 1:
-                raise CardError(f"audio {what}: got {size}, expected at least 1")
+        if self.rate_hz < 1:
+            raise CardError(f"audio rate_hz: got {self.rate_hz}, expected at least 1")
         if not 2 <= self.window <= self.n_fft <= _FFT_LIMIT:
             raise CardError(
                 f"audio window, n_fft: got {self.window} and {self.n_fft}, "
                 f"expected 2 <= window <= n_fft <= {_FFT_LIMIT}; give n_fft the next power of two"
             )
-        if self.mels > self.n_fft:
-            raise CardError(f"audio mels: got {self.mels}, expected at most n_fft = {self.n_fft}")
+        most = min(_MELS_LIMIT, self.n_fft)
+        for what, size, limit in (("hop", self.hop, _HOP_LIMIT), ("mels", self.mels, most)):
+            if not 1 <= size <= limit:
+                raise CardError(f"audio {what}: got {size}, expected 1 to {limit}")
         if not 0 <= self.coefficients <= self.mels:
             raise CardError(f"audio coefficients: got {self.coefficients}, expected 0 to mels = {self.mels}")
 

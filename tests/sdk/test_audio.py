@@ -12,7 +12,7 @@ from edgewise.audio_card import LOGS, PADS, SPECTRA, WINDOWS, AudioPreprocess
 from edgewise.errors import CardError, InvalidInput
 from edgewise.preprocess.audio import LogMel, Spectrogram, dct_basis, log_mel, spectrogram
 from edgewise.preprocess.framing import Framer, make_window
-from edgewise.preprocess.mel import SparseFilters, hz_to_mel, mel_filters, mel_to_hz
+from edgewise.preprocess.mel import mel_filters
 from edgewise.tensors import Array
 
 SMALL = AudioPreprocess(rate_hz=8000, window=50, hop=20, n_fft=64, mels=12, log="none")
@@ -50,41 +50,6 @@ def power_by_definition(samples: Array, spec: AudioPreprocess) -> Array:
     return np.asarray(np.abs(frames_by_definition(samples, spec) @ np.exp(-2j * np.pi * turns)) ** 2)
 
 
-def filter_by_definition(spec: AudioPreprocess, corners_hz: list[float]) -> Array:
-    filters = np.zeros((spec.mels, spec.n_fft // 2 + 1))
-    for row in range(spec.mels):
-        low, middle, high = corners_hz[row : row + 3]
-        for bin_ in range(filters.shape[1]):
-            hz = bin_ * spec.rate_hz / spec.n_fft
-            if low < hz <= middle:
-                filters[row, bin_] = (hz - low) / (middle - low)
-            elif middle < hz < high:
-                filters[row, bin_] = (high - hz) / (high - middle)
-            if spec.is_area_normalised:
-                filters[row, bin_] *= 2 / (high - low)
-    return filters
-
-
-def htk_corners(spec: AudioPreprocess) -> list[float]:
-    """In the natural-logarithm form of the formula: 1127 ln(1 + f / 700), O'Shaughnessy 1987."""
-    low, high = (math.log1p(hz / 700) for hz in (spec.f_min, spec.top_hz))
-    count = spec.mels + 1
-    return [700 * math.expm1(low + (high - low) * index / count) for index in range(count + 1)]
-
-
-def slaney_corners(spec: AudioPreprocess) -> list[float]:
-    """The auditory toolbox: 3 steps in 200 Hz up to 1 kHz, then 27 equal ratios up to 6.4 kHz."""
-
-    def to_steps(hz: float) -> float:
-        return hz * 3 / 200 if hz < 1000 else 15 + 27 * math.log(hz / 1000, 6.4)
-
-    def to_hz(steps: float) -> float:
-        return steps * 200 / 3 if steps < 15 else 1000 * 6.4 ** ((steps - 15) / 27)
-
-    low, high, count = to_steps(spec.f_min), to_steps(spec.top_hz), spec.mels + 1
-    return [to_hz(low + (high - low) * index / count) for index in range(count + 1)]
-
-
 @pytest.mark.parametrize("is_periodic", [True, False])
 @pytest.mark.parametrize("pad", PADS)
 def test_power_is_the_fourier_sum_of_weighted_frames(pad: str, is_periodic: bool) -> None:
@@ -119,48 +84,12 @@ def test_windows_have_the_known_values() -> None:
     assert make_window("blackman", 64, is_periodic=False) == pytest.approx(np.blackman(64), abs=FLOAT64)
 
 
-@pytest.mark.parametrize("is_area_normalised", [False, True])
-@pytest.mark.parametrize(
-    "rate_hz, n_fft, mels, f_min, f_max", [(16000, 512, 40, 20, 7600), (8000, 256, 20, 0, 0)]
-)
-def test_filters_are_triangles_between_evenly_spaced_mels(
-    rate_hz: int, n_fft: int, mels: int, f_min: float, f_max: float, is_area_normalised: bool
-) -> None:
-    for scale, corners in (("htk", htk_corners), ("slaney", slaney_corners)):
-        spec = AudioPreprocess(
-            rate_hz=rate_hz, window=200, n_fft=n_fft, mels=mels, f_min=f_min, f_max=f_max,
-            scale=scale, is_area_normalised=is_area_normalised,
-        )  # fmt: skip
-        got, want = mel_filters(spec), filter_by_definition(spec, corners(spec))
-        assert want.max() > 0
-        assert got == pytest.approx(want, rel=1e-9, abs=1e-9)
-        power = noise(n_fft // 2 + 1) ** 2
-        assert SparseFilters.of(got).apply(power) == pytest.approx(want @ power, rel=1e-9)
-
-
-def test_an_area_normalised_filter_bank_answers_white_noise_evenly() -> None:
-    """Each triangle has the area 1 in Hz; bins are 7.8 Hz apart and the narrowest filter is 49 Hz wide."""
-    spec = AudioPreprocess(n_fft=2048, mels=40, scale="slaney", is_area_normalised=True)
-    areas = mel_filters(spec).sum(axis=1) * spec.rate_hz / spec.n_fft
-    assert areas == pytest.approx(np.ones(40), abs=0.05)
-
-
 def test_a_filter_between_two_bins_gives_nothing() -> None:
     spec = AudioPreprocess(n_fft=64, window=64, mels=40, log="none")
     filters = mel_filters(spec)
     empty = ~filters.any(axis=1)
     assert empty.any()
     assert (log_mel(noise(64), spec)[0] == 0).tolist() == empty.tolist()
-
-
-@given(st.floats(0, 96_000), st.sampled_from(["htk", "slaney"]))
-def test_mel_and_hz_are_inverse(hz: float, scale: str) -> None:
-    assert mel_to_hz(hz_to_mel(hz, scale), scale) == pytest.approx(hz, rel=1e-9, abs=1e-9)
-
-
-def test_mel_scales_have_their_known_points() -> None:
-    assert hz_to_mel(1000, "htk") == pytest.approx(999.99, abs=0.01)
-    assert hz_to_mel([200, 1000, 6400], "slaney") == pytest.approx([3, 15, 42])
 
 
 @pytest.mark.parametrize("spectrum", SPECTRA)
@@ -271,11 +200,12 @@ def test_a_clip_too_short_to_mirror_is_refused() -> None:
     "changes, said",
     [
         ({"rate_hz": 0}, "audio rate_hz: got 0, expected at least 1"),
-        ({"hop": 0}, "audio hop: got 0"),
+        ({"hop": 0}, "audio hop: got 0, expected 1 to 65536"),
         ({"mels": 0}, "audio mels: got 0"),
-        ({"mels": 65}, "audio mels: got 65, expected at most n_fft = 64"),
+        ({"mels": 65}, "audio mels: got 65, expected 1 to 64"),
+        ({"n_fft": 1 << 14, "mels": 513}, "audio mels: got 513, expected 1 to 512"),
         ({"window": 65}, "audio window, n_fft: got 65 and 64"),
-        ({"n_fft": 1 << 20}, "audio window, n_fft"),
+        ({"n_fft": 1 << 15}, "audio window, n_fft"),
         ({"f_max": 4001.0}, "audio f_min, f_max: got 0.0 and 4001.0 Hz"),
         ({"f_min": 4000.0}, "audio f_min, f_max"),
         ({"f_max": math.nan}, "audio f_min, f_max"),

@@ -77,7 +77,7 @@ class KeywordSpotter:
     def push(self, samples: Any) -> list[Keyword]:
         """The words that these samples complete. (time,), any length, int16 or floats from -1 to 1.
 
-        Raises InvalidInput; the stream is then as it was.
+        Raises InvalidInput; after one about the samples the stream is as it was.
         """
         found = []
         for window in self._framer.push(as_samples(samples)):
