@@ -167,6 +167,12 @@ def test_the_score_is_the_mean_of_the_last_windows(tones: edgewise.Model) -> Non
     assert found.time_s == pytest.approx((starts[first] + WINDOW) / RATE)
 
 
+def test_the_first_windows_are_averaged_over_as_many_as_there_are(tones: edgewise.Model) -> None:
+    [found] = spot(tones, [tone(300, RATE)], smooth=4, threshold=0.8)
+    assert found.time_s == WINDOW / RATE
+    assert found.score == pytest.approx(scores_by_hand(tone(300, WINDOW))[1], abs=SAME)
+
+
 def test_a_word_within_the_refractory_time_is_no_event(tones: edgewise.Model) -> None:
     samples = np.concatenate([utterances(), utterances()])
     assert len(spot(tones, [samples], refractory_s=0.3)) == 4

@@ -166,9 +166,7 @@ class VoiceActivity:
             found = self.push(np.zeros(missing))
         last = self._segmenter.close(end_s)
         self.reset()
-        return [
-            SpeechSegment(one.start_s, min(one.end_s, end_s)) for one in (*found, *([last] if last else []))
-        ]
+        return [*found, last] if last else found
 
     def _next(self, window: Samples) -> SpeechSegment | None:
         audio = window.astype(np.float32)[np.newaxis]
