@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edgewise.audio_card import AudioPreprocess
     from edgewise.child_process import ChildLimits
     from edgewise.detection_card import DetectionCard
     from edgewise.errors import (
@@ -22,19 +23,23 @@ if TYPE_CHECKING:
     from edgewise.model_file import ModelFile, read_model, write_model
     from edgewise.recurrent_state import RecurrentState
     from edgewise.self_test import SelfTest
+    from edgewise.tasks.audio_classification import AudioClassification, AudioClassifier
     from edgewise.tasks.classification import Category, Classification
     from edgewise.tasks.detection import Detection, Detections
     from edgewise.tasks.embedding import Embedding
     from edgewise.tasks.gallery import Gallery, Match
+    from edgewise.tasks.keyword_spotting import Keyword, KeywordSpotter
     from edgewise.tasks.segmentation import ClassArea, Segmentation
+    from edgewise.tasks.voice_activity import SpeechSegment, VoiceActivity, VoiceActivityOptions
     from edgewise.tensors import Quantization, TensorSpec
 
 __all__ = [
-    "BackendUnavailable", "CardError", "Category", "ChildLimits", "ClassArea", "Classification", "Detection",
-    "DetectionCard", "Detections", "EdgewiseError", "Embedding", "Gallery", "GoldenCase", "ImagePreprocess",
-    "InvalidInput", "Match", "Model", "ModelCard", "ModelCrashed", "ModelFile", "ModelFileError", "Quantization",
-    "RecurrentState", "Segmentation", "SelfTest", "ShapeMismatch", "TensorCard", "TensorSpec", "UnreadableImage",
-    "load", "read_model", "write_model",
+    "AudioClassification", "AudioClassifier", "AudioPreprocess", "BackendUnavailable", "CardError", "Category",
+    "ChildLimits", "ClassArea", "Classification", "Detection", "DetectionCard", "Detections", "EdgewiseError",
+    "Embedding", "Gallery", "GoldenCase", "ImagePreprocess", "InvalidInput", "Keyword", "KeywordSpotter",
+    "Match", "Model", "ModelCard", "ModelCrashed", "ModelFile", "ModelFileError", "Quantization",
+    "RecurrentState", "Segmentation", "SelfTest", "ShapeMismatch", "SpeechSegment", "TensorCard", "TensorSpec",
+    "UnreadableImage", "VoiceActivity", "VoiceActivityOptions", "load", "read_model", "write_model",
 ]  # fmt: skip
 
 _HOMES = (
@@ -42,6 +47,7 @@ _HOMES = (
     "child_process",
     "tensors",
     "detection_card",
+    "audio_card",
     "model_card",
     "golden",
     "model_file",
@@ -53,6 +59,9 @@ _HOMES = (
     "tasks.embedding",
     "tasks.gallery",
     "model",
+    "tasks.audio_classification",
+    "tasks.keyword_spotting",
+    "tasks.voice_activity",
 )
 
 

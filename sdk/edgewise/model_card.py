@@ -7,6 +7,7 @@ without them; a card of a later version is refused.
 from dataclasses import dataclass, field
 
 from edgewise import typed_json
+from edgewise.audio_card import AudioPreprocess
 from edgewise.detection_card import DetectionCard
 from edgewise.drift_baseline import DriftBaseline
 from edgewise.errors import CardError
@@ -91,6 +92,8 @@ class TensorCard:
     """For scores: logits (softmax is still to be applied) or probabilities."""
     source_name: str = ""
     """The tensor's name in the model this one was converted from."""
+    audio: AudioPreprocess | None = field(default=None, metadata={typed_json.LEFT_OUT_WHEN_NONE: True})
+    """For an input of log-mel rows or MFCC: how they are made of sound."""
 
     def __post_init__(self) -> None:
         _one_of("layout", self.layout, LAYOUTS)

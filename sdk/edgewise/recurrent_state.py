@@ -44,6 +44,11 @@ class RecurrentState:
         """A copy of what the next call is given, by the names of the inputs."""
         return {name: array.copy() for name, array in self._arrays.items()}
 
+    @property
+    def feedback(self) -> dict[str, str]:
+        """Output name to the name of the input of the next call that it feeds."""
+        return {made.name: given.name for made, given in self._feeds}
+
     def reset(self) -> None:
         """Back to zeros, for the next recording."""
         self._arrays = {given.name: _zeros(given, self._batch) for _, given in self._feeds}

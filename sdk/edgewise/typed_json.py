@@ -16,11 +16,21 @@ LEFT_OUT_WHEN_NONE = "left out when none"
 
 def encode(record: Any) -> str:
     """The dataclass as JSON text on one line, keys in the order of its fields."""
-    values = dataclasses.asdict(record)
-    for field in dataclasses.fields(record):
-        if field.metadata.get(LEFT_OUT_WHEN_NONE) and values[field.name] is None:
-            del values[field.name]
-    return json.dumps(values, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return json.dumps(_plain(record), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses, however deep, as dictionaries."""
+    if dataclasses.is_dataclass(value):
+        items = [(field, getattr(value, field.name)) for field in dataclasses.fields(value)]
+        return {
+            field.name: _plain(item)
+            for field, item in items
+            if item is not None or not field.metadata.get(LEFT_OUT_WHEN_NONE)
+        }
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return {key: _plain(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def decode(kind: type[Record], text: str | bytes, *, what: str) -> Record:
