@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         ModelCrashed,
         ModelFileError,
         ShapeMismatch,
+        SourceError,
         UnreadableImage,
     )
     from edgewise.golden import GoldenCase
@@ -33,8 +34,8 @@ __all__ = [
     "BackendUnavailable", "CardError", "Category", "ChildLimits", "ClassArea", "Classification", "Detection",
     "DetectionCard", "Detections", "EdgewiseError", "Embedding", "Gallery", "GoldenCase", "ImagePreprocess",
     "InvalidInput", "Match", "Model", "ModelCard", "ModelCrashed", "ModelFile", "ModelFileError", "Quantization",
-    "RecurrentState", "Segmentation", "SelfTest", "ShapeMismatch", "TensorCard", "TensorSpec", "UnreadableImage",
-    "load", "read_model", "write_model",
+    "RecurrentState", "Segmentation", "SelfTest", "ShapeMismatch", "SourceError", "TensorCard", "TensorSpec",
+    "UnreadableImage", "load", "read_model", "write_model",
 ]  # fmt: skip
 
 _HOMES = (
