@@ -1,6 +1,7 @@
 """Models over sources: answers in order, the newest frame only, and nothing left open however a loop ends."""
 
 import asyncio
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -227,9 +228,27 @@ def test_ctrl_c_and_errors_close_the_source(
     model: edgewise.Model, live: bool, error: type[BaseException]
 ) -> None:
     source = SimulatedSource()
-    with pytest.raises(error), model.stream(source, live=live) as stream:
-        for _ in stream:
+    with pytest.raises(error):
+        for _ in model.stream(source, live=live):
             raise error
+    assert source.read() is None
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_ctrl_c_ends_the_waiting_for_a_frame(model: edgewise.Model, live: bool) -> None:
+    source = SimulatedSource(rate_hz=1e-6)
+    is_answered = Event()
+
+    def press() -> None:
+        assert is_answered.wait(60)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    presser = threading.Thread(target=press)
+    presser.start()
+    with pytest.raises(KeyboardInterrupt):
+        for _ in model.stream(source, live=live):
+            is_answered.set()
+    presser.join()
     assert source.read() is None
 
 

@@ -1,8 +1,11 @@
 """Folders, WAV files, simulated frames, and cameras by way of captures that stand in for their libraries."""
 
+import contextlib
 import importlib.util
 import wave
 from collections.abc import Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 from threading import Thread
 
@@ -318,6 +321,45 @@ def test_opencv_reads_a_video_in_rgb(tmp_path: Path) -> None:
     assert len(frames) == 3
     red, green, blue = np.asarray(frames[0].image).reshape(-1, 3).mean(axis=0)
     assert red > 200 > 60 > max(green, blue)
+
+
+class TenPictures(BaseHTTPRequestHandler):
+    """An HTTP camera that breaks off after ten pictures."""
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
+        self.end_headers()
+        file = BytesIO()
+        Image.new("RGB", (64, 48), "red").save(file, "JPEG")
+        head = f"--next\r\nContent-Type: image/jpeg\r\nContent-Length: {len(file.getvalue())}\r\n\r\n"
+        with contextlib.suppress(ConnectionError):
+            for _ in range(10):
+                self.wfile.write(head.encode() + file.getvalue() + b"\r\n")
+
+
+@pytest.mark.skipif(is_missing("cv2"), reason="OpenCV is not installed here")
+def test_opencv_opens_a_network_stream_again_that_breaks() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), TenPictures) as server:
+        serving = Thread(target=server.serve_forever)
+        serving.start()
+        with VideoSource(f"http://127.0.0.1:{server.server_port}/a.mjpg", back_off_s=[0.01]) as source:
+            frames = [next(source) for _ in range(25)]
+        server.shutdown()
+        serving.join()
+    assert source.reconnects >= 2
+    assert [frame.index for frame in frames] == list(range(25))
+
+
+@pytest.mark.skipif(is_missing("cv2"), reason="OpenCV is not installed here")
+def test_opencv_says_what_it_cannot_open(tmp_path: Path) -> None:
+    (tmp_path / "junk.mp4").write_bytes(b"no video")
+    for what, advice in ((tmp_path / "junk.mp4", "expected a video"), ("rtsp://127.0.0.1:9/", "the address")):
+        with pytest.raises(SourceError, match=f"OpenCV cannot open it; .*{advice}"):
+            VideoSource(what).open()
 
 
 @pytest.mark.skipif(not is_missing("picamera2"), reason="picamera2 is installed here")

@@ -23,7 +23,8 @@ class VideoSource(SourceBase[Frame]):
     """A video file, a V4L2 device by its number, or a stream by its URL, read by OpenCV (not installed with edgewise).
 
     A file ends, and never drops frames; devices and URLs are live. A URL that was open once and breaks is opened
-    again, for ever, after waits of ``back_off_s``; ``reconnects`` counts. ``opener`` stands in for OpenCV in tests.
+    again, for ever, after waits of ``back_off_s``; ``reconnects`` counts. ``close`` waits for a read that has begun:
+    of a URL that hangs, five seconds at most. ``opener`` stands in for OpenCV in tests.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class VideoSource(SourceBase[Frame]):
             wait_s = self._back_off_s[min(attempt, len(self._back_off_s) - 1)]
             _log.warning("%s: the stream broke; opening it again in %g s", self.name, wait_s)
             attempt += 1
-            self._closing.wait(wait_s)
+            self._is_closed_within(wait_s)
         return None
 
     def _open(self) -> Capture:

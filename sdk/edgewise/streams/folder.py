@@ -1,6 +1,7 @@
 """The pictures of a folder, and those that are still to come."""
 
 import os
+import stat
 import time
 from collections import deque
 from pathlib import Path
@@ -56,7 +57,7 @@ class FolderSource(SourceBase[Frame]):
             if not self._watch:
                 return None
             self._queue.extend(self._newly_whole(time.monotonic()))
-            if not self._queue and self._closing.wait(self._poll_s):
+            if not self._queue and self._is_closed_within(self._poll_s):
                 return None
         return Frame(self._queue.popleft(), index, time.monotonic(), self.name)
 
@@ -103,4 +104,5 @@ def _look_at(path: Path) -> _Look | None:
         status = path.stat()
     except OSError:
         return None
-    return (status.st_ino, status.st_size, status.st_mtime_ns) if path.is_file() else None
+    is_file = stat.S_ISREG(status.st_mode)
+    return (status.st_ino, status.st_size, status.st_mtime_ns) if is_file else None

@@ -4,7 +4,7 @@ import logging
 from threading import Condition, Thread
 
 from edgewise.errors import SourceError
-from edgewise.streams.source import ItemT_co, Iterated, Source
+from edgewise.streams.source import SLICE_S, ItemT_co, Iterated, Source
 
 _log = logging.getLogger("edgewise.streams")
 
@@ -45,7 +45,8 @@ class Live(Iterated[ItemT_co]):
         with self._change:
             if not self._was_opened:
                 raise SourceError(f"{self.name}: read before it was opened; use `with live:` or open()")
-            self._change.wait_for(lambda: self._newest is not None or self._is_done)
+            while self._newest is None and not self._is_done:
+                self._change.wait(SLICE_S)
             item, self._newest = self._newest, None
             if item is not None:
                 return item

@@ -51,7 +51,7 @@ class SimulatedSource(SourceBase[Frame]):
             return None
         if self._rate_hz is not None:
             due_s = self._started_s + index / self._rate_hz
-            if self._closing.wait(max(0.0, due_s - time.monotonic())):
+            if self._is_closed_within(due_s - time.monotonic()):
                 return None
         return Frame(self._image(index), index, time.monotonic(), self.name)
 

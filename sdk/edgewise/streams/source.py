@@ -1,5 +1,6 @@
 """The seam between what pictures and sound come from and who reads them."""
 
+import time
 from abc import ABC, abstractmethod
 from threading import Event, Lock
 from types import TracebackType
@@ -9,6 +10,10 @@ from edgewise.errors import SourceError
 from edgewise.streams.frame import Block, Frame
 
 ItemT_co = TypeVar("ItemT_co", bound=Frame | Block, covariant=True)
+
+
+SLICE_S = 0.25
+"""Longest single wait. A Ctrl-C that comes just as a wait begins is seen only at its end (CPython's lock.acquire)."""
 
 
 class Source(Protocol[ItemT_co]):
@@ -77,7 +82,7 @@ class SourceBase(Iterated[ItemT_co]):
     def __init__(self, name: str) -> None:
         self.name = name
         self._closing = Event()
-        """Set by `close`; whoever waits inside `_next` waits for this."""
+        """Set by `close`; whoever waits inside `_next` waits for this by `_is_closed_within`."""
         self._turn = Lock()
         self._is_open = False
         self._was_opened = False
@@ -111,6 +116,14 @@ class SourceBase(Iterated[ItemT_co]):
             if self._is_open:
                 self._is_open = False
                 self._stop()
+
+    def _is_closed_within(self, seconds: float) -> bool:
+        """Wait, at most so long. True when it is being closed."""
+        end_s = time.monotonic() + seconds
+        while (left_s := end_s - time.monotonic()) > 0:
+            if self._closing.wait(min(left_s, SLICE_S)):
+                return True
+        return self._closing.is_set()
 
     @abstractmethod
     def _start(self) -> None:
