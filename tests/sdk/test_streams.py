@@ -346,6 +346,17 @@ def test_astream_answers_while_the_loop_goes_on(model: edgewise.Model) -> None:
     assert not source.is_open
 
 
+def test_an_astream_left_at_the_very_end_of_the_loop_is_closed(model: edgewise.Model) -> None:
+    source = SimulatedSource()
+
+    async def main() -> None:
+        async for _ in model.astream(source, live=True):
+            break
+
+    asyncio.run(main())
+    assert source.read() is None
+
+
 def test_a_cancelled_astream_closes_a_source_that_it_waits_for(model: edgewise.Model) -> None:
     source = SimulatedSource(rate_hz=1e-6)
 

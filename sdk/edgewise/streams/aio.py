@@ -15,6 +15,12 @@ async def results_of(stream: Stream) -> AsyncIterator[StreamResult]:
         while (result := await loop.run_in_executor(worker, next, stream, None)) is not None:
             yield result
     finally:
-        await asyncio.to_thread(stream.stop)  # the worker may be waiting for a frame
-        await loop.run_in_executor(worker, stream.close)
-        worker.shutdown()
+        # Shielded: asyncio.run cancels what is still closing, and waits only for the loop's own executor.
+        await asyncio.shield(loop.run_in_executor(None, _close, stream, worker))
+
+
+def _close(stream: Stream, worker: ThreadPoolExecutor) -> None:
+    """From a third thread, since the worker may be waiting for a frame and the loop may not wait."""
+    stream.stop()
+    worker.submit(stream.close).result()
+    worker.shutdown()
