@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         ModelCrashed,
         ModelFileError,
         ShapeMismatch,
+        SourceError,
         UnreadableImage,
     )
     from edgewise.golden import GoldenCase
@@ -38,8 +39,8 @@ __all__ = [
     "ChildLimits", "ClassArea", "Classification", "Detection", "DetectionCard", "Detections", "EdgewiseError",
     "Embedding", "Gallery", "GoldenCase", "ImagePreprocess", "InvalidInput", "Keyword", "KeywordSpotter",
     "Match", "Model", "ModelCard", "ModelCrashed", "ModelFile", "ModelFileError", "Quantization",
-    "RecurrentState", "Segmentation", "SelfTest", "ShapeMismatch", "SpeechSegment", "TensorCard", "TensorSpec",
-    "UnreadableImage", "VoiceActivity", "VoiceActivityOptions", "load", "read_model", "write_model",
+    "RecurrentState", "Segmentation", "SelfTest", "ShapeMismatch", "SourceError", "SpeechSegment", "TensorCard",
+    "TensorSpec", "UnreadableImage", "VoiceActivity", "VoiceActivityOptions", "load", "read_model", "write_model",
 ]  # fmt: skip
 
 _HOMES = (

@@ -5,6 +5,7 @@ EdgewiseError
 ├── CardError (ValueError)             the card in a model file is malformed, or says too little for the call
 ├── BackendUnavailable (RuntimeError)  no runtime on this machine can run the file
 ├── ModelCrashed (RuntimeError)        the file ends, hangs or fills the process that runs it
+├── SourceError (RuntimeError)         a camera, microphone, folder or file cannot be read, or has gone away
 └── InvalidInput (ValueError)          what was given to the model does not fit it
     ├── ShapeMismatch                  an array of another shape
     └── UnreadableImage                a picture that is missing, broken, or too large to be sensible
@@ -32,6 +33,10 @@ class BackendUnavailable(EdgewiseError, RuntimeError):
 
 class ModelCrashed(EdgewiseError, RuntimeError):
     """A model that killed its runtime, ran into its time limit or out of memory, in a process of its own."""
+
+
+class SourceError(EdgewiseError, RuntimeError):
+    """What a stream reads from is missing, broken or gone, or the library for it is not installed. Repair, retry."""
 
 
 class InvalidInput(EdgewiseError, ValueError):

@@ -1,11 +1,11 @@
 """Load a model file, run it, predict with it, swap it for another, close it."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from edgewise.backends import Backend
 from edgewise.child_process import ChildLimits
@@ -24,6 +24,10 @@ from edgewise.tasks.choice import check_task
 from edgewise.tasks.reading import Asked, Reading, open_reading
 from edgewise.tasks.timings import Stopwatch
 from edgewise.tensors import Array, TensorSpec
+
+if TYPE_CHECKING:
+    from edgewise.streams.choice import AnySource, What
+    from edgewise.streams.running import Stream, StreamResult
 
 
 def load(
@@ -219,6 +223,29 @@ class Model:
             return reading.task.answer(outputs, prepared.view, top=top, watch=watch)
         except CardError as error:
             raise CardError(f"{opened.file.path}: {error}") from error
+
+    def stream(
+        self, source: "What | AnySource", *, live: bool | None = None, top: int | None = None
+    ) -> "Stream":
+        """An answer for each frame of a source: ``for result in model.stream("photos/")``, a StreamResult each.
+
+        ``source`` is what `edgewise.streams.open_source` takes, or a source. With ``live`` only the newest frame is
+        answered and the rest is counted as dropped; by default cameras are live, and files wait for the model.
+        Pictures that cannot be read are skipped and counted. Blocks of sound go through `run`, with a state of this
+        stream's own where `new_state` makes one. The end of the loop closes the source, however it ends.
+        Raises SourceError, InvalidInput, CardError.
+        """
+        from edgewise.streams.running import start_stream  # with threads and sources, which few need
+
+        return start_stream(self, source, live=live, top=top)
+
+    def astream(
+        self, source: "What | AnySource", *, live: bool | None = None, top: int | None = None
+    ) -> "AsyncIterator[StreamResult]":
+        """`stream` for asyncio, ``async for result in model.astream(...)``: a thread waits and infers, not the loop."""
+        from edgewise.streams.aio import results_of
+
+        return results_of(self.stream(source, live=live, top=top))
 
     def _reading_of(self, opened: OpenedModel) -> Reading:
         """How pictures become its inputs and its outputs an answer; found out once."""

@@ -3,6 +3,7 @@
 import csv
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,29 @@ def test_example_is_short(example: Path) -> None:
 def test_example_runs(example: Path, folder: Path) -> None:
     shown = run_example(example, folder, "resnet-rpi4.tflite")
     assert "green" in shown or "fit for use" in shown
+
+
+def test_watch_folder_answers_what_comes_later_until_ctrl_c(folder: Path) -> None:
+    words = [sys.executable, str(ROOT / "examples/watch_folder.py"), "resnet-rpi4.tflite", ".", "--watch"]
+    with subprocess.Popen(
+        words, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline().startswith("cat.jpg: green")
+        Image.new("RGB", (64, 48), "red").save(folder / "later.png")
+        assert process.stdout.readline().startswith("later.png: red")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert errors.splitlines()[-2:] == ["stopped", "0 pictures could not be read"]
+
+
+def test_watch_folder_says_in_one_line_that_there_is_no_folder(folder: Path) -> None:
+    words = [sys.executable, str(ROOT / "examples/watch_folder.py"), "resnet-rpi4.tflite", "nowhere"]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "nowhere: No such file or directory; expected a folder of pictures" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_doorbell_cuts_out_the_face(folder: Path, yunet: Path, astronaut_photo: Path, tmp_path: Path) -> None:

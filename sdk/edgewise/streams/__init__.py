@@ -1,0 +1,27 @@
+"""Frames and sounds as they come: folders, videos, cameras, microphones; `Model.stream` answers each."""
+
+from edgewise.streams.camera import PicameraSource, VideoSource
+from edgewise.streams.choice import open_source
+from edgewise.streams.folder import FolderSource
+from edgewise.streams.frame import Block, Frame
+from edgewise.streams.live import Live
+from edgewise.streams.running import Stream, StreamResult
+from edgewise.streams.simulated import SimulatedSource
+from edgewise.streams.sound import MicrophoneSource, WavSource
+from edgewise.streams.source import Source
+
+__all__ = [
+    "Block",
+    "FolderSource",
+    "Frame",
+    "Live",
+    "MicrophoneSource",
+    "PicameraSource",
+    "SimulatedSource",
+    "Source",
+    "Stream",
+    "StreamResult",
+    "VideoSource",
+    "WavSource",
+    "open_source",
+]

@@ -1,0 +1,68 @@
+"""What a model says of one frame, or of one block of sound."""
+
+from typing import TYPE_CHECKING, Any
+
+from edgewise.errors import CardError, InvalidInput, ShapeMismatch
+from edgewise.recurrent_state import RecurrentState
+from edgewise.streams.frame import Block, Frame
+from edgewise.streams.sound import BLOCK_SAMPLES
+from edgewise.tensors import FloatArray, TensorSpec
+
+if TYPE_CHECKING:
+    from edgewise.model import Model
+
+
+class Answering:
+    """One stream's use of a model: pictures are predicted, sound is run, with a state where the model has one."""
+
+    def __init__(self, model: "Model", top: int | None) -> None:
+        self._model, self._top = model, top
+        self._state = _state_of(model)
+
+    @property
+    def block_samples(self) -> int:
+        """How many samples the model takes at once, where its input says it."""
+        specs = self._free_inputs()
+        sizes = [size for size in specs[0].shape if size != 1] if len(specs) == 1 else []
+        return sizes[0] if len(sizes) == 1 and sizes[0] > 0 else BLOCK_SAMPLES
+
+    def answer(self, item: Frame | Block) -> Any:
+        """Raises UnreadableImage for a picture to be skipped, and what `Model.predict` and `Model.run` raise."""
+        if isinstance(item, Frame):
+            return self._model.predict(item.image, top=self._top)
+        specs = self._free_inputs()
+        if len(specs) != 1:
+            names = ", ".join(f"'{spec.name}'" for spec in specs)
+            raise InvalidInput(
+                f"{item.source}: the model has inputs {names}, expected one for samples; read the source in a loop "
+                "of your own and call run()"
+            )
+        samples = _shaped(item.samples, specs[0], item.source)
+        return self._model.run({specs[0].name: samples}, state=self._state)
+
+    def _free_inputs(self) -> list[TensorSpec]:
+        """Those that no state feeds."""
+        held = self._state.arrays if self._state else {}
+        return [spec for spec in self._model.inputs if spec.name not in held]
+
+
+def _state_of(model: "Model") -> RecurrentState | None:
+    """None for a model that remembers nothing, or of which nobody says how."""
+    try:
+        return model.new_state()
+    except (CardError, InvalidInput):
+        return None
+
+
+def _shaped(samples: FloatArray, spec: TensorSpec, where: str) -> FloatArray:
+    """The samples in the shape of the input, whose open dimensions are 1, the last of them what is left."""
+    shape = list(spec.shape)
+    for place in [place for place, size in enumerate(shape) if size < 0][:-1]:
+        shape[place] = 1
+    try:
+        return samples.reshape(shape)
+    except ValueError as error:
+        raise ShapeMismatch(
+            f"{where}: got blocks of {len(samples)} samples, input '{spec.name}' expects {tuple(spec.shape)}; "
+            "open the source with block_samples= what fits"
+        ) from error

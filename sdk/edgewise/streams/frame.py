@@ -1,0 +1,35 @@
+"""What sources give: one picture, or one stretch of sound."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgewise.tensors import Array, FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One picture of a source."""
+
+    image: Array | Path
+    """uint8 (height, width, 3) in RGB order, or a picture file that nobody has opened yet."""
+    index: int
+    """Which one of the source, from 0; what a live reader drops is counted too."""
+    time_s: float
+    """When it was read, by `time.monotonic`."""
+    source: str
+    """The source's name."""
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """One stretch of sound of a source."""
+
+    samples: FloatArray
+    """float32 (n,), one channel, -1 to 1. The last block of a file is filled up with zeros."""
+    sample_rate_hz: int
+    index: int
+    """Which one of the source, from 0."""
+    time_s: float
+    """When it was read, by `time.monotonic`."""
+    source: str
+    """The source's name."""

@@ -1,0 +1,63 @@
+"""A source for tests of what is built on streams: pictures given, or made, at a rate."""
+
+import time
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from edgewise.errors import InvalidInput
+from edgewise.streams.frame import Frame
+from edgewise.streams.source import SourceBase
+from edgewise.tensors import Array
+
+
+class SimulatedSource(SourceBase[Frame]):
+    """Frames of a list, or grey fields that grow lighter; no camera needed.
+
+    ``images`` are uint8 arrays (height, width, 3) or paths. Without them ``count`` fields of ``size_wh`` are made,
+    all pixels of frame i being i modulo 256; None for as many as are read. ``rate_hz`` is how many frames a second
+    come, None for as fast as they are read. ``is_live`` says that a slow reader drops frames, as with a camera.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[Array | str | PathLike[str]] | None = None,
+        *,
+        count: int | None = None,
+        rate_hz: float | None = None,
+        size_wh: tuple[int, int] = (64, 48),
+        is_live: bool = False,
+        name: str = "simulated",
+    ) -> None:
+        """Raises InvalidInput for a rate, a size or a count that makes no sense."""
+        if rate_hz is not None and rate_hz <= 0:
+            raise InvalidInput(f"rate_hz: got {rate_hz}, expected more than 0, or None")
+        if min(size_wh) < 1 or (count is not None and count < 0):
+            raise InvalidInput(f"size_wh, count: got {size_wh}, {count}, expected at least 1 and 0")
+        super().__init__(name)
+        self.is_live = is_live
+        self._images = images
+        self._count_wanted = len(images) if images is not None else count
+        self._rate_hz, self._size_wh = rate_hz, size_wh
+        self._started_s = 0.0
+
+    def _start(self) -> None:
+        self._started_s = time.monotonic()
+
+    def _next(self, index: int) -> Frame | None:
+        if self._count_wanted is not None and index >= self._count_wanted:
+            return None
+        if self._rate_hz is not None:
+            due_s = self._started_s + index / self._rate_hz
+            if self._is_closed_within(due_s - time.monotonic()):
+                return None
+        return Frame(self._image(index), index, time.monotonic(), self.name)
+
+    def _image(self, index: int) -> Array | Path:
+        if self._images is None:
+            width, height = self._size_wh
+            return np.full((height, width, 3), index % 256, np.uint8)
+        image = self._images[index]
+        return image if isinstance(image, np.ndarray) else Path(image)
