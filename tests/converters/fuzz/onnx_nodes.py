@@ -17,6 +17,7 @@ MOST_ELEMENTS = 3000
 _LARGEST = 1e4
 """Larger values would drown all others in float32."""
 _NUDGE = 1e-5
+_PATTERNS = 6
 """More than float32 rounding amounts to behind a few nodes."""
 _EXACT = frozenset({
     "Identity", "Relu", "Neg", "Abs", "Max", "Min", "Clip", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten",
@@ -146,8 +147,8 @@ class OneNode:
     def _is_steady(self, feeds: list[dict[str, Array]], results: list[list[Array]]) -> bool:
         """Whether the results stay when inputs that were rounded move a little either way."""
         for feed, result in zip(feeds, results, strict=True):
-            for sign in (-1, 1):
-                moved = {name: _nudged(array, sign) for name, array in feed.items()}
+            for pattern in range(_PATTERNS):
+                moved = {name: _nudged(array, pattern) for name, array in feed.items()}
                 again = run_session(self._session, moved)
                 if not all(map(_is_close, result, again)):
                     return False
@@ -158,11 +159,11 @@ def _is_close(one: Array, other: Array) -> bool:
     return one.shape == other.shape and np.allclose(one, other, rtol=1e-3, atol=1e-3, equal_nan=True)
 
 
-def _nudged(array: Array, sign: int) -> Array:
-    """Moved up and down in turns."""
+def _nudged(array: Array, pattern: int) -> Array:
+    """Moved up and down at random: neighbours along any axis part, in one pattern or another."""
     if array.dtype.kind != "f" or not array.size:
         return array
-    signs = np.where(np.arange(array.size) % 2, sign, -sign).reshape(array.shape)
+    signs = np.random.default_rng(pattern).choice([-1, 1], array.shape)
     if array.dtype == np.float16:  # what was rounded to it may as well have become its neighbour
         return np.asarray(np.nextafter(array, (signs * np.inf).astype(np.float16)))
     scale = np.abs(np.nan_to_num(array, posinf=0, neginf=0)).max()
