@@ -94,11 +94,12 @@ def test_an_original_in_float16_can_be_compared(tmp_path: Path) -> None:
 def test_what_rounds_to_float16_between_casts_still_rounds(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("Cast", ["x"], ["h"], to=HALF),
-        helper.make_node("Cast", ["h"], ["r"], to=FULL),
+        helper.make_node("Clip", ["h", "low"], ["l"]),
+        helper.make_node("Cast", ["l"], ["r"], to=FULL),
         helper.make_node("ReduceMax", ["r"], ["m"], axes=[1, 2], keepdims=0),
         helper.make_node("Slice", ["m", "start", "end", "axis"], ["y"]),
     ]
-    constants = {"start": np.array([0]), "end": np.array([5]), "axis": np.array([1])}
+    constants = {"start": np.array([0]), "end": np.array([5]), "axis": np.array([1]), "low": np.float16(-0.5)}
     path = tmp_path / "rounds.onnx"
     onnx.save(model_of(nodes, constants, FULL), path)
     result = convert(Request(source=path, target="rpi4", precision="fp32", out=tmp_path / "rounds.tflite"))
