@@ -61,8 +61,9 @@ def device() -> Iterator[Callable[..., SimulatedDevice]]:
         one.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
+    """A browser. As long as Playwright runs, this thread has an event loop, in which asyncio cannot run another."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
