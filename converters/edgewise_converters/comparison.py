@@ -234,6 +234,7 @@ class _Comparing:
             for pair in self.outputs
         ]  # fmt: skip
         self.progress.stage("Asking both models", len(samples))
+        misfits: dict[int, list[tuple[Array, Array]]] = {}
         for feed in samples.feeds():
             expected = self.first.model.run(feed)
             actual = self.second.model.run(self._for_second(feed, shapes))
@@ -241,7 +242,13 @@ class _Comparing:
                 want, got = expected[pair.first.name], actual[pair.second.name]
                 if (placed := _placed(pair, got, want.shape)) is not None:
                     meter.add({pair.first.name: want}, {pair.first.name: placed})
+                else:
+                    misfits.setdefault(id(meter), []).append((want, got))
             self.progress.tick()
+        for pair, meter in (entry for candidates in tried for entry in candidates):
+            # An order of axes that fits some answers is one: where it does not, there are more or fewer results.
+            for want, got in misfits.get(id(meter), []) if meter.cases else ():
+                meter.add({pair.first.name: want}, {pair.first.name: got})
         found = [[(p, m.result()) for p, m in candidates if m.cases] for candidates in tried]
         for pair, candidates in zip(self.outputs, found, strict=True):
             if not candidates:
@@ -251,7 +258,8 @@ class _Comparing:
         return found
 
     def _classifies(self, pair: Pair, samples: Samples) -> bool:
-        return pair is self.outputs[0] and is_one_vector(pair.first) and not samples.is_noise
+        counts = -1 in pair.first.shape[1:] or -1 in pair.second.shape[1:]  # results, not classes
+        return pair is self.outputs[0] and is_one_vector(pair.first) and not counts and not samples.is_noise
 
     def _for_second(self, feed: Feed, shapes: Mapping[str, tuple[Shape, Shape]]) -> Feed:
         return {

@@ -138,3 +138,17 @@ def test_the_command_prints_json_and_fails_below_a_limit(folder: Path) -> None:
     assert told["cases"] == 48 and told["worst_db"] < 90
     assert done.stderr.splitlines()[-1].startswith("error: output 'y")
     assert command(*files, "--min-db", 10).returncode == 0
+
+
+def test_another_number_of_results_is_no_agreement(tmp_path: Path) -> None:
+    for name, least in (("a", 0.5), ("b", 0.6)):
+        body = "m = Greater(x, least) y = NonZero(m) y2 = Neg(x)"
+        onnx.save(model_of(case(body, x=(4, 5), least=np.float32(least))), tmp_path / f"{name}.onnx")
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((30, 4, 5), np.float32))
+    found = compare(tmp_path / "a.onnx", tmp_path / "b.onnx", samples=tmp_path / "x.npy")
+    places, numbers = (output.agreement for output in found.outputs)
+    assert found.agreement.cases == 30
+    assert places.snr_db == -IDENTICAL_DB and np.isinf(places.max_error)
+    assert numbers.snr_db == IDENTICAL_DB
+    same = compare(tmp_path / "a.onnx", tmp_path / "a.onnx", samples=tmp_path / "x.npy")
+    assert same.agreement.worst_db == IDENTICAL_DB and same.agreement.top1 is None

@@ -1,6 +1,7 @@
 """`edgewise compare`."""
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,7 +65,10 @@ def _rows(found: "Comparison") -> list[str]:
     for output in found.outputs:
         measured = output.agreement
         text = f"{measured.name}: {measured.snr_db:.1f} dB, cosine {measured.cosine:.6f}"
-        text += f", largest error {measured.max_error:.4g}"
+        if math.isinf(measured.max_error):
+            text += ", another number of results in some answers"
+        else:
+            text += f", largest error {measured.max_error:.4g}"
         text += f" ('{output.second_name}' of the second)" if output.second_name != measured.name else ""
         rows.append(("output", f"{text}; {output.axes}" if output.axes else text))
     top1 = found.agreement.top1_interval
@@ -88,7 +92,7 @@ def _as_dict(found: "Comparison") -> dict[str, object]:
         "second": {**vars(found.second), "path": str(found.second.path)},
         "inputs": found.inputs,
         "outputs": [
-            {**vars(output.agreement), "second_name": output.second_name, "axes": output.axes}
+            {**_finite(vars(output.agreement)), "second_name": output.second_name, "axes": output.axes}
             for output in found.outputs
         ],
         "worst_db": found.agreement.worst_db,
@@ -98,3 +102,8 @@ def _as_dict(found: "Comparison") -> dict[str, object]:
         "skipped_samples": found.skipped_samples,
         "notices": list(found.notices),
     }
+
+
+def _finite(values: dict[str, object]) -> dict[str, object]:
+    """JSON has no infinity: None for the largest error of answers that cannot be held against each other."""
+    return {n: None if isinstance(v, float) and math.isinf(v) else v for n, v in values.items()}

@@ -1,6 +1,6 @@
 """What a piece of sound is: scores to categories."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,38 +10,14 @@ from edgewise.errors import CardError, InvalidInput
 from edgewise.model import Model
 from edgewise.preprocess.audio import log_mel
 from edgewise.preprocess.samples import Samples, as_samples
-from edgewise.tasks.classification import Category, ScoreReader
-from edgewise.tasks.timings import Stopwatch, Timings
+from edgewise.tasks.classification import Classification, ScoreReader
+from edgewise.tasks.timings import Stopwatch
 from edgewise.tensors import FloatArray
 
 
 @dataclass(frozen=True)
-class AudioClassification:
+class AudioClassification(Classification):
     """The most likely categories of one piece of sound, best first."""
-
-    categories: tuple[Category, ...]
-    timings: Timings
-
-    @property
-    def top(self) -> Category:
-        """The best one."""
-        return self.categories[0]
-
-    @property
-    def latency_ms(self) -> float:
-        """From the samples to the answer."""
-        return self.timings.total_ms
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
-
-    def lines(self) -> list[str]:
-        """One line for a person about each category."""
-        return [f"{one.score:.3f}  {one.label or f'#{one.index}'}" for one in self.categories]
-
-    def __str__(self) -> str:
-        return f"{', '.join(map(str, self.categories))} ({self.latency_ms:.1f} ms)"
 
 
 class AudioClassifier:

@@ -56,7 +56,7 @@ class Classification:
         return f"{', '.join(map(str, self.categories))} ({self.latency_ms:.1f} ms)"
 
     def __repr__(self) -> str:
-        return f"<Classification {self}>"
+        return f"<{type(self).__name__} {self}>"
 
 
 class Classifier:
