@@ -27,6 +27,7 @@ GOLDEN_TOLERANCE_DB = {
     "dynamic": 30.0,
     "int8": 20.0,
     "mixed": 20.0,
+    "mixed16": 20.0,
     "int16x8": 30.0,
     "int4": 30.0,
 }

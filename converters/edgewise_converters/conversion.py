@@ -20,7 +20,7 @@ from edgewise_converters.layers import layer_precisions
 from edgewise_converters.lower import LoweredGraph
 from edgewise_converters.original import Original
 from edgewise_converters.plan import Plan, make_plan, tensor_cards
-from edgewise_converters.precisions import STEP_DOWN, TRIAL_CASES
+from edgewise_converters.precisions import PRECISIONS, TRIAL_CASES, following
 from edgewise_converters.progress import Progress
 from edgewise_converters.proof import golden_cases
 from edgewise_converters.quantize.integer_ends import with_ends
@@ -67,6 +67,9 @@ class _Built:
 
 class Conversion:
     """One conversion to a TFLite file; what another format does otherwise is in the methods it overrides."""
+
+    precisions = PRECISIONS
+    """Those of the format."""
 
     def __init__(self, request: Request, original: Original, out: Path, progress: Progress) -> None:
         self.request, self.original, self.out, self.progress = request, original, out, progress
@@ -170,11 +173,9 @@ class Conversion:
                 if not lost:
                     self.journal.attempts.append(Attempt(precision, built.worst))
                     return built
-            following = self._step_down(precision, built.worst, lost)
-            self.journal.attempts.append(
-                Attempt(precision, built.worst, f"not good enough, then {following}")
-            )
-            precision = following
+            after = self._step_down(precision, built.worst, lost)
+            self.journal.attempts.append(Attempt(precision, built.worst, f"not good enough, then {after}"))
+            precision = after
 
     def _compared(self, plan: Plan, trials: list[Case]) -> Trials:
         """What ways of storing weights are compared on."""
@@ -276,12 +277,12 @@ class Conversion:
 
     def _after_failure(self, precision: str, error: VerificationFailed) -> str:
         """The next precision where a file of this one does not run. Raises the error where there is none to try."""
-        following = STEP_DOWN.get(precision)
-        if self.request.precision != "auto" or following is None:
+        after = following(precision, self.precisions)
+        if self.request.precision != "auto" or after is None:
             raise error
         self.keeps_quantization = False
-        self._notice(f"{precision}: {error}: trying {following}")
-        return following
+        self._notice(f"{precision}: {error}: trying {after}")
+        return after
 
     def _step_down(self, precision: str, agreement: Agreement, lost: str) -> str:
         worst = agreement.worst
@@ -290,14 +291,14 @@ class Conversion:
             said = f"{precision}: output '{worst.name}' has another number of results than the original's"
         if (top1 := agreement.top1_interval) is not None and not lost:
             said += f", the same first answer in {top1.percent}"
-        following = STEP_DOWN.get(precision)
+        after = following(precision, self.precisions)
         self.keeps_quantization = False
-        if self.request.precision != "auto" or following is None:
-            way_out = f"; --precision {following} or auto keeps more" if following else ""
+        if self.request.precision != "auto" or after is None:
+            way_out = f"; --precision {after} or auto keeps more" if after else ""
             way_out += ", edgewise diagnose tells which layers lose" if precision in STATIC else ""
             raise VerificationFailed(f"{said}: not good enough, so nothing was written{way_out}")
-        self._notice(f"{said}: not good enough, trying {following}")
-        return following
+        self._notice(f"{said}: not good enough, trying {after}")
+        return after
 
     def _write(self, plan: Plan, built: _Built, cases: list[Case]) -> Result:
         self.progress.stage("Writing")

@@ -21,12 +21,13 @@ from edgewise_converters.quantize.share_weights import share_weights
 from edgewise_converters.quantize.swamped import swamped
 from edgewise_converters.samples import Feed, Samples, spread
 from edgewise_converters.search import Candidates, StaticRequest, Trial, search_static
+from edgewise_converters.search.cost import threads_for
 from edgewise_converters.targets import Target
 from edgewise_converters.tflite.graph import Graph
 from edgewise_converters.tflite.runtimes import rules_of
 from edgewise_converters.verify import Case, Layouts
 
-STATIC = frozenset({"int8", "mixed", "int16x8"})
+STATIC = frozenset({"int8", "mixed", "mixed16", "int16x8"})
 _INT16_TRIAL_CASES = 6
 """int16x8 kernels are slow."""
 _BYTE_STEPS = 128
@@ -64,7 +65,8 @@ class Setting:
         """What flows through a float graph, on all samples."""
         self.stage("Calibrating", len(self.samples))
         inputs = (self._in_order(graph, feed) for feed in self.samples.feeds())
-        return calibrate(graph, inputs, count=len(self.samples), tick=self.tick, threads=1)
+        threads = threads_for(graph)
+        return calibrate(graph, inputs, count=len(self.samples), tick=self.tick, threads=threads)
 
     def candidates(self, graph: Graph, calibration: Calibration, *, wide: bool) -> Candidates:
         """Ways to quantize a calibrated graph, to be judged by the trial cases."""
@@ -111,7 +113,12 @@ def at_static_precision(
     calibration = setting.calibrate(dense)
     options = replace(options, widths_of=swamped(dense, calibration))
     candidates = setting.candidates(dense, calibration, wide=wide)
-    wanted = replace(wanted, width=options.width, mixed=precision == "mixed")
+    wanted = replace(
+        wanted,
+        width=options.width,
+        mixed=precision in ("mixed", "mixed16"),
+        wide_culprits=precision == "mixed16",
+    )
     best = search_static(candidates, wanted, options, setting.stage)
     ends = dense.inputs + dense.outputs
     ranges = {t.name: (s.minimum, s.maximum) for t in ends if (s := calibration.by_tensor.get(id(t)))}

@@ -24,6 +24,7 @@ GATES_DB = {
     "dynamic": 15.0,
     "int8": 12.0,
     "mixed": 12.0,
+    "mixed16": 12.0,
     "int16x8": 25.0,
     "int4": 12.0,
 }
@@ -80,11 +81,11 @@ def check_operators(network: bytes) -> None:
         )
 
 
-def open_runtime(network: bytes, runtime: str) -> Backend:
+def open_runtime(network: bytes, runtime: str, *, threads: int = 1) -> Backend:
     """Open the written network. Raises RuntimeMissing or VerificationFailed."""
     try:
         form = "onnx" if runtime == "onnxruntime" else "tflite"
-        return open_backend(network, form, name=runtime, threads=1)
+        return open_backend(network, form, name=runtime, threads=threads)
     except BackendUnavailable as error:
         if not available()[runtime]:
             raise VerificationFailed(f"the written file does not load in {runtime}: {error}") from error

@@ -102,9 +102,12 @@ def _refusal(name: str, precision: str, target: str) -> str:
 
 @pytest.mark.parametrize("target", RUNTIME_OF)
 @pytest.mark.parametrize("name", MIXED_NETS)
-def test_mixed_files_answer_too(nets: dict[str, SmallNet], name: str, target: str, tmp_path: Path) -> None:
-    result = converted(nets[name], target, "mixed", tmp_path / "model.tflite")
-    assert fresh_db(nets[name], result, RUNTIME_OF[target]) >= GATES_DB["mixed"]
+@pytest.mark.parametrize("precision", ["mixed", "mixed16"])
+def test_mixed_files_answer_too(
+    nets: dict[str, SmallNet], precision: str, name: str, target: str, tmp_path: Path
+) -> None:
+    result = converted(nets[name], target, precision, tmp_path / "model.tflite")
+    assert fresh_db(nets[name], result, RUNTIME_OF[target]) >= GATES_DB[precision]
 
 
 @pytest.mark.parametrize("target", RUNTIME_OF)

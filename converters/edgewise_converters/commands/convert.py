@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 _TARGET = "The device: rpi3, rpi4, rpi5, rpi-zero2w, arm64 or armv7."
 _PRECISION = (
-    "auto, fp32, fp16, weights8, dynamic, int8, mixed, int16x8, int4 or source; auto takes what suits the target "
-    "and steps down by measured quality, and leaves a quantized model as it is (source)."
+    "auto, fp32, fp16, weights8, dynamic, int8, mixed, mixed16, int16x8, int4 or source; auto takes what suits the "
+    "target and steps down by measured quality, and leaves a quantized model as it is (source)."
 )
 _SAMPLES = "Typical inputs: a folder of images, an .npy or an .npz file."
 _PREPROCESS = (

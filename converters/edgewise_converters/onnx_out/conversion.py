@@ -12,7 +12,7 @@ from edgewise_converters.conversion import Conversion
 from edgewise_converters.errors import ConversionError, UnknownTarget
 from edgewise_converters.lower import LoweredGraph
 from edgewise_converters.lower.layout import identity
-from edgewise_converters.onnx_out.choice import at_precision
+from edgewise_converters.onnx_out.choice import PRECISIONS, at_precision
 from edgewise_converters.onnx_out.opset import serialized
 from edgewise_converters.onnx_out.prepare import prepare
 from edgewise_converters.onnx_out.summary import layers_of
@@ -34,6 +34,8 @@ _RESHAPES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
 
 class OnnxConversion(Conversion):
     """One conversion to an ONNX file."""
+
+    precisions = PRECISIONS
 
     def __init__(self, request: Request, original: Original, out: Path, progress: Progress) -> None:
         super().__init__(request, original, out, progress)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edgewise.tensors import Array, Quantization
+from edgewise_converters.cores import side_by_side
 from edgewise_converters.quantize.calibrate import Calibration
 from edgewise_converters.quantize.dynamic_int8 import quantize_dynamic
 from edgewise_converters.quantize.narrow_weights import WeightStore
@@ -35,6 +36,8 @@ from edgewise_converters.tflite.graph import Graph, Operator, Tensor
 from edgewise_converters.tflite.runtimes import EVERY_RUNTIME, RuntimeRules
 
 _FLOAT = np.dtype(np.float32)
+_WORTH_THREADS = 2e10
+"""Products in the inversions of joint rounding: seconds. Below, threads cost more than they save."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +181,7 @@ class _StaticQuantizer:
 
     def run(self) -> Graph:
         """Rebuild the graph, operator by operator."""
+        self._round_side_by_side()
         for tensor in self.source.inputs:
             dtype = np.dtype(np.int8) if id(tensor) in self.fixed else _FLOAT
             entry = self._twin(tensor, dtype, tensor.name) if dtype != _FLOAT else tensor
@@ -188,6 +192,16 @@ class _StaticQuantizer:
         self.result.outputs = [self._as(tensor, _FLOAT) for tensor in self.source.outputs]
         self.result.remove_unused()
         return self.result
+
+    def _round_side_by_side(self) -> None:
+        """Round all weights before they are asked for: most of the time of a large network goes there."""
+        rounded = [
+            o for o in self.source.operators if has_weights(o) and self.widths[id(o)] is not Width.FLOAT
+        ]
+        first = {id(operator.inputs[1]): operator for operator in reversed(rounded)}
+        moments = filter(None, map(self.shared.calibration.moments_of, first.values()))
+        if sum(float(m.covariance.shape[0]) * m.covariance.shape[-1] ** 3 for m in moments) >= _WORTH_THREADS:
+            side_by_side(self._weights, reversed(first.values()))
 
     def _rebuild(self, operator: Operator, width: Width) -> None:
         outputs = list(operator.outputs)

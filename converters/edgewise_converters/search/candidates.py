@@ -12,6 +12,7 @@ from edgewise_converters.agreement import Agreement, Meter, nothing_agrees
 from edgewise_converters.errors import VerificationFailed
 from edgewise_converters.quantize import Shared, StaticOptions, quantize_static
 from edgewise_converters.quantize.empirical_bias import measured_shifts, samples_to_keep
+from edgewise_converters.search.cost import threads_for
 from edgewise_converters.search.judging import judged_tensors
 from edgewise_converters.tflite.graph import Graph
 from edgewise_converters.tflite.writer import serialize
@@ -133,7 +134,8 @@ class Candidates:
         return answers
 
     def _open(self, graph: Graph) -> Backend:
-        return open_runtime(serialize(graph, description="trial", metadata={}), self.runtime)
+        network = serialize(graph, description="trial", metadata={})
+        return open_runtime(network, self.runtime, threads=threads_for(self.graph))
 
     def _answers(self, backend: Backend, case: Case) -> dict[str, Array]:
         arrays = backend.run(to_stored(backend, case.feed, self.layouts))

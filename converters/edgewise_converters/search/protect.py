@@ -4,7 +4,7 @@ Noise that layers add alone adds up (shared by quantized networks with small noi
 best for their price are taken together; what was predicted is then measured.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from edgewise_converters.quantize.rules import CONCATENATION, SAME_SCALE, possible_widths
@@ -19,6 +19,9 @@ PROBES = 8
 _STEPS = 6
 """Measurements on the way to the full budget."""
 _MOVES = SAME_SCALE | {CONCATENATION}
+FASTER = (Width.HYBRID, Width.FLOAT)
+"""Widths that layers leave int8 for. int16x8 is none: its kernels are plain ones outside XNNPACK, which split the graph
+and take longer than float32's, which round nothing."""
 _FREE = 1e-4
 """What even the cheapest change is taken to cost."""
 _WORTH_DB = 0.2
@@ -55,7 +58,12 @@ class Culprit:
 
 
 def culprits(
-    candidates: Candidates, base: Trial, *, probes: int = PROBES, tick: Callable[[], None]
+    candidates: Candidates,
+    base: Trial,
+    *,
+    probes: int = PROBES,
+    widths: Sequence[Width] = FASTER,
+    tick: Callable[[], None],
 ) -> list[Culprit]:
     """Every layer in int8, tried alone outside it, what gives most for its price first.
 
@@ -63,18 +71,18 @@ def culprits(
     that spares more at a higher price.
     """
     graph = candidates.graph
-    widths = widths_of(graph, base.options)
-    start, stored = time_of(graph, widths), max(weight_bytes(graph, widths), 1)
+    now = widths_of(graph, base.options)
+    start, stored = time_of(graph, now), max(weight_bytes(graph, now), 1)
     worst = candidates.worst_cases(base.options, probes)
     reference = candidates.ask(base.options, "as it is", cases=worst)
     found: list[Culprit] = []
     for operator in layers_in_int8(graph, base.options):
         ways: list[Culprit] = []
-        for changed in _alternatives(graph, operator, base.options):
+        for changed in _alternatives(graph, operator, base.options, widths):
             options = replace(base.options, widths_of={**base.options.widths_of, **changed})
             why = f"'{operator.output.name}' in {changed[id(operator)].value}"
             less = reference.noise - candidates.ask(options, why, cases=worst).noise
-            after = {**widths, **changed}
+            after = {**now, **changed}
             price = time_of(graph, after) / start + weight_bytes(graph, after) / stored - 2
             ways.append(Culprit(operator, changed, less, max(price, _FREE)))
         found += _steps(ways)
@@ -102,21 +110,30 @@ def _steps(ways: list[Culprit]) -> list[Culprit]:
     return [first, replace(last, noise_less=less, price=more)]
 
 
-def _alternatives(graph: Graph, operator: Operator, options: StaticOptions) -> Iterator[dict[int, Width]]:
-    """Widths for an operator and for what only moves or bends its output, so that nothing rounds it in between.
-
-    int16 is none of them: kernels for it are plain ones outside XNNPACK, which split the graph and take longer than
-    float32's, which round nothing.
-    """
+def _alternatives(
+    graph: Graph, operator: Operator, options: StaticOptions, widths: Sequence[Width]
+) -> Iterator[dict[int, Width]]:
+    """Widths for an operator and for what only moves or bends its output, so that nothing rounds it in between."""
     followers = list(_followers(graph, operator))
     possible = possible_widths(operator, options.rules)
-    wider: list[Width] = [width for width in (Width.HYBRID, Width.FLOAT) if width in possible]
-    for width in wider:
+    for width in widths:
+        if width not in possible:
+            continue
         behind = Width.FLOAT if width is Width.HYBRID else width
-        yield {
+        changed = {
             id(operator): width,
             **{id(o): behind for o in followers if behind in possible_widths(o, options.rules)},
         }
+        yield changed
+        if width is Width.INT16:
+            # What an activation keeps in it is lost again by a reader in int8.
+            readers = _readers(graph, [operator, *followers])
+            yield changed | {id(o): width for o in readers if width in possible_widths(o, options.rules)}
+
+
+def _readers(graph: Graph, writers: list[Operator]) -> list[Operator]:
+    written = {id(tensor) for writer in writers for tensor in writer.outputs}
+    return [o for o in graph.operators if any(t is not None and id(t) in written for t in o.inputs)]
 
 
 def _followers(graph: Graph, operator: Operator) -> Iterator[Operator]:
@@ -134,19 +151,21 @@ def protect(
     *,
     budget: Budget | None = None,
     probes: int = PROBES,
+    widths: Sequence[Width] = FASTER,
     enough: Callable[[Trial], bool] = lambda _: False,
 ) -> Trial:
-    """Take culprits out of int8, the best for their price first, until it is ``enough`` or the budget is spent."""
+    """Move culprits to ``widths``, the best for their price first, until it is ``enough`` or the budget is spent."""
     budget = budget or Budget()
     graph = candidates.graph
-    widths = widths_of(graph, base.options)
+    now = widths_of(graph, base.options)
     stage("Looking for the layers that int8 harms", len(graph.operators))
-    ranked = culprits(candidates, base, probes=probes, tick=candidates.tick)
-    affordable = _within(graph, widths, ranked, budget)
+    ranked = culprits(candidates, base, probes=probes, widths=widths, tick=candidates.tick)
+    affordable = _within(graph, now, ranked, budget)
     stage("Protecting layers", _STEPS * len(candidates.cases))
     best, wanted = base, sum(culprit.noise_less for culprit in affordable)
     changed: dict[int, Width] = {}
     gone, steps = 0.0, 1
+    said = "in int16x8" if Width.INT16 in widths else "protected"
     for place, culprit in enumerate(affordable):
         changed |= culprit.widths
         gone += culprit.noise_less
@@ -154,7 +173,7 @@ def protect(
             continue
         steps += 1
         options = replace(base.options, widths_of={**base.options.widths_of, **changed})
-        best = candidates.better(best, [(f"{place + 1} layers protected", options)], worth_db=_WORTH_DB)
+        best = candidates.better(best, [(f"{place + 1} layers {said}", options)], worth_db=_WORTH_DB)
         if enough(best):
             break
     return best

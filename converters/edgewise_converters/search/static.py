@@ -12,20 +12,19 @@ from edgewise_converters.search.candidates import Candidates, Trial
 from edgewise_converters.search.cost import products_of, time_of, weight_bytes
 from edgewise_converters.search.protect import PROBES, Budget, layers_in_int8, protect
 from edgewise_converters.search.rescue import rescues
-from edgewise_converters.search.single_ranges import disputed_ranges
+from edgewise_converters.search.single_ranges import choose_ranges
 
 _DEAREST_RESCUE, _LARGEST_RESCUE = 1.35, 1.01
 """Time and weights of a rescued network in units of the plain one's."""
 _RESCUE_WORTH_DB = 0.3
-_SINGLE_WORTH_DB = 0.1
 _CHEAP_PROBING = 20_000_000_000
 """Products: a few seconds. A count and not a time, so that the same input gives the same file everywhere."""
 _SMALL_BUDGET = Budget(time=1.5, size=1.02)
 _GOOD_DB = 26.0
 """Below this it is worth much time to find the layers that are to blame."""
 _FEW_PROBES = 4
-_DISPUTED = 4
-"""Tensors whose ranges are chosen one by one."""
+_WIDE_BUDGET = Budget(time=12.0, size=1.02)
+"""int16x8 has plain kernels alone, taken as 75 times int8's time: enough for a seventh of a network's products."""
 _SAID = {"nearest": "to nearest", "gptq": "jointly"}
 
 
@@ -38,6 +37,8 @@ class StaticRequest:
     """A key of `CHOOSERS`, or auto for the best by measurement."""
     mixed: bool = False
     """Whether more layers may leave int8 than cost next to nothing."""
+    wide_culprits: bool = False
+    """Whether the layers that still lose most may compute in int16x8, which is slow."""
     rescue: bool = True
     """Whether parts that lose most may leave int8 where that costs little."""
     per_tensor: bool = False
@@ -66,10 +67,17 @@ def search_static(
             best = protect(candidates, best, stage, budget=_SMALL_BUDGET, probes=probes)
     if wanted.mixed:
         best = protect(candidates, best, stage)
+    if wanted.wide_culprits:
+        best = protect(candidates, best, stage, budget=_WIDE_BUDGET, widths=(Width.INT16,), enough=_is_good)
     best = _weights(candidates, best)
     if wanted.ranges == "auto":
-        best = _single_ranges(candidates, best, stage)
+        best = choose_ranges(candidates, best, stage)
     return _measured_biases(candidates, best, stage)
+
+
+def _is_good(trial: Trial) -> bool:
+    """Whether more layers in int16x8 would cost time for nothing."""
+    return trial.agreement.worst_db >= _GOOD_DB
 
 
 def _probing(candidates: Candidates, best: Trial) -> int:
@@ -112,15 +120,4 @@ def _rescued(candidates: Candidates, best: Trial, stage: Callable[[str, int], No
         if dear or weight_bytes(graph, widths) > _LARGEST_RESCUE * size:
             continue
         best = candidates.better(best, [(rescue.name, options)], worth_db=_RESCUE_WORTH_DB)
-    return best
-
-
-def _single_ranges(candidates: Candidates, best: Trial, stage: Callable[[str, int], None]) -> Trial:
-    """Another range for the tensors over which the choosers disagree most, one after the other."""
-    disputed = disputed_ranges(candidates.graph, candidates.shared, best.options)[:_DISPUTED]
-    stage("Choosing ranges one by one", len(disputed) * len(candidates.cases))
-    for tensor, name in disputed:
-        options = replace(best.options, ranges_of={**best.options.ranges_of, id(tensor): name})
-        why = f"{name} range of '{tensor.name}'"
-        best = candidates.better(best, [(why, options)], worth_db=_SINGLE_WORTH_DB)
     return best

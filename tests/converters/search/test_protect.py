@@ -92,3 +92,31 @@ def test_it_stops_where_it_is_enough() -> None:
     best = protect(ways, base, lambda text, count: None, enough=lambda trial: True)
     whole = [trial for trial in ways.tried[asked:] if trial.agreement.cases == len(ways.cases)]
     assert [trial for trial in whole if "protected" in trial.why] == [best]
+
+
+def wide_apart() -> Case:
+    """A layer whose first output is thousands of times as large as the others; the next one takes as little of it.
+
+    In int8 activations the others are less than a step, in int16 they are not; the weights round well.
+    """
+    first, second = scaled(1, CHANNELS, CHANNELS, 3, 3), scaled(2, CHANNELS, CHANNELS, 3, 3)
+    first[0] *= 2000
+    second[:, 0] = 0
+    body = "a = Conv<pads=[1,1,1,1]>(x, first) b = Relu(a) y = Conv(b, second)"
+    return case(body, x=(1, CHANNELS, 10, 10), first=first, second=second)
+
+
+def test_what_int8_activations_lose_int16_keeps() -> None:
+    ways = candidates(wide_apart())
+    base = ways.ask(PLAIN, "uniform int8")
+    best = protect(ways, base, lambda text, count: None, budget=Budget(time=1000.0), widths=(Width.INT16,))
+    widths = widths_of(ways.graph, best.options)
+    assert Width.INT16 in widths.values() and Width.FLOAT not in best.options.widths_of.values()
+    assert best.score_db > base.score_db + 20
+    assert "in int16x8" in best.why
+
+
+def test_int16_is_taken_only_where_it_is_asked_for() -> None:
+    ways = candidates(wide_apart())
+    base = ways.ask(PLAIN, "uniform int8")
+    assert Width.INT16 not in protected(ways, base).options.widths_of.values()

@@ -1,9 +1,11 @@
 """The whole search: by its own measure never worse than uniform int8, and the same again."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from converters.search.search_parts import PLAIN, candidates
+from converters.onnx_cases import Case, case
+from converters.search.search_parts import PLAIN, candidates, scaled
 from converters.search.test_protect import chain
 from converters.search.test_rescue import RESIDUAL, SQUEEZE_AND_EXCITE
 from converters.small_nets import write_net
@@ -13,6 +15,7 @@ from edgewise_converters.quantize import StaticOptions, Width
 from edgewise_converters.request import Request
 from edgewise_converters.search import Candidates, StaticRequest, Trial, search_static
 from edgewise_converters.search.candidates import WORTH_DB
+from edgewise_converters.search.single_ranges import Products, choose_ranges, disputed_ranges
 
 NETS = {"residual": RESIDUAL, "squeeze and excite": SQUEEZE_AND_EXCITE, "one bad layer": chain(2)}
 
@@ -59,6 +62,38 @@ def test_ranges_that_are_asked_for_are_kept() -> None:
     assert {trial.options.ranges for trial in ways.tried} == {"percentile"}
 
 
+def rare_and_large() -> Case:
+    """Cubes have rare large values, over which the ways to choose a range disagree."""
+    cubed, data = "", "x"
+    for i in range(3):
+        cubed += f"a{i} = Conv({data}, w{i}) b{i} = Mul(a{i}, a{i}) c{i} = Mul(b{i}, a{i}) "
+        data = f"c{i}"
+    weights = {f"w{i}": scaled(i, 8, 8, 1, 1) for i in range(4)}
+    return case(cubed + f"y = Conv({data}, w3)", x=(1, 8, 10, 10), **weights)
+
+
+def test_every_tensor_that_the_choosers_dispute_is_tried_with_another_range() -> None:
+    ways = candidates(rare_and_large())
+    best = search(ways, StaticRequest(rescue=False))
+    disputed = disputed_ranges(ways.graph, ways.shared, replace(best.options, ranges_of={}))
+    tried = {tensor for trial in ways.tried for tensor in trial.options.ranges_of}
+    assert len(disputed) > 2
+    assert {id(tensor) for tensor, _ in disputed} <= tried
+    alone = [trial.why for trial in ways.tried if " range of " in trial.why]
+    assert len(alone) >= len(disputed) and not any("more" in why for why in alone)
+
+
+def test_where_trials_are_dear_the_rest_of_the_tensors_is_tried_in_groups() -> None:
+    ways = candidates(rare_and_large())
+    disputed = disputed_ranges(ways.graph, ways.shared, replace(PLAIN, ranges="minmax"))
+    small = Products(alone=1, fewest=1)
+    best = choose_ranges(ways, ways.ask(PLAIN, "uniform int8"), lambda text, count: None, limits=small)
+    tried = {tensor for trial in ways.tried for tensor in trial.options.ranges_of}
+    assert {id(tensor) for tensor, _ in disputed} <= tried
+    assert any(f"and other ranges of {len(disputed) - 2} more" in trial.why for trial in ways.tried)
+    assert best.score_db >= max(trial.score_db for trial in ways.tried) - 0.1
+
+
 def test_int16x8_takes_the_widest_ranges_and_no_rescue() -> None:
     ways = candidates(RESIDUAL)
     best = search(ways, StaticRequest(width=Width.INT16), StaticOptions(width=Width.INT16, rules=PLAIN.rules))
@@ -66,7 +101,7 @@ def test_int16x8_takes_the_widest_ranges_and_no_rescue() -> None:
     assert len(ways.tried) == 3
 
 
-@pytest.mark.parametrize("precision", ["int8", "mixed"])
+@pytest.mark.parametrize("precision", ["int8", "mixed", "mixed16"])
 def test_converting_twice_gives_the_same_bytes(precision: str, tmp_path: Path) -> None:
     net = write_net("depthwise", tmp_path)
     written = []
