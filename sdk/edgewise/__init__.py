@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from edgewise.tasks.gallery import Gallery, Match
     from edgewise.tasks.keyword_spotting import Keyword, KeywordSpotter
     from edgewise.tasks.segmentation import ClassArea, Segmentation
+    from edgewise.tasks.text.options import TextOptions
+    from edgewise.tasks.text.page import PageText, TextLine
+    from edgewise.tasks.text.reader import TextReader
     from edgewise.tasks.voice_activity import SpeechSegment, VoiceActivity, VoiceActivityOptions
     from edgewise.tensors import Quantization, TensorSpec
 
@@ -38,9 +41,9 @@ __all__ = [
     "AudioClassification", "AudioClassifier", "AudioPreprocess", "BackendUnavailable", "CardError", "Category",
     "ChildLimits", "ClassArea", "Classification", "Detection", "DetectionCard", "Detections", "EdgewiseError",
     "Embedding", "Gallery", "GoldenCase", "ImagePreprocess", "InvalidInput", "Keyword", "KeywordSpotter",
-    "Match", "Model", "ModelCard", "ModelCrashed", "ModelFile", "ModelFileError", "Quantization",
+    "Match", "Model", "ModelCard", "ModelCrashed", "ModelFile", "ModelFileError", "PageText", "Quantization",
     "RecurrentState", "Segmentation", "SelfTest", "ShapeMismatch", "SourceError", "SpeechSegment", "TensorCard",
-    "TensorSpec", "UnreadableImage", "VoiceActivity", "VoiceActivityOptions", "load", "read_model", "write_model",
+    "TensorSpec", "TextLine", "TextOptions", "TextReader", "UnreadableImage", "VoiceActivity", "VoiceActivityOptions", "load", "read_model", "write_model",
 ]  # fmt: skip
 
 _HOMES = (
@@ -63,6 +66,7 @@ _HOMES = (
     "tasks.audio_classification",
     "tasks.keyword_spotting",
     "tasks.voice_activity",
+    "tasks.text.reader",
 )
 
 
