@@ -3,15 +3,13 @@
 import numpy as np
 
 from edgewise.tasks.text.options import TextOptions
-from edgewise.tasks.text.rectangles import Rectangle, hull_of, in_order, smallest_rectangle
+from edgewise.tasks.text.rectangles import hull_of, in_order, smallest_rectangle
 from edgewise.tasks.text.regions import find_regions
 from edgewise.tensors import Array, FloatArray
 
 _MIN_SIDE = 3
 """Cells; a narrower rectangle is noise (PaddleOCR, ppocr/postprocess/db_postprocess.py, min_size)."""
 _MIN_GROWN_SIDE = _MIN_SIDE + 2
-_ON_BORDER = 1e-6
-"""Cells; float64 rounding of corners at most a few thousand cells away is far below it."""
 
 
 def quads_of(text_map: FloatArray, options: TextOptions) -> tuple[FloatArray, FloatArray]:
@@ -29,7 +27,7 @@ def quads_of(text_map: FloatArray, options: TextOptions) -> tuple[FloatArray, Fl
         core = smallest_rectangle(hull_of(region))
         if core.size_wh.min() < _MIN_SIDE:
             continue
-        score = mean_inside(text_map, core)
+        score = mean_inside(text_map, core.corners())
         grown = core.grown(options.unclip_ratio)
         if score >= options.box_threshold and grown.size_wh.min() >= _MIN_GROWN_SIDE:
             quads.append(in_order(grown.corners() + 0.5))  # a cell's centre is half a cell from its edge
@@ -46,16 +44,19 @@ def _dilated(mask: Array) -> Array:
     return grown
 
 
-def mean_inside(text_map: FloatArray, rectangle: Rectangle) -> float:
-    """The mean of the cells whose centres lie in the rectangle, or on its border."""
-    corners = rectangle.corners()
+def mean_inside(text_map: FloatArray, corners: Array) -> float:
+    """The mean of the cells in a rectangle given by its corners [4, 2], one after the other around it.
+
+    Corners are cut to whole cells, and cells that the border runs through count, as OpenCV's fillPoly has it, which
+    PaddleOCR scores with (box_score_fast): thresholds that people know then mean the same here.
+    """
     height, width = text_map.shape
     left, top = np.clip(np.floor(corners.min(axis=0)).astype(int), 0, (width - 1, height - 1))
     right, bottom = np.clip(np.ceil(corners.max(axis=0)).astype(int), 0, (width - 1, height - 1))
     window = text_map[top : bottom + 1, left : right + 1]
-    x = np.arange(left, right + 1) - rectangle.centre[0]
-    y = np.arange(top, bottom + 1)[:, np.newaxis] - rectangle.centre[1]
+    x, y = np.arange(left, right + 1), np.arange(top, bottom + 1)[:, np.newaxis]
     inside = np.ones(window.shape, bool)
-    for axis, side in zip(rectangle.axes, rectangle.size_wh, strict=True):
-        inside &= np.abs(x * axis[0] + y * axis[1]) <= side / 2 + _ON_BORDER
+    whole = np.floor(corners)
+    for (x0, y0), (dx, dy) in zip(whole, np.roll(whole, -1, axis=0) - whole, strict=True):
+        inside &= dx * (y - y0) - dy * (x - x0) >= -0.5 * max(abs(dx), abs(dy))
     return float(window[inside].mean()) if inside.any() else 0.0
