@@ -1,5 +1,6 @@
 """Marks on pictures: boxes, points, labels, areas. No font files: Pillow brings one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +58,25 @@ def _draw_outline(pen: ImageDraw.ImageDraw, mark: Mark, line: int) -> None:
         return
     left, top, right, bottom = mark.box_xyxy
     pen.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=mark.colour, width=line)
+
+
+def draw_skeleton(
+    picture: Image.Image,
+    points_xy: FloatArray,
+    seen: Array,
+    skeleton: Sequence[tuple[int, int]],
+    colour: Colour,
+) -> None:
+    """Draw the points [k, 2] that are ``seen`` [k], and the lines between two of them, onto an RGB picture."""
+    line = max(2, round(max(picture.size) * _LINE_PER_SIDE))
+    pen = ImageDraw.Draw(picture)
+    spots = [(x, y) for x, y in points_xy.tolist()]
+    for first, last in skeleton:
+        if seen[first] and seen[last]:
+            pen.line([spots[first], spots[last]], fill=colour, width=line)
+    for (x, y), is_seen in zip(spots, seen.tolist(), strict=True):
+        if is_seen:
+            pen.ellipse((x - line, y - line, x + line, y + line), fill=colour, outline="white")
 
 
 def _font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
