@@ -35,14 +35,14 @@ if TYPE_CHECKING:
     from edgewise.tasks.segmentation import ClassArea, Segmentation
     from edgewise.tasks.text.options import TextOptions
     from edgewise.tasks.text.page import PageText, TextLine
-    from edgewise.tasks.text.reader import TextReader
+    from edgewise.tasks.text.reader import LineReader, TextReader
     from edgewise.tasks.voice_activity import SpeechSegment, VoiceActivity, VoiceActivityOptions
     from edgewise.tensors import Quantization, TensorSpec
 
 __all__ = [
     "AudioClassification", "AudioClassifier", "AudioPreprocess", "BackendUnavailable", "CardError", "Category",
     "ChildLimits", "ClassArea", "Classification", "Detection", "DetectionCard", "Detections", "EdgewiseError",
-    "Embedding", "Gallery", "GoldenCase", "ImagePreprocess", "InvalidInput", "Keyword", "KeywordSpotter",
+    "Embedding", "Gallery", "GoldenCase", "ImagePreprocess", "InvalidInput", "Keyword", "KeywordSpotter", "LineReader",
     "Match", "Model", "ModelCard", "ModelCrashed", "ModelFile", "ModelFileError", "PageText", "Pose", "PoseCard",
     "Poses", "Quantization", "RecurrentState", "Segmentation", "SelfTest", "ShapeMismatch", "SourceError", "SpeechSegment",
     "TensorCard", "TensorSpec", "TextLine", "TextOptions", "TextReader", "UnreadableImage", "VoiceActivity",

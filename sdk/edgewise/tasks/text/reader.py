@@ -18,7 +18,39 @@ from edgewise.tasks.timings import Timings
 from edgewise.tensors import FloatArray
 
 
-class TextReader:
+class LineReader:
+    """Reads pictures of one line each with a recogniser (CTC) alone, such as the digits of a meter.
+
+    ``direction``, ``characters`` and ``line_input`` are those of `TextReader`. The models stay the caller's.
+    """
+
+    def __init__(
+        self,
+        recogniser: Model,
+        *,
+        direction: Model | None = None,
+        turn_threshold: float = 0.9,
+        characters: Sequence[str] | None = None,
+        line_input: ImagePreprocess | None = None,
+    ) -> None:
+        self._lines = LineNetwork(recogniser, LINE_INPUT, line_input, characters)
+        self._direction = DirectionNetwork(direction, DIRECTION_INPUT) if direction else None
+        self._turn_threshold = turn_threshold
+
+    def read_line(self, image: ImageSource) -> TextLine:
+        """The text of a picture that shows one line and nothing else. Nothing is left out, however low its score.
+
+        Raises UnreadableImage, InvalidInput.
+        """
+        return self._read(upright(image))
+
+    def _read(self, line: Image.Image) -> TextLine:
+        if self._direction:
+            line = self._direction.turned(line, self._turn_threshold)
+        return TextLine(*self._lines.read(line))
+
+
+class TextReader(LineReader):
     """Reads pages with a text detector (DB) and a recogniser (CTC), as PP-OCR v2 to v6 are.
 
     Files of fixed size, as `edgewise convert` writes them, get pages in a letterbox and long lines in pieces; files of
@@ -42,10 +74,15 @@ class TextReader:
         model's labels or, in PP-OCR's ONNX files, their metadata. ``page_input`` and ``line_input`` say how pictures
         become numbers; by default the cards do, else it is as PaddleOCR has it. Raises CardError for other models.
         """
-        self._pages = MapNetwork(detector, PAGE_INPUT, page_input)
-        self._lines = LineNetwork(recogniser, LINE_INPUT, line_input, characters)
-        self._direction = DirectionNetwork(direction, DIRECTION_INPUT) if direction else None
         self.options = options or TextOptions()
+        super().__init__(
+            recogniser,
+            direction=direction,
+            turn_threshold=self.options.turn_threshold,
+            characters=characters,
+            line_input=line_input,
+        )
+        self._pages = MapNetwork(detector, PAGE_INPUT, page_input)
 
     def read(self, image: ImageSource) -> PageText:
         """The lines of a picture: a path, an open binary file, a PIL image, or uint8 (height, width, 3) in RGB.
@@ -63,35 +100,22 @@ class TextReader:
         quads = self._pages.to_picture(quads, text_map, prepared.view)
         kept = _is_seen(quads)
         quads, box_scores = quads[kept], box_scores[kept]
-        answers = [self._read_line(cut_out(picture, quad)) for quad in quads]
-        scores = np.array([score for _, score in answers], np.float32)
-        is_read = np.array([bool(text) for text, _ in answers], bool) & (scores >= self.options.score_threshold)
+        answers = [self._read(cut_out(picture, quad)) for quad in quads]
+        scores = np.array([line.score for line in answers], np.float32)
+        is_read = np.array([bool(line.text) for line in answers], bool) & (scores >= self.options.score_threshold)
         places = np.flatnonzero(is_read)
         order, rows = reading_order(quads[places])
         places = places[order]
         spans = np.diff([started, ready, found, perf_counter()]) * 1000
         return PageText(
             quads_xy=quads[places],
-            texts=tuple(answers[place][0] for place in places.tolist()),
+            texts=tuple(answers[place].text for place in places.tolist()),
             scores=scores[places],
             box_scores=box_scores[places],
             rows=rows,
             picture_wh=picture.size,
             timings=Timings(*spans.tolist()),
         )
-
-    def read_line(self, image: ImageSource) -> TextLine:
-        """The text of a picture that shows one line and nothing else, such as the digits of a meter.
-
-        Nothing is left out, however low its score. Raises UnreadableImage, InvalidInput.
-        """
-        text, score = self._read_line(upright(image))
-        return TextLine(text, score)
-
-    def _read_line(self, line: Image.Image) -> tuple[str, float]:
-        if self._direction:
-            line = self._direction.turned(line, self.options.turn_threshold)
-        return self._lines.read(line)
 
 
 def _is_seen(quads: FloatArray) -> FloatArray:
