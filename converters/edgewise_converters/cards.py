@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from importlib import metadata
 
+from edgewise.detection_card import YOLOV8
+from edgewise.errors import CardError
 from edgewise.model_card import (
     IMAGE_CLASSIFICATION,
     TENSORS,
@@ -13,6 +15,8 @@ from edgewise.model_card import (
     Source,
     TensorCard,
 )  # fmt: skip
+from edgewise.pose_card import HEATMAP, SIMCC, PoseCard
+from edgewise_converters.errors import ConversionError
 from edgewise_converters import readers
 from edgewise_converters.agreement import Agreement
 from edgewise_converters.intervals import Interval
@@ -132,6 +136,19 @@ def source_of(source: "readers.Source") -> Source:
     return Source(source.path.name, source.sha256, source.format, source.opset)
 
 
+def pose_card(head: str, shape: tuple[int, ...], labels: int) -> PoseCard:
+    """The card of a pose network whose first output has this shape: how many points it gives is told by it."""
+    points = 17
+    if head in (HEATMAP, SIMCC) and len(shape) > 2:
+        points = shape[1]
+    elif head == YOLOV8 and len(shape) == 3:
+        points = (min(shape[1:]) - 4 - max(labels, 1)) // 3  # a box, its classes, and x, y, score of each point
+    try:
+        return PoseCard(head, keypoints=points)
+    except CardError as error:
+        raise ConversionError(f"--head {head}: an output of {list(shape)} is none of its: {error}") from error
+
+
 def task_of(graph: Graph, *, takes_images: bool, labels: int, asked: str | None) -> str:
     """image-classification for one picture in and one vector of scores out, unless told otherwise."""
     if asked:
@@ -156,6 +173,6 @@ def activation_of(graph: Graph, tensor: Tensor) -> str:
 
 
 __all__ = [
-    "GOLDEN_TOLERANCE_DB", "IMAGE_CLASSIFICATION", "TENSORS", "Golden", "ModelCard", "activation_of", "quality_of",
+    "GOLDEN_TOLERANCE_DB", "IMAGE_CLASSIFICATION", "TENSORS", "Golden", "ModelCard", "activation_of", "pose_card", "quality_of",
     "source_of", "task_of", "tensor_card", "tool_versions",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ from edgewise.detection_card import DetectionCard
 from edgewise.drift_baseline import DriftBaseline
 from edgewise.errors import ModelFileError
 from edgewise.golden import GoldenCase
-from edgewise.model_card import ModelCard
+from edgewise.model_card import OBJECT_DETECTION, POSE_ESTIMATION, ModelCard
 from edgewise.model_file import write_model
 from edgewise_converters import cards
 from edgewise_converters.agreement import Agreement
@@ -241,10 +241,14 @@ class Conversion:
         return choice.graph, choice.ranges
 
     def _card(self, plan: Plan, precision: str, tensors: cards.Tensors) -> ModelCard:
+        head = self.request.head
         return ModelCard(
             name=self.request.source.stem,
             task=plan.task,
-            detection=DetectionCard(self.request.head) if self.request.head else None,
+            detection=DetectionCard(head) if head and plan.task == OBJECT_DETECTION else None,
+            pose=cards.pose_card(head, tensors.outputs[0].shape, len(plan.labels))
+            if head and plan.task == POSE_ESTIMATION
+            else None,
             inputs=tensors.inputs,
             outputs=tensors.outputs,
             labels=plan.labels,

@@ -3,7 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from edgewise.model_card import OBJECT_DETECTION, ImagePreprocess
+from edgewise.detection_card import HEADS
+from edgewise.model_card import OBJECT_DETECTION, POSE_ESTIMATION, ImagePreprocess
+from edgewise.pose_card import POSE_HEADS
+from edgewise.tasks.base import task_of_head
 from edgewise_converters import cards
 from edgewise_converters.as_source import AS_SOURCE, check_stated
 from edgewise_converters.errors import ConversionError, InvalidSamples
@@ -60,11 +63,8 @@ def make_plan(
 ) -> Plan:
     """Decide. Raises ConversionError where what was asked does not fit the model."""
     answer = lowered.graph.outputs[0]
-    if request.head and request.task not in (None, OBJECT_DETECTION):
-        raise ConversionError(
-            f"--head {request.head}: got --task {request.task}, expected {OBJECT_DETECTION}"
-        )
-    if not (request.head or request.task == OBJECT_DETECTION):  # whose labels stand for classes of boxes
+    asked = _asked_task(request)
+    if asked not in (OBJECT_DETECTION, POSE_ESTIMATION):  # whose labels stand for classes of boxes
         labels = _labels(labels, source, answer, notice)
     task, layouts, images = _images(request, source, lowered, len(labels), notice)
     tables = table_sizes(lowered.graph)
@@ -92,6 +92,15 @@ def make_plan(
         samples=samples,
         precision=_first_precision(request, target, lowered, samples, notice),
     )
+
+
+def _asked_task(request: Request) -> str | None:
+    """The task that was given, else the one that the head stands for. Raises ConversionError when they differ."""
+    heads = {OBJECT_DETECTION: HEADS, POSE_ESTIMATION: POSE_HEADS}
+    if request.head and request.task and request.head not in heads.get(request.task, ()):
+        expected = " or ".join(task for task, names in heads.items() if request.head in names)
+        raise ConversionError(f"--head {request.head}: got --task {request.task}, expected {expected}")
+    return request.task or task_of_head(request.head)
 
 
 def _check_max_drop(request: Request, samples: Samples, task: str) -> None:
@@ -135,7 +144,7 @@ def _images(
     """The task; by name of input, the layout of its pictures, and how they become it."""
     carried = {} if request.preprocess else dict(source.inherited.images)
     pictures = {} if carried else _pictures(request, source, notice)
-    asked = OBJECT_DETECTION if request.head else request.task or source.inherited.task or None
+    asked = _asked_task(request) or source.inherited.task or None
     takes_images = bool(pictures or carried)
     task = cards.task_of(lowered.graph, takes_images=takes_images, labels=labels, asked=asked)
     layouts = {name: layout for name, (layout, _) in pictures.items()}

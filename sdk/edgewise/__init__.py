@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edgewise.model import Model, load
     from edgewise.model_card import ImagePreprocess, ModelCard, TensorCard
     from edgewise.model_file import ModelFile, read_model, write_model
+    from edgewise.pose_card import PoseCard
     from edgewise.recurrent_state import RecurrentState
     from edgewise.self_test import SelfTest
     from edgewise.tasks.audio_classification import AudioClassification, AudioClassifier
@@ -30,17 +31,22 @@ if TYPE_CHECKING:
     from edgewise.tasks.embedding import Embedding
     from edgewise.tasks.gallery import Gallery, Match
     from edgewise.tasks.keyword_spotting import Keyword, KeywordSpotter
+    from edgewise.tasks.pose import Pose, Poses
     from edgewise.tasks.segmentation import ClassArea, Segmentation
+    from edgewise.tasks.text.options import TextOptions
+    from edgewise.tasks.text.page import PageText, TextLine
+    from edgewise.tasks.text.reader import LineReader, TextReader
     from edgewise.tasks.voice_activity import SpeechSegment, VoiceActivity, VoiceActivityOptions
     from edgewise.tensors import Quantization, TensorSpec
 
 __all__ = [
     "AudioClassification", "AudioClassifier", "AudioPreprocess", "BackendUnavailable", "CardError", "Category",
     "ChildLimits", "ClassArea", "Classification", "Detection", "DetectionCard", "Detections", "EdgewiseError",
-    "Embedding", "Gallery", "GoldenCase", "ImagePreprocess", "InvalidInput", "Keyword", "KeywordSpotter",
-    "Match", "Model", "ModelCard", "ModelCrashed", "ModelFile", "ModelFileError", "Quantization",
-    "RecurrentState", "Segmentation", "SelfTest", "ShapeMismatch", "SourceError", "SpeechSegment", "TensorCard",
-    "TensorSpec", "UnreadableImage", "VoiceActivity", "VoiceActivityOptions", "load", "read_model", "write_model",
+    "Embedding", "Gallery", "GoldenCase", "ImagePreprocess", "InvalidInput", "Keyword", "KeywordSpotter", "LineReader",
+    "Match", "Model", "ModelCard", "ModelCrashed", "ModelFile", "ModelFileError", "PageText", "Pose", "PoseCard",
+    "Poses", "Quantization", "RecurrentState", "Segmentation", "SelfTest", "ShapeMismatch", "SourceError", "SpeechSegment",
+    "TensorCard", "TensorSpec", "TextLine", "TextOptions", "TextReader", "UnreadableImage", "VoiceActivity",
+    "VoiceActivityOptions", "load", "read_model", "write_model",
 ]  # fmt: skip
 
 _HOMES = (
@@ -48,6 +54,7 @@ _HOMES = (
     "child_process",
     "tensors",
     "detection_card",
+    "pose_card",
     "audio_card",
     "model_card",
     "golden",
@@ -59,10 +66,12 @@ _HOMES = (
     "tasks.segmentation",
     "tasks.embedding",
     "tasks.gallery",
+    "tasks.pose",
     "model",
     "tasks.audio_classification",
     "tasks.keyword_spotting",
     "tasks.voice_activity",
+    "tasks.text.reader",
 )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from edgewise.backends import open_backend, try_backends
 from edgewise.baseline_text import baseline_rows
 from edgewise.detection_card import DetectionCard
+from edgewise.pose_card import PoseCard
 from edgewise.model_card import ImagePreprocess, LayerPrecision, ModelCard, Quality, TensorCard
 from edgewise.model_file import TFLITE, ModelFile, read_model
 from edgewise.self_test import SelfTest, counted
@@ -151,6 +152,7 @@ def _card_rows(card: ModelCard) -> list[tuple[str, str]]:
         ("name", card.name),
         ("task", card.task),
         ("boxes", _detection_text(card.detection) if card.detection else ""),
+        ("points", _pose_text(card.pose) if card.pose else ""),
         ("target", card.target),
         ("precision", card.precision),
         ("was run in", ", ".join(card.runtimes)),
@@ -180,6 +182,10 @@ def _detection_text(detection: DetectionCard) -> str:
     if detection.keypoints:
         facts.append(counted(detection.keypoints, "point"))
     return ", ".join(facts)
+
+
+def _pose_text(pose: PoseCard) -> str:
+    return f"head {pose.head}, {counted(pose.keypoints, 'point')}: {', '.join(pose.point_names[:3])}, ..."
 
 
 def _layer_text(layer: LayerPrecision) -> str:

@@ -11,15 +11,16 @@ from edgewise.backends import Backend
 from edgewise.child_process import ChildLimits
 from edgewise.detection_card import DetectionCard
 from edgewise.errors import CardError, InvalidInput
-from edgewise.model_card import OBJECT_DETECTION, ImagePreprocess, ModelCard
+from edgewise.model_card import ImagePreprocess, ModelCard
 from edgewise.model_file import ModelFile
 from edgewise.opened import OpenedModel
 from edgewise.opening import Opening, require_exchangeable
+from edgewise.pose_card import PoseCard
 from edgewise.preprocess.image import ImageReader
 from edgewise.preprocess.picture import ImageSource
 from edgewise.recurrent_state import RecurrentState, run_with_state
 from edgewise.self_test import SelfTest
-from edgewise.tasks.base import Options
+from edgewise.tasks.base import Options, task_of_head
 from edgewise.tasks.choice import check_task
 from edgewise.tasks.reading import Asked, Reading, open_reading
 from edgewise.tasks.timings import Stopwatch
@@ -38,7 +39,7 @@ def load(
     preprocess: ImagePreprocess | None = None,
     labels: Sequence[str] | None = None,
     task: str | None = None,
-    head: str | DetectionCard | None = None,
+    head: str | DetectionCard | PoseCard | None = None,
     score_threshold: float | None = None,
     overlap_threshold: float | None = None,
     mask_resample: str = "nearest",
@@ -50,8 +51,9 @@ def load(
     ``backend`` asks for one runtime: litert, tflite-runtime or onnxruntime. ``threads`` is by default the
     number of cores, at most 4. ``preprocess`` and ``labels`` say about a foreign file what it does not say
     itself; they win over what it does say, and so does the rest. ``task`` is image-classification,
-    object-detection, image-segmentation or image-embedding. ``head`` says how a detector's outputs are
-    decoded (see `DetectionCard`) and that it is one; the thresholds, 0 to 1, say which boxes count.
+    object-detection, image-segmentation, image-embedding or pose-estimation. ``head`` says how the outputs of
+    a detector (see `DetectionCard`) or pose network (`PoseCard`) are decoded, and that it is one: yolov8, which
+    both may end in, means a detector without ``task``. The thresholds, 0 to 1, say which boxes count.
     ``mask_resample`` is how a segmentation reaches the picture's size: nearest, or bilinear from logits.
 
     ``sha256`` is the digest that the file must have, 64 hexadecimal digits. With ``probe`` the file is first
@@ -60,8 +62,7 @@ def load(
     sandbox. Raises ModelFileError, also for another digest and in a probe for other answers than promised,
     ModelCrashed, CardError, BackendUnavailable, InvalidInput.
     """
-    wanted = OBJECT_DETECTION if task is None and head is not None else task
-    options = Options(wanted, head, score_threshold, overlap_threshold, mask_resample)
+    options = Options(task_of_head(head) if task is None else task, head, score_threshold, overlap_threshold, mask_resample)
     opening = Opening(backend, threads)
     opened = opening.open(path, sha256=sha256, probe=probe)
     try:
@@ -204,7 +205,7 @@ class Model:
             self._opened = new
 
     def predict(self, image: ImageSource, *, top: int | None = None) -> Any:
-        """What the picture shows: a Classification, Detections, a Segmentation or an Embedding, by the task.
+        """What the picture shows: a Classification, Detections, a Segmentation, an Embedding or Poses, by the task.
 
         ``image`` is a path, an open binary file, a PIL image, or a uint8 array (height, width, 3) in RGB.
         ``top`` is how many answers are wanted at most: by default 5 categories, or 300 boxes.

@@ -11,6 +11,7 @@ from edgewise.audio_card import AudioPreprocess
 from edgewise.detection_card import DetectionCard
 from edgewise.drift_baseline import DriftBaseline
 from edgewise.errors import CardError
+from edgewise.pose_card import PoseCard
 from edgewise.tensors import LAYOUTS, Quantization
 
 CARD_VERSION = 1
@@ -18,9 +19,17 @@ IMAGE_CLASSIFICATION = "image-classification"
 OBJECT_DETECTION = "object-detection"
 IMAGE_SEGMENTATION = "image-segmentation"
 IMAGE_EMBEDDING = "image-embedding"
+POSE_ESTIMATION = "pose-estimation"
 TENSORS = "tensors"
 """The task of a model that only `Model.run` understands."""
-TASKS = (IMAGE_CLASSIFICATION, OBJECT_DETECTION, IMAGE_SEGMENTATION, IMAGE_EMBEDDING, TENSORS)
+TASKS = (
+    IMAGE_CLASSIFICATION,
+    OBJECT_DETECTION,
+    IMAGE_SEGMENTATION,
+    IMAGE_EMBEDDING,
+    POSE_ESTIMATION,
+    TENSORS,
+)
 GOLDEN_FILE = "edgewise_golden.npz"
 
 RESIZES = ("stretch", "centre-crop", "letterbox")
@@ -205,6 +214,8 @@ class ModelCard:
     """ISO 8601, UTC."""
     detection: DetectionCard | None = field(default=None, metadata={typed_json.LEFT_OUT_WHEN_NONE: True})
     """For object-detection: which head, and which boxes count."""
+    pose: PoseCard | None = field(default=None, metadata={typed_json.LEFT_OUT_WHEN_NONE: True})
+    """For pose-estimation: which head, and what its points are."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.version <= CARD_VERSION:

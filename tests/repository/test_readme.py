@@ -8,15 +8,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
-from PIL import Image
-from sdk.detection_files import write_nudenet, write_yunet
+from PIL import Image, ImageDraw, ImageFont
+from sdk.detection_files import write_nudenet, write_posing, write_yunet
 
+from edgewise.pose_card import PoseCard
 from edgewise.testing import write_tiny_model
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-DETECTING = ("count_objects.py", "doorbell.py")
+DETECTING = ("count_objects.py", "doorbell.py", "pose_trainer.py", "read_meter.py")
 CLASSIFYING = [path for path in EXAMPLES if path.name not in DETECTING]
 
 
@@ -98,6 +100,32 @@ def test_count_objects_counts_each_class(
     empty, visitor = csv.DictReader(shown.splitlines())
     assert (empty["picture"], visitor["picture"]) == ("cat.jpg", "visitor.png")
     assert (empty["FACE_FEMALE"], visitor["FACE_FEMALE"], visitor["FEET_COVERED"]) == ("0", "1", "0")
+
+
+def test_read_meter_reads_the_digits(tinyocr: Path, tmp_path: Path) -> None:
+    photo = Image.new("RGB", (400, 200), "grey")
+    photo.paste("black", (80, 60, 320, 120))
+    ImageDraw.Draw(photo).text((100, 68), "0048213.7", "white", ImageFont.load_default(40))
+    photo.save(tmp_path / "meter.png")
+    words = [sys.executable, ROOT / "examples/read_meter.py", tinyocr / "PP-OCRv6_rec_tiny.onnx"]
+    place = ["80", "60", "320", "120"]
+    done = subprocess.run([*words, tmp_path / "meter.png", *place], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("0048213.7\n", 0), done.stderr
+    Image.new("RGB", (400, 200), "grey").save(tmp_path / "dark.png")
+    done = subprocess.run([*words, tmp_path / "dark.png", *place], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "not sure" in done.stderr
+
+
+def test_pose_trainer_counts_what_a_model_sees(tmp_path: Path) -> None:
+    points = np.full((1, 1, 17, 3), 0.9, np.float32)
+    points[0, 0, [5, 7, 9], :2] = (0.2, 0.5), (0.5, 0.5), (0.5, 0.8)  # shoulder, elbow, wrist: y, x
+    model = write_posing(tmp_path / "pose.onnx", {"points": points}, PoseCard("movenet"))
+    (tmp_path / "photos").mkdir()
+    for number in range(2):
+        Image.new("RGB", (64, 64)).save(tmp_path / "photos" / f"{number}.png")
+    words = [sys.executable, ROOT / "examples/pose_trainer.py", model, "photos"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == "0: 90 degrees, 0 bends\n1: 90 degrees, 0 bends\n", done.stderr
 
 
 def test_examples_are_typed() -> None:

@@ -2,14 +2,16 @@
 
 import ast
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edgewise.model_card import OBJECT_DETECTION, DetectionCard, ImagePreprocess, ModelCard, TensorCard
+from edgewise.model_card import OBJECT_DETECTION, POSE_ESTIMATION, DetectionCard, ImagePreprocess, ModelCard, TensorCard
 from edgewise.model_file import read_model, write_model
+from edgewise.pose_card import PoseCard
 
 NUDENET_INPUT = ImagePreprocess((320, 320), "letterbox", std=(255.0,))
 YUNET_INPUT = ImagePreprocess((640, 640), "letterbox", colour="bgr")
@@ -77,6 +79,16 @@ def write_answering(
     network = answering_onnx(size_wh, answers)
     card = card_for(network, ImagePreprocess(size_wh), task=task, labels=labels, detection=detection)
     write_model(path, network, card=card)
+    return path
+
+
+def write_posing(
+    path: Path, answers: Mapping[str, np.ndarray], pose: PoseCard, size_wh: tuple[int, int] = (64, 64)
+) -> Path:
+    """A pose model with a card that gives these answers to every picture, which it stretches."""
+    network = answering_onnx(size_wh, answers)
+    card = card_for(network, ImagePreprocess(size_wh), task=POSE_ESTIMATION)
+    write_model(path, network, card=replace(card, pose=pose))
     return path
 
 

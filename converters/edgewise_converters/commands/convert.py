@@ -48,10 +48,13 @@ _ENGINE = (
     "see edgewise engines."
 )
 _TASK = (
-    "image-classification, object-detection, image-segmentation, image-embedding or tensors, where the model's shape "
+    "image-classification, object-detection, image-segmentation, image-embedding, pose-estimation or tensors, where the model's shape "
     "does not tell."
 )
-_HEAD = "How a detector's outputs are read: yolov8, yolov5, ssd, nms, yunet or blazeface; the app need not say it then."
+_HEAD = (
+    "How a detector's outputs are read (yolov8, yolov5, ssd, nms, yunet or blazeface), or a pose network's (movenet, "
+    "movenet-multipose, heatmap, simcc, or yolov8 with --task pose-estimation); the app need not say it then."
+)
 
 
 def convert_app(
@@ -88,6 +91,7 @@ def convert_app(
     process.set_up()
     from edgewise.detection_card import HEADS
     from edgewise.model_card import TASKS
+    from edgewise.pose_card import POSE_HEADS
     from edgewise_converters.drawing import Drawn, table
     from edgewise_converters.pipeline import convert
     from edgewise_converters.precisions import CALIBRATIONS, PRECISIONS
@@ -114,7 +118,7 @@ def convert_app(
         activations=one_of("--activations", activations, ("asymmetric", "symmetric")),
         engine=one_of("--engine", engine, ("auto", "edgewise", "onnx2tf")),
         task=task and one_of("--task", task, TASKS),
-        head=head and one_of("--head", head, HEADS),
+        head=head and one_of("--head", head, tuple(dict.fromkeys((*HEADS, *POSE_HEADS)))),
         max_drop=parse_share("--max-drop", max_drop) if max_drop else None,
         licence=licence,
         report=report,

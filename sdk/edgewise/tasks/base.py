@@ -8,8 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from edgewise.detection_card import DetectionCard, check_thresholds
+from edgewise.detection_card import HEADS, DetectionCard, check_thresholds
 from edgewise.errors import CardError, InvalidInput
+from edgewise.model_card import OBJECT_DETECTION, POSE_ESTIMATION
+from edgewise.pose_card import POSE_HEADS, PoseCard
 from edgewise.preprocess.geometry import View
 from edgewise.preprocess.picture import ImageSource
 from edgewise.tasks.timings import Stopwatch, Timings
@@ -23,18 +25,31 @@ class Options:
     """What a caller of `load` may say about the task; it wins over what the file says."""
 
     task: str | None = None
-    head: str | DetectionCard | None = None
+    head: str | DetectionCard | PoseCard | None = None
     score_threshold: float | None = None
     overlap_threshold: float | None = None
     mask_resample: str = "nearest"
 
     def __post_init__(self) -> None:
         check_thresholds(self.score_threshold, self.overlap_threshold)
-        if isinstance(self.head, str):
-            DetectionCard(self.head)  # an unknown name is refused before the model is opened
+        if isinstance(self.head, str) and self.head not in (*HEADS, *POSE_HEADS):
+            names = ", ".join(map(repr, dict.fromkeys((*HEADS, *POSE_HEADS))))
+            raise CardError(f"head: got {self.head!r}, expected one of {names}")
+        is_pose = isinstance(self.head, PoseCard) or self.head in set(POSE_HEADS) - set(HEADS)
+        is_box = isinstance(self.head, DetectionCard) or self.head in set(HEADS) - set(POSE_HEADS)
+        if (is_pose and self.task == OBJECT_DETECTION) or (is_box and self.task == POSE_ESTIMATION):
+            name = self.head if isinstance(self.head, str) else type(self.head).__name__
+            raise CardError(f"head: got {name!r} with task {self.task!r}, which it is no head of")
         if self.mask_resample not in MASK_RESAMPLES:
             names = ", ".join(map(repr, MASK_RESAMPLES))
             raise CardError(f"mask_resample: got {self.mask_resample!r}, expected one of {names}")
+
+
+def task_of_head(head: str | DetectionCard | PoseCard | None) -> str | None:
+    """The task that a caller means who says the head and not the task."""
+    if isinstance(head, PoseCard) or head in set(POSE_HEADS) - set(HEADS):
+        return POSE_ESTIMATION
+    return None if head is None else OBJECT_DETECTION
 
 
 @dataclass(frozen=True)
@@ -50,6 +65,8 @@ class Setup:
     detection: DetectionCard | None = None
     """The card's."""
     options: Options = Options()
+    pose: PoseCard | None = None
+    """The card's."""
 
 
 class Answer(Protocol):

@@ -9,6 +9,7 @@ from edgewise.model_card import (
     IMAGE_EMBEDDING,
     IMAGE_SEGMENTATION,
     OBJECT_DETECTION,
+    POSE_ESTIMATION,
     TENSORS,
 )
 from edgewise.tasks.base import Setup, Task
@@ -17,6 +18,7 @@ from edgewise.tasks.detection import Detector
 from edgewise.tasks.embedding import Embedder
 from edgewise.tasks.heads.base import Facts
 from edgewise.tasks.heads.choice import guess_head
+from edgewise.tasks.pose import PoseEstimator
 from edgewise.tasks.segmentation import Segmenter
 
 TASKS: Mapping[str, Callable[[Setup], Task]] = {
@@ -24,6 +26,7 @@ TASKS: Mapping[str, Callable[[Setup], Task]] = {
     OBJECT_DETECTION: Detector,
     IMAGE_SEGMENTATION: Segmenter,
     IMAGE_EMBEDDING: Embedder,
+    POSE_ESTIMATION: PoseEstimator,
 }
 
 

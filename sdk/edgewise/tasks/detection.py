@@ -220,7 +220,7 @@ def _wanted(setup: Setup) -> DetectionCard | None:
     if isinstance(head, str):
         card = setup.detection
         return card if card and card.head == head else DetectionCard(head)
-    return head or setup.detection
+    return head if isinstance(head, DetectionCard) else setup.detection
 
 
 def _first(asked: float | None, stated: float | None) -> float | None:

@@ -1,5 +1,6 @@
 """Marks on pictures: boxes, points, labels, areas. No font files: Pillow brings one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,8 @@ class Mark:
     colour: Colour
     points_xy: FloatArray | None = None
     """[k, 2]."""
+    outline_xy: FloatArray | None = None
+    """[m, 2]: drawn instead of the box, which then only says where the label goes."""
 
 
 def draw_marks(picture: Image.Image, marks: list[Mark]) -> None:
@@ -40,15 +43,40 @@ def draw_marks(picture: Image.Image, marks: list[Mark]) -> None:
     line = max(2, round(side * _LINE_PER_SIDE))
     pen = ImageDraw.Draw(picture)
     for mark in marks:
-        left, top, right, bottom = mark.box_xyxy
-        pen.rectangle(
-            (left, top, max(left, right - 1), max(top, bottom - 1)), outline=mark.colour, width=line
-        )
+        _draw_outline(pen, mark, line)
         for x, y in [] if mark.points_xy is None else mark.points_xy.tolist():
             pen.ellipse((x - line, y - line, x + line, y + line), fill=mark.colour, outline="white")
     font = _font(max(_TEXT_MIN_PX, round(side * _TEXT_PER_SIDE)))
     for mark in marks:
         _draw_label(pen, picture.size, mark, font)
+
+
+def _draw_outline(pen: ImageDraw.ImageDraw, mark: Mark, line: int) -> None:
+    if mark.outline_xy is not None:
+        corners = [(x, y) for x, y in mark.outline_xy.tolist()]
+        pen.line([*corners, corners[0]], fill=mark.colour, width=line, joint="curve")
+        return
+    left, top, right, bottom = mark.box_xyxy
+    pen.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=mark.colour, width=line)
+
+
+def draw_skeleton(
+    picture: Image.Image,
+    points_xy: FloatArray,
+    seen: Array,
+    skeleton: Sequence[tuple[int, int]],
+    colour: Colour,
+) -> None:
+    """Draw the points [k, 2] that are ``seen`` [k], and the lines between two of them, onto an RGB picture."""
+    line = max(2, round(max(picture.size) * _LINE_PER_SIDE))
+    pen = ImageDraw.Draw(picture)
+    spots = [(x, y) for x, y in points_xy.tolist()]
+    for first, last in skeleton:
+        if seen[first] and seen[last]:
+            pen.line([spots[first], spots[last]], fill=colour, width=line)
+    for (x, y), is_seen in zip(spots, seen.tolist(), strict=True):
+        if is_seen:
+            pen.ellipse((x - line, y - line, x + line, y + line), fill=colour, outline="white")
 
 
 def _font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

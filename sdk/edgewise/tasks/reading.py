@@ -53,6 +53,6 @@ def open_reading(opened: "OpenedModel", asked: Asked) -> Reading:
         shapes = tuple(spec.shape for spec in opened.outputs)
         name = guessed = guess_task(shapes, Facts(size_wh, labels))
     activation = card.outputs[0].activation if card else ""
-    detection = card.detection if card else None
-    setup = Setup(file.path, size_wh, opened.outputs, activation, labels, detection, asked.options)
+    detection, pose = (card.detection, card.pose) if card else (None, None)
+    setup = Setup(file.path, size_wh, opened.outputs, activation, labels, detection, asked.options, pose)
     return Reading(reader, open_task(name, setup), guessed)

@@ -22,6 +22,8 @@ class Candidates:
     """int64 [n]."""
     keypoints_xy: FloatArray | None = None
     """[n, k, 2] in pixels of the input."""
+    keypoint_scores: FloatArray | None = None
+    """[n, k]."""
 
 
 class Head(Protocol):

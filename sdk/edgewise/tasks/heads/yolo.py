@@ -37,10 +37,11 @@ class Yolov8Head:
         class_ids, scores = _best(rows[:, 4:ends])
         keep = scores >= min_score
         rows = rows[keep]
-        points = None
-        if self._keypoints:
-            points = rows[:, ends:].reshape(len(rows), self._keypoints, _POINT_NUMBERS)[:, :, :2]
-        return Candidates(xyxy_from_cxcywh(rows[:, :4]), scores[keep], class_ids[keep], points)
+        boxes = xyxy_from_cxcywh(rows[:, :4])
+        if not self._keypoints:
+            return Candidates(boxes, scores[keep], class_ids[keep])
+        points = rows[:, ends:].reshape(len(rows), self._keypoints, _POINT_NUMBERS)
+        return Candidates(boxes, scores[keep], class_ids[keep], points[:, :, :2], points[:, :, 2])
 
     def _rows(self, outputs: Sequence[FloatArray]) -> FloatArray:
         """[N, 4 + C + 3k], whichever way the output lies."""
