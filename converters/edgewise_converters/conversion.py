@@ -68,7 +68,7 @@ class _Built:
 class Conversion:
     """One conversion to a TFLite file; what another format does otherwise is in the methods it overrides."""
 
-    precisions = PRECISIONS
+    precisions: tuple[str, ...] = PRECISIONS
     """Those of the format."""
 
     def __init__(self, request: Request, original: Original, out: Path, progress: Progress) -> None:

@@ -35,7 +35,7 @@ _RESHAPES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
 class OnnxConversion(Conversion):
     """One conversion to an ONNX file."""
 
-    precisions = PRECISIONS
+    precisions: tuple[str, ...] = PRECISIONS
 
     def __init__(self, request: Request, original: Original, out: Path, progress: Progress) -> None:
         super().__init__(request, original, out, progress)
