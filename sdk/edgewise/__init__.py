@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edgewise.anomaly_card import AnomalyCard
     from edgewise.audio_card import AudioPreprocess
     from edgewise.child_process import ChildLimits
     from edgewise.detection_card import DetectionCard
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from edgewise.model_file import ModelFile, read_model, write_model
     from edgewise.recurrent_state import RecurrentState
     from edgewise.self_test import SelfTest
+    from edgewise.series_card import SeriesPreprocess
+    from edgewise.tasks.anomaly import Anomaly
+    from edgewise.tasks.anomaly_fit import FittedThreshold, fit_mahalanobis, fit_nearest, fit_threshold
     from edgewise.tasks.audio_classification import AudioClassification, AudioClassifier
     from edgewise.tasks.classification import Category, Classification
     from edgewise.tasks.detection import Detection, Detections
@@ -31,16 +35,22 @@ if TYPE_CHECKING:
     from edgewise.tasks.gallery import Gallery, Match
     from edgewise.tasks.keyword_spotting import Keyword, KeywordSpotter
     from edgewise.tasks.segmentation import ClassArea, Segmentation
+    from edgewise.tasks.series_classification import SeriesAnswer, SeriesClassifier
+    from edgewise.tasks.tensors import Tensors
     from edgewise.tasks.voice_activity import SpeechSegment, VoiceActivity, VoiceActivityOptions
     from edgewise.tensors import Quantization, TensorSpec
+    from edgewise.text_card import TextPreprocess
 
 __all__ = [
-    "AudioClassification", "AudioClassifier", "AudioPreprocess", "BackendUnavailable", "CardError", "Category",
-    "ChildLimits", "ClassArea", "Classification", "Detection", "DetectionCard", "Detections", "EdgewiseError",
-    "Embedding", "Gallery", "GoldenCase", "ImagePreprocess", "InvalidInput", "Keyword", "KeywordSpotter",
-    "Match", "Model", "ModelCard", "ModelCrashed", "ModelFile", "ModelFileError", "Quantization",
-    "RecurrentState", "Segmentation", "SelfTest", "ShapeMismatch", "SourceError", "SpeechSegment", "TensorCard",
-    "TensorSpec", "UnreadableImage", "VoiceActivity", "VoiceActivityOptions", "load", "read_model", "write_model",
+    "Anomaly", "AnomalyCard", "AudioClassification", "AudioClassifier", "AudioPreprocess",
+    "BackendUnavailable", "CardError", "Category", "ChildLimits", "ClassArea", "Classification", "Detection",
+    "DetectionCard", "Detections", "EdgewiseError", "Embedding", "FittedThreshold", "Gallery", "GoldenCase",
+    "ImagePreprocess", "InvalidInput", "Keyword", "KeywordSpotter", "Match", "Model", "ModelCard",
+    "ModelCrashed", "ModelFile", "ModelFileError", "Quantization", "RecurrentState", "Segmentation",
+    "SelfTest", "SeriesAnswer", "SeriesClassifier", "SeriesPreprocess", "ShapeMismatch", "SourceError",
+    "SpeechSegment", "TensorCard", "TensorSpec", "Tensors", "TextPreprocess", "UnreadableImage",
+    "VoiceActivity", "VoiceActivityOptions", "fit_mahalanobis", "fit_nearest", "fit_threshold", "load",
+    "read_model", "write_model",
 ]  # fmt: skip
 
 _HOMES = (
@@ -49,6 +59,9 @@ _HOMES = (
     "tensors",
     "detection_card",
     "audio_card",
+    "anomaly_card",
+    "series_card",
+    "text_card",
     "model_card",
     "golden",
     "model_file",
@@ -63,6 +76,10 @@ _HOMES = (
     "tasks.audio_classification",
     "tasks.keyword_spotting",
     "tasks.voice_activity",
+    "tasks.series_classification",
+    "tasks.anomaly",
+    "tasks.anomaly_fit",
+    "tasks.tensors",
 )
 
 
