@@ -268,6 +268,16 @@ class Model:
             return given
         return self.card.inputs[0].series if self.card else None
 
+    @property
+    def sound_window(self) -> tuple[int, int]:
+        """How many samples, and at which rate, a window has of the task audio-classification. Raises CardError."""
+        from edgewise.tasks.sound_reading import SoundReading
+
+        reading = self._reading_of(self._opened)
+        if not isinstance(reading, SoundReading):
+            raise CardError(f"{self.path}: its task is {self.task!r}, expected 'audio-classification'")
+        return reading.input.samples, reading.input.rate_hz
+
     def self_test(self) -> SelfTest:
         """Run the golden cases in the file and compare. Raises CardError when it carries none."""
         return self._opened.self_test()
