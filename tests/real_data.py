@@ -112,6 +112,12 @@ def basic_pitch() -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="session")
+def exercises() -> Path:
+    """140 recordings of 7 shoulder exercises by 10 people, .npz; see `model_sources.exercises`."""
+    return models_and_data.SOURCES["exercises"].make()
+
+
+@pytest.fixture(scope="session")
 def nets() -> NetLibrary:
     """Exported structures with seeded weights: `nets.path("resnet18-opset17-torchscript")`."""
     return NetLibrary()

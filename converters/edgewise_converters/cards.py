@@ -142,7 +142,9 @@ def pose_card(head: str, shape: tuple[int, ...], labels: int) -> PoseCard:
     if head in (HEATMAP, SIMCC) and len(shape) > 2:
         points = shape[1]
     elif head == YOLOV8 and len(shape) == 3:
-        points = (min(shape[1:]) - 4 - max(labels, 1)) // 3  # a box, its classes, and x, y, score of each point
+        points = (
+            min(shape[1:]) - 4 - max(labels, 1)
+        ) // 3  # a box, its classes, and x, y, score of each point
     try:
         return PoseCard(head, keypoints=points)
     except CardError as error:

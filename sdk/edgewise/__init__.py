@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edgewise.anomaly_card import AnomalyCard
     from edgewise.audio_card import AudioPreprocess
     from edgewise.child_process import ChildLimits
     from edgewise.detection_card import DetectionCard
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from edgewise.pose_card import PoseCard
     from edgewise.recurrent_state import RecurrentState
     from edgewise.self_test import SelfTest
+    from edgewise.series_card import SeriesPreprocess
+    from edgewise.tasks.anomaly import Anomaly
+    from edgewise.tasks.anomaly_fit import FittedThreshold, fit_mahalanobis, fit_nearest, fit_threshold
     from edgewise.tasks.audio_classification import AudioClassification, AudioClassifier
     from edgewise.tasks.classification import Category, Classification
     from edgewise.tasks.detection import Detection, Detections
@@ -33,20 +37,25 @@ if TYPE_CHECKING:
     from edgewise.tasks.keyword_spotting import Keyword, KeywordSpotter
     from edgewise.tasks.pose import Pose, Poses
     from edgewise.tasks.segmentation import ClassArea, Segmentation
+    from edgewise.tasks.series_classification import SeriesAnswer, SeriesClassifier
     from edgewise.tasks.text.options import TextOptions
     from edgewise.tasks.text.page import PageText, TextLine
     from edgewise.tasks.text.reader import LineReader, TextReader
+    from edgewise.tasks.tensors import Tensors
     from edgewise.tasks.voice_activity import SpeechSegment, VoiceActivity, VoiceActivityOptions
     from edgewise.tensors import Quantization, TensorSpec
+    from edgewise.text_card import TextPreprocess
 
 __all__ = [
-    "AudioClassification", "AudioClassifier", "AudioPreprocess", "BackendUnavailable", "CardError", "Category",
-    "ChildLimits", "ClassArea", "Classification", "Detection", "DetectionCard", "Detections", "EdgewiseError",
-    "Embedding", "Gallery", "GoldenCase", "ImagePreprocess", "InvalidInput", "Keyword", "KeywordSpotter", "LineReader",
-    "Match", "Model", "ModelCard", "ModelCrashed", "ModelFile", "ModelFileError", "PageText", "Pose", "PoseCard",
-    "Poses", "Quantization", "RecurrentState", "Segmentation", "SelfTest", "ShapeMismatch", "SourceError", "SpeechSegment",
-    "TensorCard", "TensorSpec", "TextLine", "TextOptions", "TextReader", "UnreadableImage", "VoiceActivity",
-    "VoiceActivityOptions", "load", "read_model", "write_model",
+    "Anomaly", "AnomalyCard", "AudioClassification", "AudioClassifier", "AudioPreprocess", "BackendUnavailable",
+    "CardError", "Category", "ChildLimits", "ClassArea", "Classification", "Detection", "DetectionCard",
+    "Detections", "EdgewiseError", "Embedding", "FittedThreshold", "Gallery", "GoldenCase", "ImagePreprocess",
+    "InvalidInput", "Keyword", "KeywordSpotter", "LineReader", "Match", "Model", "ModelCard", "ModelCrashed",
+    "ModelFile", "ModelFileError", "PageText", "Pose", "PoseCard", "Poses", "Quantization", "RecurrentState",
+    "Segmentation", "SelfTest", "SeriesAnswer", "SeriesClassifier", "SeriesPreprocess", "ShapeMismatch",
+    "SourceError", "SpeechSegment", "TensorCard", "TensorSpec", "Tensors", "TextLine", "TextOptions",
+    "TextPreprocess", "TextReader", "UnreadableImage", "VoiceActivity", "VoiceActivityOptions", "fit_mahalanobis",
+    "fit_nearest", "fit_threshold", "load", "read_model", "write_model",
 ]  # fmt: skip
 
 _HOMES = (
@@ -56,6 +65,9 @@ _HOMES = (
     "detection_card",
     "pose_card",
     "audio_card",
+    "anomaly_card",
+    "series_card",
+    "text_card",
     "model_card",
     "golden",
     "model_file",
@@ -72,6 +84,10 @@ _HOMES = (
     "tasks.keyword_spotting",
     "tasks.voice_activity",
     "tasks.text.reader",
+    "tasks.series_classification",
+    "tasks.anomaly",
+    "tasks.anomaly_fit",
+    "tasks.tensors",
 )
 
 

@@ -1,6 +1,5 @@
-"""Many inputs through one model: pictures to answers, .npy and .npz files to tensors."""
+"""Many inputs through one model: pictures and recordings to answers, other .npy and .npz files to tensors."""
 
-import math
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,12 +10,16 @@ import numpy as np
 
 from edgewise.errors import CardError, EdgewiseError, InvalidInput
 from edgewise.model import Model
+from edgewise.model_card import ANOMALY_DETECTION, AUDIO_CLASSIFICATION, TIME_SERIES_CLASSIFICATION
 from edgewise.tasks.base import Answer, Drawable
+from edgewise.tasks.tensors import tensors_of
 from edgewise.tensors import Array
 
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 )
+SERIES_TASKS = (TIME_SERIES_CLASSIFICATION, ANOMALY_DETECTION, AUDIO_CLASSIFICATION)
+"""A .npy file is a recording for them."""
 TENSOR_SUFFIXES = frozenset({".npy", ".npz"})
 
 
@@ -26,26 +29,21 @@ class Result:
 
     source: Path
     answer: Answer | None = None
-    outputs: dict[str, Array] | None = None
     error: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; outputs are real numbers, NaN and infinities null."""
         if self.error:
             return {"input": str(self.source), "error": self.error}
-        if self.answer is not None:
-            return {"input": str(self.source), **self.answer.to_dict()}
-        outputs = {name: _for_json(array) for name, array in (self.outputs or {}).items()}
-        return {"input": str(self.source), "outputs": outputs}
+        return {"input": str(self.source), **(self.answer.to_dict() if self.answer else {})}
 
     def __str__(self) -> str:
         if self.error:
             return f"{self.source}: {self.error}"
-        if self.answer is not None:
-            lines = (f"  {line}" for line in self.answer.lines())
-            return "\n".join((f"{self.source}  ({self.answer.timings.total_ms:.1f} ms)", *lines))
-        outputs = (self.outputs or {}).items()
-        return "\n".join((str(self.source), *(_describe(name, array) for name, array in outputs)))
+        if self.answer is None:
+            return str(self.source)
+        lines = (f"  {line}" for line in self.answer.lines())
+        return "\n".join((f"{self.source}  ({self.answer.timings.total_ms:.1f} ms)", *lines))
 
 
 def run_inputs(model: Model, sources: Sequence[Path], *, top: int | None = None) -> Iterator[Result]:
@@ -83,15 +81,21 @@ def _pictures_in(folder: Path) -> list[Path]:
 def _run_one(model: Model, source: Path, top: int | None) -> Result:
     try:
         if source.suffix.lower() in TENSOR_SUFFIXES:
-            outputs = model.run(read_tensors(source))
-            real = {spec.name: spec.dequantized(outputs[spec.name]) for spec in model.outputs}
-            return Result(source, outputs=real)
+            return Result(source, answer=_of_arrays(model, read_tensors(source)))
         return Result(source, answer=model.predict(source, top=top))
     except CardError:
         raise
     except EdgewiseError as error:
         message = str(error)
         return Result(source, error=message if str(source) in message else f"{source}: {message}")
+
+
+def _of_arrays(model: Model, given: dict[str, Array] | Array) -> Answer:
+    """What is made of measurements is predicted; arrays for other tasks are tensors that are ready."""
+    if model.task in SERIES_TASKS and isinstance(given, np.ndarray):
+        answer: Answer = model.predict(given)
+        return answer
+    return tensors_of(model, given)
 
 
 def read_tensors(path: Path) -> dict[str, Array] | Array:
@@ -106,21 +110,3 @@ def read_tensors(path: Path) -> dict[str, Array] | Array:
         raise InvalidInput(f"{path}: no such file") from error
     except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         raise InvalidInput(f"{path}: cannot read arrays from it: {error}") from error
-
-
-def _for_json(array: Array) -> dict[str, Any]:
-    values = [
-        None if isinstance(value, float) and not math.isfinite(value) else value
-        for value in array.ravel().tolist()
-    ]
-    return {"shape": list(array.shape), "dtype": array.dtype.name, "values": values}
-
-
-def _describe(name: str, array: Array) -> str:
-    shape = " x ".join(map(str, array.shape)) or "scalar"
-    if array.size == 0:
-        return f"  {name}  {array.dtype} {shape}"
-    first = ", ".join(f"{value:.6g}" for value in array.ravel()[:4])
-    more = ", ..." if array.size > 4 else ""
-    low, high = float(array.min()), float(array.max())
-    return f"  {name}  {array.dtype} {shape}, {low:.6g} to {high:.6g}: {first}{more}"

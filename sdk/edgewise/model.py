@@ -7,23 +7,23 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from edgewise.anomaly_card import AnomalyCard
 from edgewise.backends import Backend
 from edgewise.child_process import ChildLimits
 from edgewise.detection_card import DetectionCard
 from edgewise.errors import CardError, InvalidInput
-from edgewise.model_card import ImagePreprocess, ModelCard
+from edgewise.model_card import ModelCard
 from edgewise.model_file import ModelFile
 from edgewise.opened import OpenedModel
 from edgewise.opening import Opening, require_exchangeable
 from edgewise.pose_card import PoseCard
 from edgewise.preprocess.image import ImageReader
-from edgewise.preprocess.picture import ImageSource
 from edgewise.recurrent_state import RecurrentState, run_with_state
 from edgewise.self_test import SelfTest
+from edgewise.series_card import SeriesPreprocess
 from edgewise.tasks.base import Options, task_of_head
 from edgewise.tasks.choice import check_task
-from edgewise.tasks.reading import Asked, Reading, open_reading
-from edgewise.tasks.timings import Stopwatch
+from edgewise.tasks.reading import Asked, Preprocess, Reading, image_reader_of, open_reading
 from edgewise.tensors import Array, TensorSpec
 
 if TYPE_CHECKING:
@@ -36,13 +36,15 @@ def load(
     *,
     backend: str | None = None,
     threads: int | None = None,
-    preprocess: ImagePreprocess | None = None,
+    preprocess: Preprocess | None = None,
     labels: Sequence[str] | None = None,
     task: str | None = None,
     head: str | DetectionCard | PoseCard | None = None,
     score_threshold: float | None = None,
     overlap_threshold: float | None = None,
     mask_resample: str = "nearest",
+    anomaly: AnomalyCard | None = None,
+    tokenizer: str | os.PathLike[str] | None = None,
     sha256: str | None = None,
     probe: bool | ChildLimits = False,
 ) -> "Model":
@@ -50,11 +52,12 @@ def load(
 
     ``backend`` asks for one runtime: litert, tflite-runtime or onnxruntime. ``threads`` is by default the
     number of cores, at most 4. ``preprocess`` and ``labels`` say about a foreign file what it does not say
-    itself; they win over what it does say, and so does the rest. ``task`` is image-classification,
-    object-detection, image-segmentation, image-embedding or pose-estimation. ``head`` says how the outputs of
-    a detector (see `DetectionCard`) or pose network (`PoseCard`) are decoded, and that it is one: yolov8, which
-    both may end in, means a detector without ``task``. The thresholds, 0 to 1, say which boxes count.
+    itself; they win over what it does say, and so does the rest. ``task`` is one of
+    `edgewise.model_card.TASKS`. ``head`` says how the outputs of a detector (see `DetectionCard`) or pose network
+    (`PoseCard`) are decoded, and that it is one: yolov8, which both may end in, means a detector without ``task``.
+    The thresholds, 0 to 1, say which boxes count.
     ``mask_resample`` is how a segmentation reaches the picture's size: nearest, or bilinear from logits.
+    ``anomaly`` says what is normal; ``tokenizer`` is the tokenizer.json of a text model.
 
     ``sha256`` is the digest that the file must have, 64 hexadecimal digits. With ``probe`` the file is first
     run in a child process, on zeros and on its golden cases, within a minute and the memory that is free, or
@@ -62,7 +65,8 @@ def load(
     sandbox. Raises ModelFileError, also for another digest and in a probe for other answers than promised,
     ModelCrashed, CardError, BackendUnavailable, InvalidInput.
     """
-    options = Options(task_of_head(head) if task is None else task, head, score_threshold, overlap_threshold, mask_resample)
+    wanted = task_of_head(head) if task is None else task
+    options = Options(wanted, head, score_threshold, overlap_threshold, mask_resample, anomaly, tokenizer)
     opening = Opening(backend, threads)
     opened = opening.open(path, sha256=sha256, probe=probe)
     try:
@@ -80,7 +84,7 @@ class Model:
         file: ModelFile,
         backend: Backend,
         *,
-        preprocess: ImagePreprocess | None = None,
+        preprocess: Preprocess | None = None,
         labels: Sequence[str] | None = None,
         options: Options | None = None,
     ) -> None:
@@ -204,25 +208,24 @@ class Model:
                 raise InvalidInput(f"{self.path}: the model is closed; load the other one")
             self._opened = new
 
-    def predict(self, image: ImageSource, *, top: int | None = None) -> Any:
-        """What the picture shows: a Classification, Detections, a Segmentation, an Embedding or Poses, by the task.
+    def predict(self, given: Any, *, top: int | None = None, rate_hz: int | None = None) -> Any:
+        """What was given shows, by the task: a Classification, Detections, a Segmentation, an Embedding, Poses, an
+        Anomaly or Tensors.
 
-        ``image`` is a path, an open binary file, a PIL image, or a uint8 array (height, width, 3) in RGB.
+        Of a picture ``given`` is a path, an open binary file, a PIL image, or a uint8 array (height, width, 3) in
+        RGB; of sound the path of a WAV file, or samples (time,) at ``rate_hz``; of a series an array
+        [time, channels] as measured; of text a string; for the task tensors what `run` takes.
         ``top`` is how many answers are wanted at most: by default 5 categories, or 300 boxes.
         Raises CardError when the file does not say enough, UnreadableImage, InvalidInput.
         """
         if top is not None and top < 1:
             raise InvalidInput(f"top: got {top}, expected at least 1")
         opened = self._opened  # a swap meanwhile changes nothing for this call
-        reading = self._reading_of(opened)
-        watch = Stopwatch()
-        prepared = reading.reader.prepare(image)
-        watch.lap()
-        outputs = opened.run(prepared.tensor)
-        watch.lap()
         try:
-            return reading.task.answer(outputs, prepared.view, top=top, watch=watch)
+            return self._reading_of(opened).predict(opened, given, top=top, rate_hz=rate_hz)
         except CardError as error:
+            if str(error).startswith(f"{opened.file.path}: "):
+                raise
             raise CardError(f"{opened.file.path}: {error}") from error
 
     def stream(
@@ -232,8 +235,9 @@ class Model:
 
         ``source`` is what `edgewise.streams.open_source` takes, or a source. With ``live`` only the newest frame is
         answered and the rest is counted as dropped; by default cameras are live, and files wait for the model.
-        Pictures that cannot be read are skipped and counted. Blocks of sound go through `run`, with a state of this
-        stream's own where `new_state` makes one. The end of the loop closes the source, however it ends.
+        Pictures that cannot be read are skipped and counted. Blocks of sound and measurements are answered by
+        windows where the task is one of sound or series; else through `run`, with a state of this stream's own
+        where `new_state` makes one. The end of the loop closes the source, however it ends.
         Raises SourceError, InvalidInput, CardError.
         """
         from edgewise.streams.running import start_stream  # with threads and sources, which few need
@@ -249,14 +253,32 @@ class Model:
         return results_of(self.stream(source, live=live, top=top))
 
     def _reading_of(self, opened: OpenedModel) -> Reading:
-        """How pictures become its inputs and its outputs an answer; found out once."""
+        """How what is given becomes its inputs and its outputs an answer; found out once."""
         if opened.reading is None:
             opened.reading = open_reading(opened, self._asked)
         return opened.reading
 
     def image_reader(self) -> ImageReader:
-        """The pre-processing of `predict`, for those who call `run` themselves. Raises CardError."""
-        return self._reading_of(self._opened).reader
+        """The pre-processing of `predict`, for those who call `run` themselves. Raises CardError, InvalidInput."""
+        return image_reader_of(self._reading_of(self._opened))
+
+    @property
+    def series_preprocess(self) -> SeriesPreprocess | None:
+        """How windows of a series are made: as given to `load`, else by the card; None where neither says it."""
+        given = self._asked.preprocess
+        if isinstance(given, SeriesPreprocess):
+            return given
+        return self.card.inputs[0].series if self.card else None
+
+    @property
+    def sound_window(self) -> tuple[int, int]:
+        """How many samples, and at which rate, a window has of the task audio-classification. Raises CardError."""
+        from edgewise.tasks.sound_reading import SoundReading
+
+        reading = self._reading_of(self._opened)
+        if not isinstance(reading, SoundReading):
+            raise CardError(f"{self.path}: its task is {self.task!r}, expected 'audio-classification'")
+        return reading.input.samples, reading.input.rate_hz
 
     def self_test(self) -> SelfTest:
         """Run the golden cases in the file and compare. Raises CardError when it carries none."""

@@ -7,12 +7,15 @@ without them; a card of a later version is refused.
 from dataclasses import dataclass, field
 
 from edgewise import typed_json
+from edgewise.anomaly_card import AnomalyCard
 from edgewise.audio_card import AudioPreprocess
 from edgewise.detection_card import DetectionCard
 from edgewise.drift_baseline import DriftBaseline
 from edgewise.errors import CardError
 from edgewise.pose_card import PoseCard
+from edgewise.series_card import SeriesPreprocess
 from edgewise.tensors import LAYOUTS, Quantization
+from edgewise.text_card import TextPreprocess
 
 CARD_VERSION = 1
 IMAGE_CLASSIFICATION = "image-classification"
@@ -20,14 +23,22 @@ OBJECT_DETECTION = "object-detection"
 IMAGE_SEGMENTATION = "image-segmentation"
 IMAGE_EMBEDDING = "image-embedding"
 POSE_ESTIMATION = "pose-estimation"
+AUDIO_CLASSIFICATION = "audio-classification"
+TIME_SERIES_CLASSIFICATION = "time-series-classification"
+ANOMALY_DETECTION = "anomaly-detection"
+TEXT_EMBEDDING = "text-embedding"
 TENSORS = "tensors"
-"""The task of a model that only `Model.run` understands."""
+"""The task of a model whose answer is its outputs."""
 TASKS = (
     IMAGE_CLASSIFICATION,
     OBJECT_DETECTION,
     IMAGE_SEGMENTATION,
     IMAGE_EMBEDDING,
     POSE_ESTIMATION,
+    AUDIO_CLASSIFICATION,
+    TIME_SERIES_CLASSIFICATION,
+    ANOMALY_DETECTION,
+    TEXT_EMBEDDING,
     TENSORS,
 )
 GOLDEN_FILE = "edgewise_golden.npz"
@@ -103,6 +114,8 @@ class TensorCard:
     """The tensor's name in the model this one was converted from."""
     audio: AudioPreprocess | None = field(default=None, metadata={typed_json.LEFT_OUT_WHEN_NONE: True})
     """For an input of log-mel rows or MFCC: how they are made of sound."""
+    series: SeriesPreprocess | None = field(default=None, metadata={typed_json.LEFT_OUT_WHEN_NONE: True})
+    """For an input of measurements over time: how their windows are made."""
 
     def __post_init__(self) -> None:
         _one_of("layout", self.layout, LAYOUTS)
@@ -216,6 +229,10 @@ class ModelCard:
     """For object-detection: which head, and which boxes count."""
     pose: PoseCard | None = field(default=None, metadata={typed_json.LEFT_OUT_WHEN_NONE: True})
     """For pose-estimation: which head, and what its points are."""
+    anomaly: AnomalyCard | None = field(default=None, metadata={typed_json.LEFT_OUT_WHEN_NONE: True})
+    """For anomaly-detection: what is normal, and from which score on it is not."""
+    text: TextPreprocess | None = field(default=None, metadata={typed_json.LEFT_OUT_WHEN_NONE: True})
+    """For text-embedding: the tokenizer, and how tokens' vectors become one."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.version <= CARD_VERSION:

@@ -56,7 +56,9 @@ class PoseCard:
     def point_names(self) -> tuple[str, ...]:
         """The names, said or not."""
         is_coco = self.keypoints == len(COCO_NAMES)
-        return self.names or (COCO_NAMES if is_coco else tuple(f"#{point}" for point in range(self.keypoints)))
+        return self.names or (
+            COCO_NAMES if is_coco else tuple(f"#{point}" for point in range(self.keypoints))
+        )
 
     @property
     def lines(self) -> tuple[tuple[int, int], ...]:

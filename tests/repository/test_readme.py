@@ -109,10 +109,14 @@ def test_read_meter_reads_the_digits(tinyocr: Path, tmp_path: Path) -> None:
     photo.save(tmp_path / "meter.png")
     words = [sys.executable, ROOT / "examples/read_meter.py", tinyocr / "PP-OCRv6_rec_tiny.onnx"]
     place = ["80", "60", "320", "120"]
-    done = subprocess.run([*words, tmp_path / "meter.png", *place], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*words, tmp_path / "meter.png", *place], capture_output=True, text=True, check=False
+    )
     assert (done.stdout, done.returncode) == ("0048213.7\n", 0), done.stderr
     Image.new("RGB", (400, 200), "grey").save(tmp_path / "dark.png")
-    done = subprocess.run([*words, tmp_path / "dark.png", *place], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*words, tmp_path / "dark.png", *place], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1 and "not sure" in done.stderr
 
 

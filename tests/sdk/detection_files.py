@@ -9,7 +9,14 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edgewise.model_card import OBJECT_DETECTION, POSE_ESTIMATION, DetectionCard, ImagePreprocess, ModelCard, TensorCard
+from edgewise.model_card import (
+    OBJECT_DETECTION,
+    POSE_ESTIMATION,
+    DetectionCard,
+    ImagePreprocess,
+    ModelCard,
+    TensorCard,
+)
 from edgewise.model_file import read_model, write_model
 from edgewise.pose_card import PoseCard
 

@@ -30,7 +30,9 @@ def rng() -> np.random.Generator:
 
 def test_heatmaps_are_read_as_simple_baselines_reads_them() -> None:
     maps = rng().random((1, 17, 64, 48), np.float32)
-    maps[0, 0, 0, 20] = maps[0, 1, 30, 47] = maps[0, 2, 1, 1] = 2  # border, border, and one that it also leaves
+    maps[0, 0, 0, 20] = maps[0, 1, 30, 47] = maps[0, 2, 1, 1] = (
+        2  # border, border, and one that it also leaves
+    )
     expected = []
     for one in maps[0]:
         place = int(one.argmax())

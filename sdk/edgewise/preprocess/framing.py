@@ -7,6 +7,7 @@ import numpy as np
 from edgewise.audio_card import WINDOWS
 from edgewise.errors import InvalidInput
 from edgewise.preprocess.samples import Samples
+from edgewise.tensors import Array
 
 _COSINES = {"hann": (0.5, 0.5), "hamming": (0.54, 0.46), "blackman": (0.42, 0.5, 0.08), "rectangular": (1.0,)}
 """a0 - a1 cos(x) + a2 cos(2 x). Harris, "On the use of windows for harmonic analysis with the discrete Fourier
@@ -33,10 +34,20 @@ class Framer:
     """Cuts chunks into frames of ``window`` samples every ``hop``; holds one frame, however long the stream.
 
     ``before`` and ``after`` are how many samples are put around the clip, ``pad`` zeros or reflect: the clip
-    mirrored without its first or last sample (numpy.pad's words).
+    mirrored without its first or last sample (numpy.pad's words). With ``channels`` a sample is a row of them, and
+    a frame (window, channels).
     """
 
-    def __init__(self, window: int, hop: int, *, before: int = 0, after: int = 0, pad: str = "zeros") -> None:
+    def __init__(
+        self,
+        window: int,
+        hop: int,
+        *,
+        before: int = 0,
+        after: int = 0,
+        pad: str = "zeros",
+        channels: int | None = None,
+    ) -> None:
         """Raises InvalidInput when there is nothing to cut or to step by."""
         if window < 1 or hop < 1 or min(before, after) < 0:
             raise InvalidInput(
@@ -45,15 +56,16 @@ class Framer:
             )
         self.window, self.hop = window, hop
         self._before, self._after, self._reflects = before, after, pad == "reflect"
-        self._frame = np.zeros(window)
-        self._mirror = np.zeros(max(before, after) + 1 if self._reflects else 0)
+        self._row = () if channels is None else (channels,)
+        self._frame = np.zeros((window, *self._row))
+        self._mirror = np.zeros((max(before, after) + 1 if self._reflects else 0, *self._row))
         self.reset()
 
     def reset(self) -> None:
         """Begin another clip."""
         self._filled, self._skip, self._seen = 0, 0, 0
         if not self._reflects:
-            self._begin(np.zeros(self._before))
+            self._begin(np.zeros((self._before, *self._row)))
 
     def count(self, samples: int) -> int:
         """How many frames the next ``samples`` complete, those of the padding at the end aside."""
@@ -63,7 +75,7 @@ class Framer:
             samples += self._seen + self._before
         return max(0, (self._filled - self._skip + samples - self.window) // self.hop + 1)
 
-    def push(self, samples: Samples) -> Iterator[Samples]:
+    def push(self, samples: Array) -> Iterator[Samples]:
         """The frames that become complete, each (window,) and valid until the next is asked for; ask for all."""
         if not self._reflects:
             yield from self._cut(samples)
@@ -86,7 +98,7 @@ class Framer:
         Raises InvalidInput when a clip is too short to be mirrored.
         """
         if not self._reflects:
-            yield from self._cut(np.zeros(self._after))
+            yield from self._cut(np.zeros((self._after, *self._row)))
         elif self._seen < len(self._mirror):
             raise InvalidInput(
                 f"samples: got a clip of {self._seen}, expected at least {len(self._mirror)} to mirror its ends; "
@@ -96,12 +108,12 @@ class Framer:
             yield from self._cut(self._mirror[-2 : -self._after - 2 : -1].copy())
         self.reset()
 
-    def _begin(self, zeros: Samples) -> None:
+    def _begin(self, zeros: Array) -> None:
         """Padding shorter than a frame completes none."""
         for _ in self._cut(zeros):
             raise InvalidInput(f"frames: got padding {self._before}, expected less than window {self.window}")
 
-    def _remember(self, samples: Samples) -> None:
+    def _remember(self, samples: Array) -> None:
         """The newest samples, as many as the end mirrors."""
         self._seen += len(samples)
         kept = min(len(samples), len(self._mirror))
@@ -109,7 +121,7 @@ class Framer:
             self._mirror[:-kept] = self._mirror[kept:].copy()
             self._mirror[-kept:] = samples[-kept:]
 
-    def _cut(self, samples: Samples) -> Iterator[Samples]:
+    def _cut(self, samples: Array) -> Iterator[Samples]:
         at = min(self._skip, len(samples))
         self._skip -= at
         while at < len(samples):

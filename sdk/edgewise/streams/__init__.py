@@ -3,10 +3,12 @@
 from edgewise.streams.camera import PicameraSource, VideoSource
 from edgewise.streams.choice import open_source
 from edgewise.streams.folder import FolderSource
-from edgewise.streams.frame import Block, Frame
+from edgewise.streams.frame import Block, Frame, SensorBlock
 from edgewise.streams.live import Live
 from edgewise.streams.running import Stream, StreamResult
-from edgewise.streams.simulated import SimulatedSource
+from edgewise.streams.sensor import SensorSource
+from edgewise.streams.serial_lines import SerialLines
+from edgewise.streams.simulated import SimulatedSensor, SimulatedSource
 from edgewise.streams.sound import MicrophoneSource, WavSource
 from edgewise.streams.source import Source
 
@@ -17,6 +19,10 @@ __all__ = [
     "Live",
     "MicrophoneSource",
     "PicameraSource",
+    "SensorBlock",
+    "SensorSource",
+    "SerialLines",
+    "SimulatedSensor",
     "SimulatedSource",
     "Source",
     "Stream",

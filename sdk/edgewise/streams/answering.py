@@ -1,23 +1,27 @@
-"""What a model says of one frame, or of one block of sound."""
+"""What a model says of one frame, or of one block of sound or measurements."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from edgewise.errors import CardError, InvalidInput, ShapeMismatch
 from edgewise.recurrent_state import RecurrentState
-from edgewise.streams.frame import Block, Frame
+from edgewise.streams.frame import Block, Frame, SensorBlock
 from edgewise.streams.sound import BLOCK_SAMPLES
-from edgewise.tensors import FloatArray, TensorSpec
+from edgewise.streams.windows import Windows, windows_for
+from edgewise.tensors import Array, FloatArray, TensorSpec
 
 if TYPE_CHECKING:
     from edgewise.model import Model
 
 
 class Answering:
-    """One stream's use of a model: pictures are predicted, sound is run, with a state where the model has one."""
+    """One stream's use of a model: pictures and windows are predicted, other blocks are run, with a state where the
+    model has one."""
 
     def __init__(self, model: "Model", top: int | None) -> None:
         self._model, self._top = model, top
         self._state = _state_of(model)
+        self._windows: Windows | None = None
 
     @property
     def block_samples(self) -> int:
@@ -26,10 +30,25 @@ class Answering:
         sizes = [size for size in specs[0].shape if size != 1] if len(specs) == 1 else []
         return sizes[0] if len(sizes) == 1 and sizes[0] > 0 else BLOCK_SAMPLES
 
-    def answer(self, item: Frame | Block) -> Any:
-        """Raises UnreadableImage for a picture to be skipped, and what `Model.predict` and `Model.run` raise."""
+    def answers(self, item: Frame | Block | SensorBlock) -> Iterator[Any]:
+        """One for a picture; for sound and measurements one for each window that it completes, or its outputs.
+
+        Raises UnreadableImage for a picture to be skipped, and what `Model.predict` and `Model.run` raise.
+        """
         if isinstance(item, Frame):
-            return self._model.predict(item.image, top=self._top)
+            yield self._model.predict(item.image, top=self._top)
+        elif (windows := self._windows_for(item)) is not None:
+            for window in windows.push(item):
+                yield self._model.predict(window, top=self._top)
+        else:
+            yield self._run(item)
+
+    def _windows_for(self, item: Block | SensorBlock) -> Windows | None:
+        if self._windows is None:
+            self._windows = windows_for(self._model, item)
+        return self._windows
+
+    def _run(self, item: Block | SensorBlock) -> dict[str, Array]:
         specs = self._free_inputs()
         if len(specs) != 1:
             names = ", ".join(f"'{spec.name}'" for spec in specs)
@@ -63,6 +82,6 @@ def _shaped(samples: FloatArray, spec: TensorSpec, where: str) -> FloatArray:
         return samples.reshape(shape)
     except ValueError as error:
         raise ShapeMismatch(
-            f"{where}: got blocks of {len(samples)} samples, input '{spec.name}' expects {tuple(spec.shape)}; "
+            f"{where}: got blocks of {samples.size} numbers, input '{spec.name}' expects {tuple(spec.shape)}; "
             "open the source with block_samples= what fits"
         ) from error

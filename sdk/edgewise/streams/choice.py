@@ -7,11 +7,11 @@ from typing import TypeAlias
 from edgewise.errors import InvalidInput, SourceError
 from edgewise.streams.camera import PicameraSource, VideoSource
 from edgewise.streams.folder import SUFFIXES, FolderSource
-from edgewise.streams.frame import Block, Frame
+from edgewise.streams.frame import Block, Frame, SensorBlock
 from edgewise.streams.sound import BLOCK_SAMPLES, MicrophoneSource, WavSource
 from edgewise.streams.source import Source
 
-AnySource: TypeAlias = Source[Frame | Block]
+AnySource: TypeAlias = Source[Frame | Block | SensorBlock]
 What: TypeAlias = str | os.PathLike[str] | int
 
 _SCHEMES = ("rtsp", "rtsps", "http", "https", "udp", "tcp")

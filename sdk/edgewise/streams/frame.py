@@ -1,4 +1,4 @@
-"""What sources give: one picture, or one stretch of sound."""
+"""What sources give: one picture, one stretch of sound, or some rows of measurements."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,3 +33,20 @@ class Block:
     """When it was read, by `time.monotonic`."""
     source: str
     """The source's name."""
+
+
+@dataclass(frozen=True, eq=False)
+class SensorBlock:
+    """Some rows of measurements of a source."""
+
+    samples: FloatArray
+    """float32 (n, channels), as measured."""
+    rate_hz: float
+    index: int
+    """Which one of the source, from 0."""
+    time_s: float
+    """When its last row was read, by `time.monotonic`."""
+    source: str
+    """The source's name."""
+    missed: int = 0
+    """Rows between the last block and this one that nobody measured or had room for."""

@@ -24,9 +24,10 @@ class StreamResult:
     """One frame and what the model says of it."""
 
     frame: Any
-    """The Frame; a Block where the source is one of sound."""
+    """The Frame; a Block where the source is one of sound, a SensorBlock where it measures."""
     answer: Any
-    """What `Model.predict` gives for a picture; for a block of sound the outputs by name, as `Model.run` gives them."""
+    """What `Model.predict` gives for a picture, or a window of sound or measurements, which a block may complete
+    none or several of; for other models the outputs by name of each block, as `Model.run` gives them."""
     dropped: int
     """Frames so far that the model was too slow for."""
     skipped: int
@@ -116,13 +117,12 @@ class _Run:
                 self._source.open()
             while not self._is_stopped.is_set() and (item := self._source.read()) is not None:
                 try:
-                    answer = self._answering.answer(item)
+                    for answer in self._answering.answers(item):
+                        latency_ms = (time.monotonic() - item.time_s) * 1000
+                        yield StreamResult(item, answer, self.dropped, self.skipped, latency_ms)
                 except UnreadableImage as error:
                     self.skipped += 1
                     _log.warning("skipped: %s", error)
-                    continue
-                latency_ms = (time.monotonic() - item.time_s) * 1000
-                yield StreamResult(item, answer, self.dropped, self.skipped, latency_ms)
         finally:
             self._source.close()
 

@@ -1,4 +1,4 @@
-"""A source for tests of what is built on streams: pictures given, or made, at a rate."""
+"""Sources for tests of what is built on streams: pictures given, or made, and measurements, at a rate."""
 
 import time
 from collections.abc import Sequence
@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from edgewise.errors import InvalidInput
-from edgewise.streams.frame import Frame
+from edgewise.preprocess.series import as_series
+from edgewise.streams.frame import Frame, SensorBlock
 from edgewise.streams.source import SourceBase
 from edgewise.tensors import Array
 
@@ -61,3 +62,43 @@ class SimulatedSource(SourceBase[Frame]):
             return np.full((height, width, 3), index % 256, np.uint8)
         image = self._images[index]
         return image if isinstance(image, np.ndarray) else Path(image)
+
+
+class SimulatedSensor(SourceBase[SensorBlock]):
+    """Measurements of an array [time, channels], in blocks; no sensor needed.
+
+    ``is_paced`` makes them come at ``rate_hz``; otherwise they come as fast as they are read.
+    """
+
+    def __init__(
+        self,
+        rows: Array,
+        *,
+        rate_hz: float,
+        channels: Sequence[str],
+        block_samples: int = 10,
+        is_paced: bool = False,
+        name: str = "simulated sensor",
+    ) -> None:
+        """Raises InvalidInput for a rate, a block or an array that makes no sense."""
+        if not rate_hz > 0 or block_samples < 1:
+            raise InvalidInput(
+                f"rate_hz, block_samples: got {rate_hz}, {block_samples}, expected more than 0 and at least 1"
+            )
+        super().__init__(name)
+        self._rows = as_series(rows, tuple(channels))
+        self._rate_hz, self._block_samples, self._is_paced = rate_hz, block_samples, is_paced
+        self._started_s = 0.0
+
+    def _start(self) -> None:
+        self._started_s = time.monotonic()
+
+    def _next(self, index: int) -> SensorBlock | None:
+        start = index * self._block_samples
+        rows = self._rows[start : start + self._block_samples]
+        if not len(rows):
+            return None
+        due_s = self._started_s + (start + len(rows)) / self._rate_hz
+        if self._is_paced and self._is_closed_within(due_s - time.monotonic()):
+            return None
+        return SensorBlock(rows.copy(), self._rate_hz, index, time.monotonic(), self.name)

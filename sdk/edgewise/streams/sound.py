@@ -21,14 +21,21 @@ BLOCK_SAMPLES = 512
 class WavSource(SourceBase[Block]):
     """A WAV file of integers (8, 16, 24 or 32 bits) in blocks; channels are averaged, the rate stays the file's.
 
-    The last block is filled up with zeros.
+    The last block is filled up with zeros, unless ``is_filled_up`` is False.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, block_samples: int = BLOCK_SAMPLES) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        block_samples: int = BLOCK_SAMPLES,
+        is_filled_up: bool = True,
+    ) -> None:
         """Opens nothing yet. Raises InvalidInput for blocks of no samples."""
         _check_block(block_samples)
         super().__init__(os.fspath(path))
         self._path, self._block_samples = Path(path), block_samples
+        self._is_filled_up = is_filled_up
         self._file: wave.Wave_read | None = None
 
     def _start(self) -> None:
@@ -53,7 +60,8 @@ class WavSource(SourceBase[Block]):
         samples = decode_samples(data, self._file.getsampwidth(), self._file.getnchannels())
         if not len(samples):
             return None
-        samples = np.pad(samples, (0, self._block_samples - len(samples)))
+        if self._is_filled_up:
+            samples = np.pad(samples, (0, self._block_samples - len(samples)))
         return Block(samples, self._file.getframerate(), index, time.monotonic(), self.name)
 
     def _stop(self) -> None:

@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
 
 from edgewise.errors import SourceError
-from edgewise.streams.frame import Block, Frame
+from edgewise.streams.frame import Block, Frame, SensorBlock
 
-ItemT_co = TypeVar("ItemT_co", bound=Frame | Block, covariant=True)
+ItemT_co = TypeVar("ItemT_co", bound=Frame | Block | SensorBlock, covariant=True)
 
 
 SLICE_S = 0.25

@@ -1,5 +1,6 @@
 """What a task is: the reading of a model's outputs as a typed answer."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
+from edgewise.anomaly_card import AnomalyCard
 from edgewise.detection_card import HEADS, DetectionCard, check_thresholds
 from edgewise.errors import CardError, InvalidInput
 from edgewise.model_card import OBJECT_DETECTION, POSE_ESTIMATION
@@ -29,6 +31,8 @@ class Options:
     score_threshold: float | None = None
     overlap_threshold: float | None = None
     mask_resample: str = "nearest"
+    anomaly: AnomalyCard | None = None
+    tokenizer: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
         check_thresholds(self.score_threshold, self.overlap_threshold)
@@ -72,7 +76,9 @@ class Setup:
 class Answer(Protocol):
     """What every task answers with; pictures' answers that can be drawn have ``draw(image)`` too."""
 
-    timings: Timings
+    @property
+    def timings(self) -> Timings:
+        """Where the time went."""
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -5,12 +5,16 @@ from pathlib import Path
 
 from edgewise.errors import CardError
 from edgewise.model_card import (
+    ANOMALY_DETECTION,
+    AUDIO_CLASSIFICATION,
     IMAGE_CLASSIFICATION,
     IMAGE_EMBEDDING,
     IMAGE_SEGMENTATION,
     OBJECT_DETECTION,
     POSE_ESTIMATION,
     TENSORS,
+    TEXT_EMBEDDING,
+    TIME_SERIES_CLASSIFICATION,
 )
 from edgewise.tasks.base import Setup, Task
 from edgewise.tasks.classification import Classifier
@@ -28,12 +32,15 @@ TASKS: Mapping[str, Callable[[Setup], Task]] = {
     IMAGE_EMBEDDING: Embedder,
     POSE_ESTIMATION: PoseEstimator,
 }
+"""Of pictures."""
+OTHERS = (AUDIO_CLASSIFICATION, TIME_SERIES_CLASSIFICATION, ANOMALY_DETECTION, TEXT_EMBEDDING, TENSORS)
+"""What reading.py opens: tasks of sound, series, text and plain arrays, and those of several kinds of input."""
 
 
 def check_task(path: Path, task: str) -> None:
     """Raise CardError naming the tasks when there is none of this name."""
-    if task not in TASKS:
-        names = ", ".join(map(repr, TASKS))
+    if task not in TASKS and task not in OTHERS:
+        names = ", ".join(map(repr, (*TASKS, *OTHERS)))
         said = f"its task is '{task}'" if task else "the file does not say its task"
         raise CardError(f"{path}: {said}, predict() knows {names}; give load() task=..., or use run()")
 

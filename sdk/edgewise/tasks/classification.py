@@ -12,7 +12,8 @@ from edgewise.tasks.base import Setup
 from edgewise.tasks.timings import Stopwatch, Timings
 from edgewise.tensors import Array, FloatArray, TensorSpec
 
-_TOP = 5
+TOP = 5
+"""How many categories an answer has unless asked for."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Classifier:
         self, outputs: Mapping[str, Array], view: View, *, top: int | None, watch: Stopwatch
     ) -> Classification:
         """See `Task.answer`; ``top`` is by default 5."""
-        categories = self._scores.read(outputs[self._output.name], _TOP if top is None else top)
+        categories = self._scores.read(outputs[self._output.name], TOP if top is None else top)
         return Classification(categories, watch.timings())
 
 
@@ -92,13 +93,19 @@ class ScoreReader:
 
         Raises InvalidInput when the output holds NaN, so that no answer is made up.
         """
+        return self.best(self.scores(output), top)
+
+    def scores(self, output: Array) -> FloatArray:
+        """All of them by index, (count,), float32. Raises InvalidInput when the output holds NaN."""
         quantization = self._output.quantization
         scores: FloatArray = quantization.dequantize(output) if quantization else output.astype(np.float32)
         scores = scores.ravel()
         if np.isnan(scores).any():
             raise InvalidInput(f"output '{self._output.name}': the model gave NaN for this picture")
-        if self._activation == "logits":
-            scores = softmax(scores)
+        return softmax(scores) if self._activation == "logits" else scores
+
+    def best(self, scores: FloatArray, top: int) -> tuple[Category, ...]:
+        """The ``top`` best of these scores, best first; among equals the lower index."""
         best = np.argsort(-scores, kind="stable")[: max(top, 1)]
         return tuple(Category(int(index), self._label(index), float(scores[index])) for index in best)
 

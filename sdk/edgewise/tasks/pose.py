@@ -165,9 +165,7 @@ class PoseEstimator:
             asked.overlap_threshold, card.overlap_threshold, self._head.overlap_threshold
         )
 
-    def answer(
-        self, outputs: Mapping[str, Array], view: View, *, top: int | None, watch: Stopwatch
-    ) -> Poses:
+    def answer(self, outputs: Mapping[str, Array], view: View, *, top: int | None, watch: Stopwatch) -> Poses:
         """See `Task.answer`; ``top`` is by default 300."""
         found = self._head.decode(real_outputs(outputs, self._outputs), self._min_score or 0.0)
         limit = MAX_DETECTIONS if top is None else top

@@ -120,9 +120,7 @@ class PageText:
         for number, line in enumerate(self):
             quad = self.quads_xy[number]
             (left, top), (right, bottom) = quad.min(axis=0).tolist(), quad.max(axis=0).tolist()
-            marks.append(
-                Mark((left, top, right, bottom), line.text, colour_of(number), outline_xy=quad)
-            )
+            marks.append(Mark((left, top, right, bottom), line.text, colour_of(number), outline_xy=quad))
         draw_marks(picture, marks)
         return picture
 

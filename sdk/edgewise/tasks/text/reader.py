@@ -102,7 +102,9 @@ class TextReader(LineReader):
         quads, box_scores = quads[kept], box_scores[kept]
         answers = [self._read(cut_out(picture, quad)) for quad in quads]
         scores = np.array([line.score for line in answers], np.float32)
-        is_read = np.array([bool(line.text) for line in answers], bool) & (scores >= self.options.score_threshold)
+        is_read = np.array([bool(line.text) for line in answers], bool) & (
+            scores >= self.options.score_threshold
+        )
         places = np.flatnonzero(is_read)
         order, rows = reading_order(quads[places])
         places = places[order]
