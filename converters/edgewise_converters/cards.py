@@ -16,9 +16,9 @@ from edgewise.model_card import (
     TensorCard,
 )  # fmt: skip
 from edgewise.pose_card import HEATMAP, SIMCC, PoseCard
-from edgewise_converters.errors import ConversionError
 from edgewise_converters import readers
 from edgewise_converters.agreement import Agreement
+from edgewise_converters.errors import ConversionError
 from edgewise_converters.intervals import Interval
 from edgewise_converters.lower.layout import CHANNELS_LAST, Layout
 from edgewise_converters.survey import Accuracy
@@ -175,6 +175,6 @@ def activation_of(graph: Graph, tensor: Tensor) -> str:
 
 
 __all__ = [
-    "GOLDEN_TOLERANCE_DB", "IMAGE_CLASSIFICATION", "TENSORS", "Golden", "ModelCard", "activation_of", "pose_card", "quality_of",
-    "source_of", "task_of", "tensor_card", "tool_versions",
+    "GOLDEN_TOLERANCE_DB", "IMAGE_CLASSIFICATION", "TENSORS", "Golden", "ModelCard", "activation_of", "pose_card",
+    "quality_of", "source_of", "task_of", "tensor_card", "tool_versions",
 ]  # fmt: skip

@@ -8,9 +8,9 @@ from typing import Any
 from edgewise.backends import open_backend, try_backends
 from edgewise.baseline_text import baseline_rows
 from edgewise.detection_card import DetectionCard
-from edgewise.pose_card import PoseCard
 from edgewise.model_card import ImagePreprocess, LayerPrecision, ModelCard, Quality, TensorCard
 from edgewise.model_file import TFLITE, ModelFile, read_model
+from edgewise.pose_card import PoseCard
 from edgewise.self_test import SelfTest, counted
 from edgewise.signature import with_card
 from edgewise.tensors import Quantization, TensorSpec

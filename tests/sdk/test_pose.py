@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 from sdk.detection_files import write_posing
 
 import edgewise
-from edgewise.errors import CardError, InvalidInput
+from edgewise.errors import CardError, EdgewiseError, InvalidInput
 from edgewise.model_card import ModelCard
 from edgewise.pose_card import COCO_NAMES, POSE_HEADS, PoseCard
 from edgewise.tasks.heads.base import Facts
@@ -123,6 +124,13 @@ def test_an_answer_is_json_reads_well_and_can_be_drawn(tmp_path: Path) -> None:
     assert found[0].point("right_ankle") == (32, 48)
     with pytest.raises(InvalidInput, match="point: got 'tail', expected one of 'nose'"):
         found[0].point("tail")
+
+
+@pytest.mark.skipif(find_spec("supervision") is not None, reason="it is installed")
+def test_supervision_is_asked_for_by_name(tmp_path: Path) -> None:
+    path = write_posing(tmp_path / "a.onnx", {"out": yolo_answer()}, PoseCard("yolov8"))
+    with edgewise.load(path) as model, pytest.raises(EdgewiseError, match="pip install supervision"):
+        model.predict(PICTURE).to_supervision()
 
 
 @pytest.mark.parametrize(("wrist", "degrees"), [((10, 0), 90), ((0, 10), 180), ((0, -10), 0)])

@@ -48,8 +48,8 @@ _ENGINE = (
     "see edgewise engines."
 )
 _TASK = (
-    "image-classification, object-detection, image-segmentation, image-embedding, pose-estimation or tensors, where the model's shape "
-    "does not tell."
+    "image-classification, object-detection, image-segmentation, image-embedding, pose-estimation or tensors, "
+    "where the model's shape does not tell."
 )
 _HEAD = (
     "How a detector's outputs are read (yolov8, yolov5, ssd, nms, yunet or blazeface), or a pose network's (movenet, "

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -141,10 +142,10 @@ class Poses:
             raise EdgewiseError(
                 "to_supervision: the supervision package is not installed: pip install supervision"
             ) from error
+        known = signature(supervision.KeyPoints).parameters
+        scores = "keypoint_confidence" if "keypoint_confidence" in known else "confidence"  # before 0.29
         return supervision.KeyPoints(
-            xy=self.keypoints_xy,
-            confidence=self.keypoint_scores,
-            class_id=np.zeros(len(self), int),
+            xy=self.keypoints_xy, class_id=np.zeros(len(self), int), **{scores: self.keypoint_scores}
         )
 
     def __repr__(self) -> str:

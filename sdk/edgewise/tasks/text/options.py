@@ -8,7 +8,7 @@ from edgewise.model_card import ImagePreprocess
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 PAGE_INPUT = ImagePreprocess((960, 960), colour="bgr", mean=IMAGENET_MEAN, std=IMAGENET_STD, fill=127)
-"""PaddleOCR configs/det/PP-OCRv4/ch_PP-OCRv4_det_student.yml: BGR, and ImageNet's numbers in that order all the same."""
+"""PaddleOCR configs/det/PP-OCRv4/ch_PP-OCRv4_det_student.yml: BGR, with ImageNet's numbers for RGB."""
 LINE_INPUT = ImagePreprocess((320, 48), colour="bgr", mean=(127.5,), std=(127.5,), fill=127)
 """PaddleOCR ppocr/data/imaug/rec_img_aug.py, resize_norm_img: 48 high, at least 320 wide, the rest of it grey."""
 DIRECTION_INPUT = ImagePreprocess((192, 48), colour="bgr", mean=(127.5,), std=(127.5,), fill=127)

@@ -45,7 +45,7 @@ def hull_of(region: Region) -> Array:
 
 
 def _chain(xs: list[int], ys: list[int], side: int) -> list[tuple[int, int]]:
-    """One side of the hull of points in the order of y (Andrew, "Another efficient algorithm for convex hulls", 1979)."""
+    """One side of the hull of points in the order of y (Andrew, "Another efficient algorithm", 1979)."""
     kept: list[tuple[int, int]] = []
     for x, y in zip(xs, ys, strict=True):
         while len(kept) > 1:
