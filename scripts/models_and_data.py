@@ -243,7 +243,9 @@ SOURCES: Mapping[str, Source] = {
         more_models.magika_onnx, "kinds of files, ONNX, int32 [b,2048]", more_models.MAGIKA.licence
     ),
     "exercises": Source(
-        exercises.exercises_npz, "140 recordings of 7 exercises, 6 axes at 50 Hz, .npz", exercises.SEGLEARN.licence
+        exercises.exercises_npz,
+        "140 recordings of 7 exercises, 6 axes at 50 Hz, .npz",
+        exercises.SEGLEARN.licence,
     ),
     "singing": Source(
         more_models.singing, "folder: two recordings, WAV", more_models.BASIC_PITCH_SOURCE.licence

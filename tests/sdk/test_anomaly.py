@@ -1,5 +1,6 @@
 """Scores, thresholds and their intervals against formulas, and alarms on real recordings."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -332,7 +333,9 @@ def write_models(folder: Path, data: Exercises) -> tuple[dict[str, Path], Window
     return paths, validation, test
 
 
-def test_exercises_that_were_never_seen_score_higher(exercises: Path, tmp_path: Path) -> None:
+def test_exercises_that_were_never_seen_score_higher(
+    exercises: Path, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     data = read_exercises(exercises)
     paths, validation, test = write_models(tmp_path, data)
     names = np.array(data.names)
@@ -346,9 +349,10 @@ def test_exercises_that_were_never_seen_score_higher(exercises: Path, tmp_path: 
         fitted = fit_threshold(held[np.isin(names[validation.labels], NORMAL)], false_alarm_rate=0.05)
         alarms = judged > fitted.threshold
         found = auc(judged[is_normal], judged[~is_normal])
-        print(
-            f"{kind}: AUC {found:.3f}; at 5 %: {alarms[is_normal].mean():.3f} of normal, "
-            f"{alarms[~is_normal].mean():.3f} of other windows; interval {fitted.low:.3f} to {fitted.high:.3f}"
+        record_property(f"{kind}: AUC", round(found, 3))
+        shares = (alarms[is_normal].mean(), alarms[~is_normal].mean(), fitted.low, fitted.high)
+        record_property(
+            f"{kind}: alarms of normal, of others, interval", ", ".join(f"{s:.3f}" for s in shares)
         )
         assert found > LEAST_AUC[kind]
 

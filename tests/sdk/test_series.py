@@ -13,7 +13,7 @@ import edgewise
 from edgewise import SeriesClassifier, SeriesPreprocess
 from edgewise.errors import CardError, InvalidInput
 from edgewise.model_card import TIME_SERIES_CLASSIFICATION, ModelCard, TensorCard
-from edgewise.preprocess.series import SeriesWindower, to_tensor, windows_of
+from edgewise.preprocess.series import SeriesWindower, to_tensor
 from edgewise.tensors import Array
 
 SPEC = SeriesPreprocess(rate_hz=50, window=8, stride=3, channels=("x", "y"), units=("g", "g"))

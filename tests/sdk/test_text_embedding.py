@@ -234,7 +234,7 @@ def test_what_is_no_text_is_refused(tmp_path: Path, tokenizer: Path) -> None:
     path = write_encoder(tmp_path / "a.onnx", LONGEST, TextPreprocess())
     with edgewise.load(path, tokenizer=tokenizer) as model:
         for given in (b"bytes", None, 3, tokenizer):
-            with pytest.raises(InvalidInput, match="text: got .*, expected a string"):
+            with pytest.raises(InvalidInput, match=r"text: got .*, expected a string"):
                 model.predict(given)
         with pytest.raises(InvalidInput, match="cannot be cut into tokens"):
             model.predict("\ud800")
