@@ -3,7 +3,7 @@
 
 Usage: sdk.py [--only overhead loading photos memory] [--photos 200] [--predictions 100000] [--swaps 1000] [--json]
 
-overhead: Model.run beside set_tensor, invoke and get_tensor on the same tiny network, in turns.
+overhead: Model.run and predict of tensors beside set_tensor, invoke and get_tensor on the same tiny network, in turns.
 loading: load, and load with a probe in a child.
 photos: a JPEG of 12 MP and one of 1080p to the five likeliest classes with EfficientNet-Lite0 in int8, beside PIL's
 open, convert and resize, NumPy, and the interpreter. The photos are those of models_and_data.py, enlarged, with grain.
@@ -65,6 +65,7 @@ def overhead(folder: Path) -> dict[str, Any]:
     interpreter = bare_interpreter(path)
     given, result = (details[0]["index"] for details in ends_of(interpreter))
     model = edgewise.load(path, threads=1)
+    plain = edgewise.load(path, threads=1, task="tensors")
     tensor = np.zeros(model.inputs[0].shape, np.float32)
     named = {"image": tensor}
 
@@ -79,6 +80,7 @@ def overhead(folder: Path) -> dict[str, Any]:
         "run(array)": lambda: model.run(tensor),
         "run(dict)": lambda: model.run(named),
         "run(array, views=True)": lambda: model.run(tensor, views=True),
+        "predict(array), task tensors": lambda: plain.predict(tensor),
     }
     times = in_turns_us(calls)
     least, median = times["bare"]

@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from edgewise.tasks.pose import Pose, Poses
     from edgewise.tasks.segmentation import ClassArea, Segmentation
     from edgewise.tasks.series_classification import SeriesAnswer, SeriesClassifier
+    from edgewise.tasks.tensors import Tensors
     from edgewise.tasks.text.options import TextOptions
     from edgewise.tasks.text.page import PageText, TextLine
     from edgewise.tasks.text.reader import LineReader, TextReader
-    from edgewise.tasks.tensors import Tensors
     from edgewise.tasks.voice_activity import SpeechSegment, VoiceActivity, VoiceActivityOptions
     from edgewise.tensors import Quantization, TensorSpec
     from edgewise.text_card import TextPreprocess

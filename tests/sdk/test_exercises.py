@@ -1,6 +1,6 @@
 """Which exercise somebody does, by the SDK from converted files, on people that nothing was trained or chosen on."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,6 +100,7 @@ def test_the_sdk_is_as_good_as_the_training_on_people_it_has_not_seen(
     fp32: edgewise.Model,
     folder: Path,
     trained: tuple[SeriesPreprocess, exercise_files.Weights, Windows, Windows],
+    record_property: Callable[[str, object], None],
 ) -> None:
     spec, weights, _, test = trained
     given = exercise_files.tensors(test, spec)
@@ -109,7 +110,8 @@ def test_the_sdk_is_as_good_as_the_training_on_people_it_has_not_seen(
         assert model.card.precision == "int8"
         int8 = accuracy(model, test)
     floats = accuracy(fp32, test)
-    print(f"{len(test.labels)} windows: training {in_training:.4f}, float32 {floats:.4f}, int8 {int8:.4f}")
+    record_property("windows", len(test.labels))
+    record_property("training, float32, int8", f"{in_training:.4f}, {floats:.4f}, {int8:.4f}")
     assert floats == pytest.approx(in_training, abs=SAME_ACCURACY)
     assert int8 > in_training - INT8_LOSS
     assert in_training > TEST_ACCURACY
@@ -141,13 +143,13 @@ def test_a_recording_is_the_mean_of_its_windows(fp32: edgewise.Model, data: Exer
 
 
 def test_most_recordings_of_new_people_are_recognised_as_a_whole(
-    fp32: edgewise.Model, data: Exercises
+    fp32: edgewise.Model, data: Exercises, record_property: Callable[[str, object], None]
 ) -> None:
     of_test = [place for place, who in enumerate(data.subjects) if who in exercise_files.TEST_SUBJECTS]
     right = [
         fp32.predict(data.recordings[place]).top.label == data.names[data.labels[place]] for place in of_test
     ]
-    print(f"{sum(right)} of {len(right)} recordings")
+    record_property("recordings", f"{sum(right)} of {len(right)}")
     assert sum(right) / len(right) > TEST_ACCURACY
 
 
