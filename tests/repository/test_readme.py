@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from sdk.detection_files import write_nudenet, write_yunet
 from sdk.exercise_files import TEST_SUBJECTS, write_exercise_model
-from sdk.test_anomaly import NORMAL, write_models
+from sdk.test_anomaly_real import NORMAL, write_models
 from sdk.test_sound_tasks import MELS, RATE, ROWS, SPEC, utterances, write_tones
 from sdk.test_streams_sources import write_wav
 
