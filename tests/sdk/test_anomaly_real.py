@@ -80,7 +80,10 @@ def test_exercises_that_were_never_seen_score_higher(
                 for windows in (validation, test)
             )
         is_normal = np.isin(names[test.labels], NORMAL)
-        fitted = fit_threshold(held[np.isin(names[validation.labels], NORMAL)], false_alarm_rate=0.05)
+        apart = np.isin(names[validation.labels], NORMAL) & (
+            np.arange(len(held)) % 2 == 0
+        )  # they overlap by half
+        fitted = fit_threshold(held[apart], false_alarm_rate=0.05)
         alarms = judged > fitted.threshold
         found = auc(judged[is_normal], judged[~is_normal])
         record_property(f"{kind}: AUC", round(found, 3))
