@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 from sdk.detection_files import write_nudenet, write_posing, write_yunet
 from sdk.exercise_files import TEST_SUBJECTS, write_exercise_model
-from sdk.test_anomaly import NORMAL, write_models
+from sdk.test_anomaly_real import NORMAL, write_models
 from sdk.test_sound_tasks import MELS, RATE, ROWS, SPEC, utterances, write_tones
 from sdk.test_streams_sources import write_wav
 
@@ -183,7 +183,7 @@ def test_machine_anomaly_is_silent_about_what_is_normal_and_names_what_is_not(
 
 
 def test_light_switch_hears_each_word_once(folder: Path, tmp_path: Path) -> None:
-    """Tones stand for the words: no trained keyword model is to be had from the package indexes."""
+    """Tones stand for the words: there is no trained keyword model among the test data."""
     path = write_tones(tmp_path / "tones.onnx", [1, ROWS, MELS, 1])
     card = ModelCard(
         name="words",

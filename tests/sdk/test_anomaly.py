@@ -1,6 +1,5 @@
 """Scores, thresholds and their intervals against formulas, and alarms on real recordings."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,31 +8,20 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
-from sdk import exercise_files
-from sdk.exercise_files import Windows
 
 import edgewise
 from edgewise import AnomalyCard, ImagePreprocess, SeriesPreprocess
 from edgewise.errors import CardError, InvalidInput
 from edgewise.model_card import ANOMALY_DETECTION, ModelCard, TensorCard
-from edgewise.preprocess.series import to_tensor
 from edgewise.streams import SimulatedSensor
 from edgewise.tasks.anomaly_fit import fit_mahalanobis, fit_nearest, fit_threshold
 from edgewise.tensors import Array
-from model_sources.exercises import Exercises, read_exercises
 
 SPEC = SeriesPreprocess(rate_hz=100, window=20, stride=20, channels=("x", "y"))
 SAME = 1e-5
 """Of float32 models against float64 formulas."""
 BETA = 1e-9
 """Halving a double sixty times, and a continued fraction to 1e-14."""
-NORMAL = ("PEN", "ABD", "FEL", "IR")
-"""The first four by the data's own order; the other three are what was never seen."""
-COMPONENTS = 10
-"""Chosen on the validation people, as is that an autoencoder gets windows normalised by themselves: without, large
-movements are never told from unknown ones."""
-LEAST_AUC = {"squared-error": 0.6, "mahalanobis": 0.5}
-"""Far below what is measured (docs/sdk.md): less means that something is broken."""
 
 
 def write_gemm(path: Path, given: tuple[int, ...], into: Array, back: Array | None, card: ModelCard) -> Path:
@@ -292,77 +280,3 @@ def test_a_covariance_that_is_none_is_refused_by_name(tmp_path: Path) -> None:
         pytest.raises(CardError, match="an embedding of 3 numbers, the card's have 5"),
     ):
         model.predict(rows())
-
-
-def auc(normal: Array, other: Array) -> float:
-    """The share of pairs in the right order (Mann and Whitney)."""
-    ranks = np.concatenate([normal, other]).argsort().argsort() + 1
-    above = ranks[len(normal) :].sum() - len(other) * (len(other) + 1) / 2
-    return float(above / (len(normal) * len(other)))
-
-
-def write_models(folder: Path, data: Exercises) -> tuple[dict[str, Path], Windows, Windows]:
-    """A linear autoencoder and a network of features, both of what is normal; validation and test windows."""
-    spec, train, validation, test = exercise_files.split(data)
-    is_normal = np.isin(np.array(data.names)[train.labels], NORMAL)
-    normal = replace(train, series=train.series[is_normal], labels=train.labels[is_normal])
-    given = exercise_files.tensors(normal, spec)
-    shape_only = replace(spec, normalise="window", mean=(), std=())
-    flat = exercise_files.tensors(normal, shape_only).reshape(len(given), -1)
-    _, _, components = np.linalg.svd(flat, full_matrices=False)
-    into = components[:COMPONENTS].T
-    card = card_of(AnomalyCard(kind="squared-error"), spec.shape, spec.shape, series=shape_only)
-    paths = {"squared-error": write_gemm(folder / "autoencoder.onnx", spec.shape, into, into.T, card)}
-    weights = exercise_files.train(given, normal.labels, len(data.names))
-    network = exercise_files.network(weights)
-    kept = exercise_files.features(given, weights.kernels, weights.biases)
-    anomaly = fit_mahalanobis(kept)
-    del network.graph.node[-1], network.graph.output[:]
-    network.graph.output.append(
-        helper.make_tensor_value_info("features", TensorProto.FLOAT, [1, kept.shape[1]])
-    )
-    card = ModelCard(
-        name="features",
-        task=ANOMALY_DETECTION,
-        inputs=(TensorCard("series", spec.shape, "float32", series=spec),),
-        outputs=(TensorCard("features", (1, kept.shape[1]), "float32"),),
-        anomaly=anomaly,
-    )
-    paths["mahalanobis"] = folder / "features.onnx"
-    edgewise.write_model(paths["mahalanobis"], network.SerializeToString(), card=card)
-    return paths, validation, test
-
-
-def test_exercises_that_were_never_seen_score_higher(
-    exercises: Path, tmp_path: Path, record_property: Callable[[str, object], None]
-) -> None:
-    data = read_exercises(exercises)
-    paths, validation, test = write_models(tmp_path, data)
-    names = np.array(data.names)
-    for kind, path in paths.items():
-        with edgewise.load(path, threads=1) as model:
-            held, judged = (
-                np.array([model.predict(window).score for window in windows.series])
-                for windows in (validation, test)
-            )
-        is_normal = np.isin(names[test.labels], NORMAL)
-        fitted = fit_threshold(held[np.isin(names[validation.labels], NORMAL)], false_alarm_rate=0.05)
-        alarms = judged > fitted.threshold
-        found = auc(judged[is_normal], judged[~is_normal])
-        record_property(f"{kind}: AUC", round(found, 3))
-        shares = (alarms[is_normal].mean(), alarms[~is_normal].mean(), fitted.low, fitted.high)
-        record_property(
-            f"{kind}: alarms of normal, of others, interval", ", ".join(f"{s:.3f}" for s in shares)
-        )
-        assert found > LEAST_AUC[kind]
-
-
-def test_a_window_of_training_is_scored_as_in_numpy(exercises: Path, tmp_path: Path) -> None:
-    data = read_exercises(exercises)
-    paths, _, test = write_models(tmp_path, data)
-    spec = replace(exercise_files.split(data)[0], normalise="window", mean=(), std=())
-    window = test.series[0]
-    tensor = to_tensor(window, spec)
-    with edgewise.load(paths["squared-error"]) as model:
-        want = ((model.run(tensor)["answer"].astype(np.float64) - tensor) ** 2).mean()
-        assert model.predict(window).score == pytest.approx(want, rel=SAME)

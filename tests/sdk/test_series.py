@@ -1,7 +1,11 @@
 """Windows of series against slices, classification of streams against the mean of scores, and what is refused."""
 
+import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -200,3 +204,19 @@ def test_a_card_that_does_not_fit_the_input_is_named(tmp_path: Path, tiny: Path)
         pytest.raises(CardError, match="got AudioPreprocess, expected SeriesPreprocess for this task"),
     ):
         model.predict(series(9))
+
+
+def test_the_command_answers_a_recording_in_a_file(tmp_path: Path) -> None:
+    path = write_more(tmp_path / "a.onnx")
+    np.save(tmp_path / "recording.npy", series(20))
+    with edgewise.load(path) as model:
+        want = model.predict(series(20)).top
+    (result,) = run_inputs_of(path, tmp_path / "recording.npy")
+    assert result["categories"][0]["label"] == want.label
+
+
+def run_inputs_of(model: Path, given: Path) -> list[dict[str, Any]]:
+    """What `edgewise run --json` prints."""
+    words = [Path(sys.executable).with_name("edgewise"), "run", model, given, "--json"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]

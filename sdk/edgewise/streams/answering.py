@@ -82,6 +82,6 @@ def _shaped(samples: FloatArray, spec: TensorSpec, where: str) -> FloatArray:
         return samples.reshape(shape)
     except ValueError as error:
         raise ShapeMismatch(
-            f"{where}: got blocks of {samples.size} numbers, input '{spec.name}' expects {tuple(spec.shape)}; "
+            f"{where}: got blocks of {samples.size} samples, input '{spec.name}' expects {tuple(spec.shape)}; "
             "open the source with block_samples= what fits"
         ) from error
