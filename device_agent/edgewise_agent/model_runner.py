@@ -87,7 +87,7 @@ class ModelRunner:
         """A model that says too little about its pictures is refused now, not at every image."""
         try:
             self._model.image_reader()
-        except edgewise.CardError as error:
+        except (edgewise.CardError, edgewise.InvalidInput) as error:
             raise ModelUnfit(
                 f"model {path}: it cannot be asked about pictures ({error}); "
                 "convert it again with --preprocess and, if need be, --task image-classification"
