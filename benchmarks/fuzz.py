@@ -110,12 +110,9 @@ def judge_graphs(pipe: Connection, seeds: Sequence[int], settings: dict[str, str
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.onnx"
             onnx.save(drawn.model, path)
-            samples = (
-                save_samples(path.parent, truth.feeds)
-                if settings["precision"] in ("int8", "mixed16")
-                else None
-            )
-            verdict = judge(path, truth, samples=samples, **settings)  # type: ignore[arg-type]
+            is_static = settings["precision"] in ("int8", "mixed16")
+            samples = save_samples(path.parent, truth.feeds) if is_static else None
+            verdict = judge(path, truth, samples=samples, **settings)  # type: ignore[arg-type]  # all strings
         pipe.send((verdict.word, verdict.reason))
 
 

@@ -15,11 +15,10 @@ from PIL import Image, ImageDraw, ImageFont
 from sdk.detection_files import write_nudenet, write_posing, write_yunet
 from sdk.exercise_files import TEST_SUBJECTS, write_exercise_model
 from sdk.test_anomaly_real import NORMAL, write_models
-from sdk.test_sound_tasks import MELS, RATE, ROWS, SPEC, utterances, write_tones
+from sdk.test_sound_tasks import RATE, utterances, write_described_tones
 from sdk.test_streams_sources import write_wav
 
 import edgewise
-from edgewise.model_card import AUDIO_CLASSIFICATION, ModelCard, TensorCard
 from edgewise.pose_card import PoseCard
 from edgewise.preprocess.samples import to_int16
 from edgewise.preprocess.series import windows_of
@@ -184,15 +183,7 @@ def test_machine_anomaly_is_silent_about_what_is_normal_and_names_what_is_not(
 
 def test_light_switch_hears_each_word_once(folder: Path, tmp_path: Path) -> None:
     """Tones stand for the words: there is no trained keyword model among the test data."""
-    path = write_tones(tmp_path / "tones.onnx", [1, ROWS, MELS, 1])
-    card = ModelCard(
-        name="words",
-        task=AUDIO_CLASSIFICATION,
-        inputs=(TensorCard("sound", (1, ROWS, MELS, 1), "float32", audio=SPEC),),
-        outputs=(TensorCard("scores", (1, 3), "float32", activation="probabilities"),),
-        labels=("_silence_", "off", "on"),
-    )
-    edgewise.write_model(path, path.read_bytes(), card=card)
+    path = write_described_tones(tmp_path / "tones.onnx", ("_silence_", "off", "on"))
     write_wav(folder / "said.wav", to_int16(utterances()).tobytes(), width=2, rate_hz=RATE)
     shown = run_example(ROOT / "examples/light_switch.py", folder, path, "said.wav").splitlines()
     assert [line.split(": ")[1] for line in shown] == ["light off", "light on"]

@@ -6,13 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sdk.test_sound_tasks import LABELS, MELS, RATE, ROWS, SPEC, WINDOW, tone, write_tones
+from sdk.test_sound_tasks import (
+    LABELS,
+    RATE,
+    WINDOW,
+    tone,
+    write_described_tones,
+)
 from sdk.test_streams_sources import write_wav
 
 import edgewise
 from edgewise import AudioClassifier
 from edgewise.errors import CardError, InvalidInput
-from edgewise.model_card import AUDIO_CLASSIFICATION, TENSORS, ModelCard, TensorCard
+from edgewise.model_card import TENSORS
 from edgewise.preprocess.resample import resample
 from edgewise.preprocess.samples import to_int16
 from edgewise.streams import WavSource
@@ -29,16 +35,7 @@ INT16 = 2e-3
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """The network that tells low tones from high ones, with a card."""
-    made = write_tones(tmp_path / "tones.onnx", [1, ROWS, MELS, 1])
-    card = ModelCard(
-        name="tones",
-        task=AUDIO_CLASSIFICATION,
-        inputs=(TensorCard("sound", (1, ROWS, MELS, 1), "float32", audio=SPEC),),
-        outputs=(TensorCard("scores", (1, 3), "float32", activation="probabilities"),),
-        labels=LABELS,
-    )
-    edgewise.write_model(made, made.read_bytes(), card=card)
-    return made
+    return write_described_tones(tmp_path / "tones.onnx")
 
 
 def scores(found: edgewise.Classification) -> Array:

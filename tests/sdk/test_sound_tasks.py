@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper, save
 import edgewise
 from edgewise.audio_card import AudioPreprocess
 from edgewise.errors import CardError, InvalidInput
-from edgewise.model_card import ModelCard, TensorCard
+from edgewise.model_card import AUDIO_CLASSIFICATION, ModelCard, TensorCard
 from edgewise.preprocess.audio import log_mel
 from edgewise.tasks.audio_classification import AudioClassifier
 from edgewise.tasks.keyword_spotting import Keyword, KeywordSpotter
@@ -33,6 +33,20 @@ def weights() -> Array:
     weights = np.zeros((MELS, 3), np.float32)
     weights[: MELS // 2, 1] = weights[MELS // 2 :, 2] = 0.2
     return weights
+
+
+def write_described_tones(path: Path, labels: tuple[str, str, str] = LABELS) -> Path:
+    """The network of `write_tones` with a card that says how sound becomes its input."""
+    write_tones(path, [1, ROWS, MELS, 1])
+    card = ModelCard(
+        name="tones",
+        task=AUDIO_CLASSIFICATION,
+        inputs=(TensorCard("sound", (1, ROWS, MELS, 1), "float32", audio=SPEC),),
+        outputs=(TensorCard("scores", (1, 3), "float32", activation="probabilities"),),
+        labels=labels,
+    )
+    edgewise.write_model(path, path.read_bytes(), card=card)
+    return path
 
 
 def write_tones(path: Path, shape: list[int], transposed: bool = False) -> Path:

@@ -45,11 +45,15 @@ def _inverse_factor(covariance: Array, order: Array) -> Array:
     """Upper triangular U with U^T U the inverse of the damped covariance, its axes in ``order``."""
     ordered = np.take_along_axis(np.asarray(covariance, np.float64), order[:, :, None], axis=1)
     ordered = np.take_along_axis(ordered, order[:, None, :], axis=2)
-    diagonal = np.diagonal(ordered, axis1=1, axis2=2).mean(axis=1)
+    # Damped in place: of a wide layer each further matrix takes 170 MB, and layers are rounded side by side.
+    places = np.arange(ordered.shape[1])
+    plain = ordered[:, places, places]
+    diagonal = plain.mean(axis=1)
     for damping in _DAMPING * 10.0 ** np.arange(_TRIES):
         added = damping * np.abs(diagonal) + np.finfo(np.float32).tiny
         try:
-            inverse = np.linalg.inv(ordered + added[:, None, None] * np.eye(ordered.shape[1]))
+            ordered[:, places, places] = plain + added[:, None]
+            inverse = np.linalg.inv(ordered)
             return np.asarray(np.linalg.cholesky(inverse).transpose(0, 2, 1))
         except np.linalg.LinAlgError:
             continue  # the mean was so much larger than the variance that float32 left no covariance
