@@ -85,7 +85,7 @@ class AnomalyScorer:
             self._root = _root_of(np.array(card.covariance, np.float64))
 
     def of_error(self, given: Array, answer: Array) -> tuple[float, Array]:
-        """Both [time, channels]: the mean over all, and over each channel as its share. Raises InvalidInput, CardError."""
+        """Both [time, channels]: the mean over all, and each channel's share. Raises InvalidInput, CardError."""
         if given.shape != answer.shape:
             raise CardError(
                 f"anomaly: got an answer {answer.shape} to an input {given.shape}, expected its like"
@@ -96,7 +96,7 @@ class AnomalyScorer:
         return _finite(float(parts.sum())), parts
 
     def of_vector(self, vector: Array) -> tuple[float, Array]:
-        """[d]: the distance, and each number's share of its square, scaled to sum to it. Raises InvalidInput, CardError."""
+        """[d]: the distance, and each number's share in it. Raises InvalidInput, CardError."""
         wanted = self._vectors.shape[1] if len(self._vectors) else len(self._mean)
         if vector.shape != (wanted,):
             raise CardError(f"anomaly: got an embedding of {vector.size} numbers, the card's have {wanted}")
