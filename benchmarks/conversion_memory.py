@@ -1,20 +1,22 @@
 #!/usr/bin/env python3
-"""What a conversion to float32 holds in memory above what the imports take, in units of the model's size.
+"""What a conversion holds in memory above what the imports take, in units of the model's size.
 
-Usage: conversion_memory.py MODEL.onnx [...]. Each conversion, verification included, runs in a process of its own.
+Each conversion, verification included, runs in a process of its own.
 """
 
+import argparse
 import json
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 KILOBYTE = 1024
 """proc_pid_status(5): VmHWM is told in them."""
 
 
-def convert(model: str, out: str) -> None:
+def convert(model: str, precision: str, samples: str, out: str) -> None:
     """In the child: import everything a conversion uses, convert, and print both peaks of memory in bytes."""
     from edgewise_converters import process
 
@@ -29,7 +31,10 @@ def convert(model: str, out: str) -> None:
     used = (ai_edge_litert.interpreter, onnxruntime, edgewise)
     assert all(used)
     before = peak_bytes()
-    convert(Request(source=Path(model), target="rpi4", precision="fp32", out=Path(out)))
+    request = Request(source=Path(model), target="rpi4", precision=precision, out=Path(out))
+    if samples:
+        request = replace(request, samples=Path(samples), preprocess="imagenet")
+    convert(request)
     print(json.dumps({"imports": before, "peak": peak_bytes()}))
 
 
@@ -41,13 +46,15 @@ def peak_bytes() -> int:
 
 def main() -> int:
     """Convert each model; 1 when a conversion fails."""
-    models = sys.argv[1:]
-    if not models or models[0].startswith("-"):
-        print(__doc__)
-        return 2
-    for model in models:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", nargs="+", metavar="MODEL.onnx")
+    parser.add_argument("--precision", default="fp32", help="default: fp32")
+    parser.add_argument("--samples", default="", metavar="DIR", help="photos, taken as ImageNet's")
+    arguments = parser.parse_args()
+    for model in arguments.models:
         with tempfile.TemporaryDirectory(prefix="edgewise-memory-") as work:
-            command = [sys.executable, __file__, "--child", model, f"{work}/net.tflite"]
+            asked = [model, arguments.precision, arguments.samples, f"{work}/net.tflite"]
+            command = [sys.executable, __file__, "--child", *asked]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             print(f"{model}: {(done.stderr.strip().splitlines() or ['failed'])[-1]}", file=sys.stderr)
@@ -55,8 +62,9 @@ def main() -> int:
         figures = json.loads(done.stdout.splitlines()[-1])
         above, size = figures["peak"] - figures["imports"], Path(model).stat().st_size
         print(
-            f"{Path(model).name}: {size / 1e6:.1f} MB, imports {figures['imports'] / 1e6:.0f} MB, "
-            f"above them {above / 1e6:.0f} MB, {above / size:.2f} x the model"
+            f"{Path(model).name}, {arguments.precision}: {size / 1e6:.1f} MB, "
+            f"imports {figures['imports'] / 1e6:.0f} MB, above them {above / 1e6:.0f} MB, "
+            f"{above / size:.2f} x the model"
         )
     return 0
 

@@ -5,19 +5,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgewise import tflite_metadata
-from edgewise.detection_card import DetectionCard
 from edgewise.drift_baseline import DriftBaseline
 from edgewise.errors import ModelFileError
 from edgewise.golden import GoldenCase
-from edgewise.model_card import OBJECT_DETECTION, POSE_ESTIMATION, ModelCard
+from edgewise.model_card import ModelCard
 from edgewise.model_file import write_model
 from edgewise_converters import cards
 from edgewise_converters.agreement import Agreement
 from edgewise_converters.as_source import AS_SOURCE, at_source_precision, described
+from edgewise_converters.described import read_description
 from edgewise_converters.errors import ConversionError, VerificationFailed
 from edgewise_converters.examination import begin_survey, examine, too_much_lost
 from edgewise_converters.layers import layer_precisions
 from edgewise_converters.lower import LoweredGraph
+from edgewise_converters.made_card import made_card
 from edgewise_converters.original import Original
 from edgewise_converters.plan import Plan, make_plan, tensor_cards
 from edgewise_converters.precisions import PRECISIONS, TRIAL_CASES, following
@@ -76,6 +77,7 @@ class Conversion:
         self.notices: list[str] = []
         self.target: Target = load_target(request.target)
         self.labels = read_labels(request.labels)
+        self.description = read_description(request.describe)
         self.keeps_quantization = request.precision in ("auto", AS_SOURCE)
         """Whether a quantized source stays so; not when it steps down from that."""
         self.report = report_path(request.report)
@@ -88,7 +90,12 @@ class Conversion:
     def run(self) -> Result:
         """Everything, in order."""
         source, lowered = self._lower()
-        plan = make_plan(self.request, self.target, self.labels, source, lowered, self._notice)
+        plan = make_plan(
+            self.request, self.target, self.labels, source, lowered, self._notice, told=self.description.task
+        )
+        said = tensor_cards(plan, lowered.graph.inputs, lowered.graph.outputs, "")
+        # What was described and does not fit is said before the long work.
+        made_card(self.request, self.description, plan, self.target, plan.precision, said)
         waiting = [lowered]
         del lowered  # the list holds it alone, so that `_make` frees its weights once they are serialized
         cases, trials = self._ask_original(plan)
@@ -189,7 +196,14 @@ class Conversion:
         graph, ranges = self._at_precision(plan, precision, graph, trials)
         activation = cards.activation_of(graph, graph.outputs[0])
         named = described(graph) if precision == AS_SOURCE else precision
-        card = self._card(plan, named, tensor_cards(plan, graph.inputs, graph.outputs, activation))
+        card = made_card(
+            self.request,
+            self.description,
+            plan,
+            self.target,
+            named,
+            tensor_cards(plan, graph.inputs, graph.outputs, activation),
+        )
         card = replace(card, layers=layer_precisions(graph), calibration=ranges)
         metadata = {
             tflite_metadata.BUFFER_NAME: tflite_metadata.encode(card),
@@ -239,27 +253,6 @@ class Conversion:
         if self.request.ends:
             return with_ends(choice.graph, self.request.ends, choice.ranges), choice.ranges
         return choice.graph, choice.ranges
-
-    def _card(self, plan: Plan, precision: str, tensors: cards.Tensors) -> ModelCard:
-        head = self.request.head
-        return ModelCard(
-            name=self.request.source.stem,
-            task=plan.task,
-            detection=DetectionCard(head) if head and plan.task == OBJECT_DETECTION else None,
-            pose=cards.pose_card(head, tensors.outputs[0].shape, len(plan.labels))
-            if head and plan.task == POSE_ESTIMATION
-            else None,
-            inputs=tensors.inputs,
-            outputs=tensors.outputs,
-            labels=plan.labels,
-            target=self.target.name,
-            precision=precision,
-            runtimes=self.target.runtimes,
-            source=cards.source_of(plan.source),
-            tools=cards.tool_versions() | dict(plan.source.tools),
-            command=self.request.command,
-            licence=self.request.licence,
-        )
 
     def _verify(
         self, plan: Plan, precision: str, cases: list[Case]

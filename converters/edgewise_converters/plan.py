@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from edgewise.detection_card import HEADS
+from edgewise.errors import CardError
 from edgewise.model_card import OBJECT_DETECTION, POSE_ESTIMATION, ImagePreprocess
 from edgewise.pose_card import POSE_HEADS
 from edgewise.tasks.base import task_of_head
+from edgewise.tasks.text.decoding import alphabet_of
 from edgewise_converters import cards
 from edgewise_converters.as_source import AS_SOURCE, check_stated
 from edgewise_converters.errors import ConversionError, InvalidSamples
@@ -60,13 +62,18 @@ def make_plan(
     source: Source,
     lowered: LoweredGraph,
     notice: Notice,
+    *,
+    told: str | None = None,
 ) -> Plan:
-    """Decide. Raises ConversionError where what was asked does not fit the model."""
+    """Decide; ``told`` is the task by a description of the model, where nobody asks for one.
+
+    Raises ConversionError where what was asked does not fit the model.
+    """
     answer = lowered.graph.outputs[0]
-    asked = _asked_task(request)
+    asked = _asked_task(request) or told
     if asked not in (OBJECT_DETECTION, POSE_ESTIMATION):  # whose labels stand for classes of boxes
         labels = _labels(labels, source, answer, notice)
-    task, layouts, images = _images(request, source, lowered, len(labels), notice)
+    task, layouts, images = _images(request, source, lowered, len(labels), notice, asked)
     tables = table_sizes(lowered.graph)
     specs = [
         InputSpec(
@@ -128,7 +135,7 @@ def _labels(asked: tuple[str, ...], source: Source, answer: Tensor, notice: Noti
         raise ConversionError(
             f"--labels: got {len(asked)} labels, the model's output '{answer.name}' has {scores} scores"
         )
-    carried = source.inherited.labels
+    carried = source.inherited.labels or _characters(source, scores)
     if asked or not carried:
         return asked
     if len(carried) != scores:
@@ -138,13 +145,21 @@ def _labels(asked: tuple[str, ...], source: Source, answer: Tensor, notice: Noti
     return carried
 
 
+def _characters(source: Source, classes: int) -> tuple[str, ...]:
+    """Those that the original carries, one for each class."""
+    try:
+        return alphabet_of(source.inherited.characters, classes, "") if source.inherited.characters else ()
+    except CardError:  # of another number: _labels says so
+        return source.inherited.characters
+
+
 def _images(
-    request: Request, source: Source, lowered: LoweredGraph, labels: int, notice: Notice
+    request: Request, source: Source, lowered: LoweredGraph, labels: int, notice: Notice, asked: str | None
 ) -> tuple[str, dict[str, str], dict[str, ImagePreprocess]]:
     """The task; by name of input, the layout of its pictures, and how they become it."""
     carried = {} if request.preprocess else dict(source.inherited.images)
     pictures = {} if carried else _pictures(request, source, notice)
-    asked = _asked_task(request) or source.inherited.task or None
+    asked = asked or source.inherited.task or None
     takes_images = bool(pictures or carried)
     task = cards.task_of(lowered.graph, takes_images=takes_images, labels=labels, asked=asked)
     layouts = {name: layout for name, (layout, _) in pictures.items()}

@@ -45,6 +45,10 @@ class Request:
     task: str | None = None
     head: str | None = None
     """Of a detector: how its outputs are read, a key of the SDK's heads."""
+    describe: Path | None = None
+    """A TOML or JSON file with what only the model's maker knows (see `described.Description`)."""
+    feedback: Mapping[str, str] = field(default_factory=dict)
+    """Of a recurrent model: output name to the input that takes it next; `described.AUTO_FEEDBACK` to find out."""
     max_drop: float | None = None
     """The largest share of first answers that may be lost, by a one-sided 95 % bound."""
     licence: str = ""

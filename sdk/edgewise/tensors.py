@@ -1,5 +1,6 @@
 """Shape, dtype, and scale and zero point of one tensor."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -32,9 +33,9 @@ class Quantization:
                 f"quantization: got {len(self.scales)} scales and {len(self.zero_points)} zero points, "
                 "expected one of each, or one of each per channel"
             )
-        if not all(0 < scale < float("inf") for scale in self.scales):
+        if not (min(self.scales) > 0 and math.isfinite(sum(self.scales))):
             raise CardError(f"quantization: got scales {self.scales[:4]}, expected positive finite numbers")
-        if any(abs(point) >= 1 << 31 for point in self.zero_points):
+        if max(self.zero_points) >= 1 << 31 or min(self.zero_points) <= -(1 << 31):
             raise CardError(f"quantization: got zero points {self.zero_points[:4]}, expected 32-bit numbers")
 
     @property

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgewise_converters.commands.options import one_of, parse_layout, parse_shape, parse_share, parse_value
+from edgewise_converters.commands.options import (
+    one_of,
+    parse_feedback,
+    parse_layout,
+    parse_shape,
+    parse_share,
+    parse_value,
+)
 
 if TYPE_CHECKING:
     from edgewise_converters.request import Result
@@ -48,8 +55,17 @@ _ENGINE = (
     "see edgewise engines."
 )
 _TASK = (
-    "image-classification, object-detection, image-segmentation, image-embedding, pose-estimation or tensors, "
-    "where the model's shape does not tell."
+    "image-classification, object-detection, image-segmentation, image-embedding, pose-estimation, "
+    "audio-classification, time-series-classification, anomaly-detection, text-embedding or tensors, where neither the "
+    "model's shape nor --describe tells."
+)
+_DESCRIBE = (
+    "A TOML or JSON file with what only the model's maker knows: [audio], [series], [text], [anomaly], [detection], "
+    "[pose], as the fields of the card's parts; see docs/converter.md."
+)
+_FEEDBACK = (
+    "OUTPUT=INPUT for a recurrent model's state, repeatable; or auto, where names or shapes tell. "
+    "The app's stream then carries it."
 )
 _HEAD = (
     "How a detector's outputs are read (yolov8, yolov5, ssd, nms, yunet or blazeface), or a pose network's (movenet, "
@@ -79,6 +95,8 @@ def convert_app(
     activations: Annotated[str, typer.Option(help=_ACTIVATIONS)] = "asymmetric",
     task: Annotated[str | None, typer.Option(help=_TASK)] = None,
     head: Annotated[str | None, typer.Option(help=_HEAD)] = None,
+    describe: Annotated[Path | None, typer.Option(help=_DESCRIBE)] = None,
+    feedback: Annotated[list[str] | None, typer.Option(help=_FEEDBACK)] = None,
     engine: Annotated[str, typer.Option(help=_ENGINE)] = "auto",
     max_drop: Annotated[str | None, typer.Option(help=_MAX_DROP)] = None,
     licence: Annotated[str, typer.Option(help="The model's licence, for its card.")] = "",
@@ -119,6 +137,8 @@ def convert_app(
         engine=one_of("--engine", engine, ("auto", "edgewise", "onnx2tf")),
         task=task and one_of("--task", task, TASKS),
         head=head and one_of("--head", head, tuple(dict.fromkeys((*HEADS, *POSE_HEADS)))),
+        describe=describe,
+        feedback=parse_feedback(feedback or ()),
         max_drop=parse_share("--max-drop", max_drop) if max_drop else None,
         licence=licence,
         report=report,

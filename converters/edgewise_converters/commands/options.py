@@ -1,5 +1,7 @@
 """What options of the commands say, read; wrong usage is typer.BadParameter."""
 
+from collections.abc import Sequence
+
 import typer
 
 
@@ -40,6 +42,19 @@ def parse_value(text: str) -> tuple[str, float]:
     if not name:
         raise typer.BadParameter(f"--value: got '{text}', expected NAME=16000")
     return name, value
+
+
+def parse_feedback(texts: Sequence[str]) -> dict[str, str]:
+    """OUTPUT=INPUT of each as a mapping; auto alone asks for what names and shapes tell."""
+    if list(texts) == ["auto"]:
+        return {"auto": ""}
+    pairs = {}
+    for text in texts:
+        output, _, name = text.rpartition("=")
+        if not output or not name:
+            raise typer.BadParameter(f"--feedback: got '{text}', expected OUTPUT=INPUT, or auto alone")
+        pairs[output] = name
+    return pairs
 
 
 def parse_share(option: str, text: str) -> float:

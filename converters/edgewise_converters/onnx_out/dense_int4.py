@@ -14,7 +14,7 @@ from edgewise_converters.onnx_out.stored import store_int8
 from edgewise_converters.onnx_out.stored_layers import store_layers
 from edgewise_converters.passes import clean
 from edgewise_converters.passes.graph_edit import add_constant
-from edgewise_converters.quantize.gptq import round_jointly
+from edgewise_converters.quantize.gptq import round_in_blocks
 from edgewise_converters.quantize.moments import Moments
 from edgewise_converters.quantize.weight_grids import least_error_scales
 
@@ -104,13 +104,13 @@ def _rounded(weights: Array, moments: Moments | None) -> tuple[Array, Array]:
     padded = np.pad(weights, padding)
     variance = None
     if moments is not None:
-        variance = np.pad(np.diagonal(moments.covariance[0]), padding[1]).reshape(1, blocks, BLOCK)
+        variance = np.pad(moments.variance[0], padding[1]).reshape(1, blocks, BLOCK)
     scales = least_error_scales(padded.reshape(outputs, blocks, BLOCK), _LARGEST, variance)
     grid = np.repeat(scales, BLOCK, axis=1)[:, :inputs].astype(np.float64)
     if moments is None or inputs > _MOST_JOINT:
         steps = np.clip(np.rint(weights / grid), -_LARGEST, _LARGEST).astype(np.int8)
     else:
-        steps = round_jointly(weights[np.newaxis], grid[np.newaxis], moments.covariance, _LARGEST)[0]
+        steps = round_in_blocks(weights[np.newaxis], grid[np.newaxis], moments, _LARGEST)[0]
     return np.pad(steps, padding), scales
 
 

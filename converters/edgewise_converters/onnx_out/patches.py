@@ -5,7 +5,7 @@ import numpy as np
 from edgewise.tensors import Array
 from edgewise_converters.onnx_out.dense import Dense
 from edgewise_converters.onnx_out.weighted import Convolution
-from edgewise_converters.quantize.moments import Moments
+from edgewise_converters.quantize.moments import Moments, MomentSums
 
 _ROWS_PER_UNKNOWN = 8
 """Patches gathered for each weight of an output, over all samples; fewer make the covariance noisy."""
@@ -21,16 +21,15 @@ class PatchObserver:
     def __init__(self, layer: Convolution | Dense, samples: int) -> None:
         self._layer = layer
         if isinstance(layer, Dense):
-            unknowns, self._at_once = layer.weights.shape[0], _ROWS_AT_ONCE
+            unknowns, kernel, self._at_once = layer.weights.shape[0], 1, _ROWS_AT_ONCE
         else:
-            unknowns = int(np.prod(layer.weights.shape[1:]))
+            unknowns, kernel = int(np.prod(layer.weights.shape[1:])), int(np.prod(layer.weights.shape[2:]))
             self._at_once = max(_ROWS_AT_ONCE // layer.groups, 64)
         wanted = _ROWS_PER_UNKNOWN * unknowns // max(samples, 1)
         self._rows = int(np.clip(wanted, _FEWEST_ROWS, _MOST_ROWS))
         self._waiting: list[Array] = []
-        self._count, self._waiting_rows = 0, 0
-        self._sum: Array | float = 0.0
-        self._products: Array | None = None
+        self._waiting_rows = 0
+        self._sums = MomentSums(np.arange(unknowns) // kernel)
 
     def add(self, data: Array, rng: np.random.Generator) -> None:
         """Look at one input of the layer, as the layer takes it."""
@@ -41,14 +40,9 @@ class PatchObserver:
             self._sum_up()
 
     def result(self) -> Moments:
-        """Mean [groups, K] and covariance [groups, K, K] over everything added."""
+        """Over everything added, of each group."""
         self._sum_up()
-        count = max(self._count, 1)
-        mean = np.asarray(self._sum) / count
-        covariance = np.asarray(self._products)  # in place: for a wide layer this is tens of megabytes
-        covariance /= count
-        covariance -= (mean[:, :, None] * mean[:, None, :]).astype(covariance.dtype)
-        return Moments(mean, covariance)
+        return self._sums.result()
 
     def _sum_up(self) -> None:
         """Take in what waits: products of many rows at once cost little more than those of a few."""
@@ -56,10 +50,7 @@ class PatchObserver:
             return
         rows = np.ascontiguousarray(np.concatenate(self._waiting, axis=1))  # [groups, rows, K]
         self._waiting, self._waiting_rows = [], 0
-        self._count += rows.shape[1]
-        self._sum = self._sum + rows.sum(axis=1, dtype=np.float64)
-        products = np.matmul(rows.transpose(0, 2, 1), rows)
-        self._products = products if self._products is None else self._products + products
+        self._sums.add(rows)
 
     def _dense(self, data: Array, rng: np.random.Generator) -> Array:
         rows = data.reshape(-1, data.shape[-1])

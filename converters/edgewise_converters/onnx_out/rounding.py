@@ -8,7 +8,7 @@ import numpy as np
 from edgewise.tensors import Array
 from edgewise_converters.onnx_out.dense import Dense
 from edgewise_converters.onnx_out.weighted import Convolution, as_stored, grouped
-from edgewise_converters.quantize.gptq import round_jointly
+from edgewise_converters.quantize.gptq import round_in_blocks
 from edgewise_converters.quantize.moments import Moments
 from edgewise_converters.quantize.weights import WEIGHT_MAX, quantize_weights, smallest_scales
 
@@ -62,7 +62,7 @@ class LayerRounding:
         shift = np.zeros(len(scales))
         if moments is not None:
             if method == "gptq":
-                steps = round_jointly(stacked, by_group, moments.covariance, WEIGHT_MAX)
+                steps = round_in_blocks(stacked, by_group, moments, WEIGHT_MAX)
             error = steps * by_group[:, :, None] - stacked
             shift = np.einsum("bok,bk->bo", error, moments.mean).reshape(-1)
         axis = 1 if isinstance(layer, Dense) else 0

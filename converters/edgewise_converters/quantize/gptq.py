@@ -3,6 +3,7 @@
 import numpy as np
 
 from edgewise.tensors import Array
+from edgewise_converters.quantize.moments import Moments
 
 _DAMPING = 0.01
 """Added to the covariance's diagonal, as a part of its mean (Frantar et al. 2022, section 3.3)."""
@@ -39,6 +40,17 @@ def round_jointly(weights: Array, scales: Array, covariance: Array, largest: int
     result = np.zeros(weights.shape)
     np.put_along_axis(result, np.broadcast_to(order[:, None, :], weights.shape), integers, axis=2)
     return result.astype(np.int8)
+
+
+def round_in_blocks(weights: Array, scales: Array, moments: Moments, largest: int) -> Array:
+    """`round_jointly` within each block of the moments: what one block rounds the others do not make up for."""
+    if len(moments.blocks) == 1:
+        return round_jointly(weights, scales, moments.blocks[0], largest)
+    integers = np.empty(weights.shape, np.int8)
+    for places, covariance in moments.parts():
+        grids = scales[:, :, places] if scales.ndim == 3 else scales
+        integers[:, :, places] = round_jointly(weights[:, :, places], grids, covariance, largest)
+    return integers
 
 
 def _inverse_factor(covariance: Array, order: Array) -> Array:

@@ -1,5 +1,6 @@
 """Mean and covariance of what a convolution multiplies with its weights: what rounding them must spare."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,18 +13,79 @@ _ROWS_PER_UNKNOWN = 8
 """Patches gathered for each weight of an output channel, over all samples; fewer make the covariance noisy."""
 _FEWEST_ROWS, _MOST_ROWS = 8, 256
 """Patches gathered from one sample."""
+_WIDEST_BLOCK = 1152
+"""Weights of an output that are rounded together: 128 channels under a 3x3 kernel."""
 _ROWS_AT_ONCE, _DEPTHWISE_ROWS_AT_ONCE = 512, 64
-"""Patches that wait to be multiplied together: many make it fast, and a depthwise one is large."""
+"""Patches that wait to be multiplied together: many make it fast, but they wait in every layer."""
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Of the patches under a kernel, K = height x width x inputs weights long (height x width for depthwise)."""
+    """Of the patches under a kernel, K = height x width x inputs weights long (height x width for depthwise).
+
+    Of wide layers only the covariance within blocks of channels is known: all of it has K^2 numbers, and its inversion
+    takes K^3 operations.
+    """
 
     mean: Array
-    """float64 [1, K]; for depthwise [channels, K]."""
-    covariance: Array
-    """float32 [1, K, K]; for depthwise [channels, K, K]."""
+    """float64 [B, K], B the channels of a depthwise convolution and 1 for all else."""
+    blocks: tuple[Array, ...]
+    """Covariances within blocks of the K, float32 [B, k, k] each."""
+    order: Array
+    """Which of the K the blocks hold, one after the other, int [K]."""
+
+    @property
+    def variance(self) -> Array:
+        """Of each of the K, [B, K]."""
+        variance = np.empty(self.mean.shape, np.float32)
+        for places, covariance in self.parts():
+            variance[:, places] = np.diagonal(covariance, axis1=1, axis2=2)
+        return variance
+
+    def parts(self) -> Iterator[tuple[Array, Array]]:
+        """Every block: which of the K it holds, and its covariance."""
+        start = 0
+        for covariance in self.blocks:
+            end = start + covariance.shape[-1]
+            yield self.order[start:end], covariance
+            start = end
+
+
+class MomentSums:
+    """Adds up rows of what a layer multiplies with its weights."""
+
+    def __init__(self, channels: Array) -> None:
+        """``channels`` tells of each of the K weights which input channel it is for, int [K]."""
+        count = -(-len(channels) // _WIDEST_BLOCK)
+        block = channels * count // (int(channels.max()) + 1)
+        self._order = np.argsort(block, kind="stable")
+        self._ends = np.cumsum(np.bincount(block, minlength=count))[:-1]
+        self._count = 0
+        self._sum: Array | float = 0.0
+        self._products: list[Array] = []
+
+    def add(self, rows: Array) -> None:
+        """Take in float32 [B, n, K]."""
+        self._count += rows.shape[1]
+        self._sum = self._sum + rows.sum(axis=1, dtype=np.float64)
+        for place, chosen in enumerate(np.split(self._order, self._ends)):
+            part = rows if len(self._ends) == 0 else np.ascontiguousarray(rows[:, :, chosen])
+            products = np.matmul(part.transpose(0, 2, 1), part)
+            if place == len(self._products):
+                self._products.append(products)
+            else:
+                self._products[place] += products
+
+    def result(self) -> Moments:
+        """The moments over everything added; what was summed up is used up."""
+        count = max(self._count, 1)
+        mean = np.asarray(self._sum) / count
+        blocks = tuple(self._products)
+        for chosen, covariance in zip(np.split(self._order, self._ends), blocks, strict=True):
+            covariance /= count  # in place: these are the largest arrays of a conversion
+            part = mean[:, chosen]
+            covariance -= (part[:, :, None] * part[:, None, :]).astype(covariance.dtype)
+        return Moments(mean, blocks, self._order)
 
 
 class MomentsObserver:
@@ -40,11 +102,10 @@ class MomentsObserver:
         self._unknowns = unknowns
         wanted = _ROWS_PER_UNKNOWN * unknowns // max(samples, 1)
         self._rows = int(np.clip(wanted, fewest_rows, _MOST_ROWS))
-        self._at_once = _DEPTHWISE_ROWS_AT_ONCE if self._depthwise else max(unknowns, _ROWS_AT_ONCE)
+        self._at_once = _DEPTHWISE_ROWS_AT_ONCE if self._depthwise else _ROWS_AT_ONCE
         self._waiting: list[Array] = []
-        self._count = 0
-        self._sum: Array | float = 0.0
-        self._products: Array | None = None
+        channels = np.arange(unknowns)
+        self._sums = MomentSums(channels if self._depthwise else channels % weights.shape[-1])
 
     @staticmethod
     def can_observe(operator: Operator) -> bool:
@@ -88,22 +149,12 @@ class MomentsObserver:
             rows = np.ascontiguousarray(patches.transpose(2, 0, 1))  # [channels, rows, K]
         else:
             rows = patches.reshape(1, len(patches), -1)
-        self._count += rows.shape[1]
-        self._sum = self._sum + rows.sum(axis=1, dtype=np.float64)
-        products = np.matmul(rows.transpose(0, 2, 1), rows)
-        self._products = (
-            products if self._products is None else np.add(self._products, products, out=products)
-        )
+        self._sums.add(rows)
 
     def result(self) -> Moments:
         """The moments over everything added."""
         self._sum_up()
-        count = max(self._count, 1)
-        mean = np.asarray(self._sum) / count
-        covariance = np.asarray(self._products)  # in place: for a wide layer this is tens of megabytes
-        covariance /= count
-        covariance -= (mean[:, :, None] * mean[:, None, :]).astype(covariance.dtype)
-        return Moments(mean, covariance)
+        return self._sums.result()
 
     def _patches(self, image: Array, rng: np.random.Generator) -> Array:
         """Some of the patches that the kernel meets, zero where it reaches past the border: [rows, positions, C]."""

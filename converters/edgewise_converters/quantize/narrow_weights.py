@@ -7,7 +7,7 @@ import numpy as np
 
 from edgewise.tensors import Array, Quantization
 from edgewise_converters.quantize.calibrate import Calibration
-from edgewise_converters.quantize.gptq import round_jointly
+from edgewise_converters.quantize.gptq import round_in_blocks
 from edgewise_converters.quantize.moments import Moments
 from edgewise_converters.quantize.weight_grids import as_block_scales, least_error_scales
 from edgewise_converters.quantize.weight_slots import WeightSlot
@@ -63,13 +63,13 @@ def _narrowed(
     rows = np.moveaxis(data, slot.axis, 0)
     batch = 1 if moments is None else moments.mean.shape[0]
     stacked = rows.reshape(batch, rows.shape[0] // batch, -1)
-    variance = None if moments is None else np.diagonal(moments.covariance, axis1=1, axis2=2)[:, None, :]
+    variance = None if moments is None else moments.variance[:, None, :]
     scales = _scales(stacked, grid, variance)
     elements = np.repeat(scales, stacked.shape[2] // scales.shape[2], axis=2).astype(np.float64)
     if moments is None:
         steps = np.clip(np.rint(stacked / elements), -grid.largest, grid.largest).astype(np.int8)
     else:
-        steps = round_jointly(stacked, elements, moments.covariance, grid.largest)
+        steps = round_in_blocks(stacked, elements, moments, grid.largest)
     shift = None
     if moments is not None:
         shift = np.einsum("bok,bk->bo", steps * elements - stacked, moments.mean).reshape(-1)

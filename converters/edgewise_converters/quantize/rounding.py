@@ -6,7 +6,7 @@ import numpy as np
 
 from edgewise.tensors import Array, Quantization
 from edgewise_converters.quantize.calibrate import Calibration
-from edgewise_converters.quantize.gptq import round_jointly
+from edgewise_converters.quantize.gptq import round_in_blocks
 from edgewise_converters.quantize.moments import Moments
 from edgewise_converters.quantize.rules import data_input
 from edgewise_converters.quantize.weights import WEIGHT_MAX, mean_shift, quantize_weights
@@ -79,7 +79,7 @@ def _rounded_jointly(
     stacked = _by_output(operator, weights, moments)
     outputs = stacked.shape[0] * stacked.shape[1]
     scales = np.broadcast_to(np.asarray(quantization.scales, np.float64), outputs).reshape(stacked.shape[:2])
-    integers = round_jointly(stacked, scales, moments.covariance, WEIGHT_MAX)
+    integers = round_in_blocks(stacked, scales, moments, WEIGHT_MAX)
     if operator.kind == "DEPTHWISE_CONV_2D":
         return np.ascontiguousarray(integers.transpose(2, 0, 1)).reshape(weights.shape)
     return integers.reshape(weights.shape)

@@ -78,6 +78,8 @@ class Shared:
         self.rounding = Rounding(calibration)
         self._ranges: dict[tuple[int, str], tuple[float, float]] = {}
         self._bodies: dict[int, Graph] = {}
+        self.biases: dict[tuple[object, ...], tuple[tuple[object, object], tuple[Array, Quantization]]] = {}
+        """Integer biases, most of which the ways have in common, each with what it was made from."""
         self.store = WeightStore()
         """Weights of operators that stay in float32, such as tables, in bytes."""
 
@@ -200,7 +202,7 @@ class _StaticQuantizer:
         ]
         first = {id(operator.inputs[1]): operator for operator in reversed(rounded)}
         moments = filter(None, map(self.shared.calibration.moments_of, first.values()))
-        if sum(float(m.covariance.shape[0]) * m.covariance.shape[-1] ** 3 for m in moments) >= _WORTH_THREADS:
+        if sum(float(len(c)) * c.shape[-1] ** 3 for m in moments for c in m.blocks) >= _WORTH_THREADS:
             side_by_side(self._weights, reversed(first.values()))
 
     def _rebuild(self, operator: Operator, width: Width) -> None:
@@ -287,14 +289,15 @@ class _StaticQuantizer:
         weights, shift = self._weights(operator)
         assert data.quantization is not None and weights.quantization is not None
         scale = data.quantization.scale
-        bias = self._corrected(operator, shift)
         dtype = np.dtype(np.int32 if width is Width.INT8 else np.int64)
-        integers, quantization = quantize_bias(bias, scale, weights.quantization, dtype=dtype)
-        return [
-            data,
-            weights,
-            Tensor.constant(f"{operator.output.name}/bias/{dtype}", integers, quantization),
-        ]
+        key = (id(operator), scale, dtype, self.options.correct_bias)
+        made_from = (weights.quantization, self.options.shifts_of.get(id(operator)))
+        known = self.shared.biases.get(key)
+        if known is None or any(now is not then for now, then in zip(made_from, known[0], strict=True)):
+            bias = self._corrected(operator, shift)
+            known = made_from, quantize_bias(bias, scale, weights.quantization, dtype=dtype)
+            self.shared.biases[key] = known
+        return [data, weights, Tensor.constant(f"{operator.output.name}/bias/{dtype}", *known[1])]
 
     def _hybrid(self, operator: Operator) -> None:
         """Float activations with int8 weights; pointwise layers as dense ones, which have a range for each row."""

@@ -16,7 +16,7 @@ from edgewise_converters.errors import SourceError
 from edgewise_converters.readers.half_precision import computes_in_half, widen
 from edgewise_converters.readers.onnx_skeleton import read_skeleton
 from edgewise_converters.readers.open_shapes import Declared, Shape, fix_shapes, show
-from edgewise_converters.readers.source import ONNX, Source, SourceInput, digest_of, format_of
+from edgewise_converters.readers.source import ONNX, Inherited, Source, SourceInput, digest_of, format_of
 
 logging.getLogger("onnx_ir").addHandler(logging.NullHandler())
 """Else it prints warnings and tracebacks of what it then goes on without (shape inference of an invalid model)."""
@@ -65,7 +65,11 @@ def read_onnx(
         widen(model)
         notices = (*notices, _WIDENED)
     inputs = tuple(_describe(value) for value in model.graph.inputs)
-    return Source(path, digest, opset, inputs, notices, fixed, computes_in_half=halves), model
+    characters = model.metadata_props.get("character", "")  # as PP-OCR's exporters write it, one a line
+    inherited = Inherited(characters=tuple(characters.split("\n")) if characters else ())
+    return Source(
+        path, digest, opset, inputs, notices, fixed, computes_in_half=halves, inherited=inherited
+    ), model
 
 
 def _fix_value(path: Path, model: ir.Model, name: str, number: float) -> Array:

@@ -33,6 +33,8 @@ class Inherited:
     labels: tuple[str, ...] = ()
     images: Mapping[str, ImagePreprocess] = field(default_factory=dict)
     """By name of input: how pictures become it."""
+    characters: tuple[str, ...] = ()
+    """Of a recogniser of text, perhaps without the blank and the space that belong to them."""
     task: str = ""
     signature: Mapping[str, str] = field(default_factory=dict)
     """By name of input and output, its name in a TFLite file's signature."""

@@ -162,11 +162,11 @@ def _inherited(file: ModelFile, graph: Graph) -> Inherited:
     """Labels, pictures and task that the file says of itself."""
     task = file.card.task if file.card else ""
     if len(graph.inputs) != 1:
-        return Inherited(file.labels, {}, task)
+        return Inherited(file.labels, {}, task=task)
     entry = graph.inputs[0]
     spec = TensorSpec(entry.name, entry.shape, entry.dtype.name, image_layout(entry.shape))
     try:
         image = stated_preprocess(file, spec)
     except CardError:
         image = None
-    return Inherited(file.labels, {} if image is None else {entry.name: image}, task)
+    return Inherited(file.labels, {} if image is None else {entry.name: image}, task=task)

@@ -35,7 +35,7 @@ class Rescue:
 def rescues(graph: Graph, rules: RuntimeRules) -> list[Rescue]:
     """Those that the graph has."""
     found = [
-        Rescue("everything but layers with weights in float32", _light(graph)),
+        Rescue("everything but layers with weights in float32", light_in_float(graph)),
         Rescue("layers between float32 parts with float32 activations", _between_floats(graph, rules)),
         Rescue("vectors of channels (gates) with float32 activations", _vectors(graph, rules)),
         Rescue("the first layers in float32", _stem(graph, rules)),
@@ -102,7 +102,7 @@ def _sums(graph: Graph, rules: RuntimeRules) -> dict[int, Width]:
     return widths
 
 
-def _light(graph: Graph) -> dict[int, Width]:
+def light_in_float(graph: Graph) -> dict[int, Width]:
     """All operators that multiply with no weights: they cost little anywhere, and each rounds once more."""
     return {id(operator): Width.FLOAT for operator in graph.operators if not has_weights(operator)}
 

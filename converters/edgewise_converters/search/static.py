@@ -8,10 +8,11 @@ from edgewise_converters.quantize import StaticOptions, Width
 from edgewise_converters.quantize.ranges import CHOOSERS
 from edgewise_converters.quantize.rules import has_weights
 from edgewise_converters.quantize.static import widths_of
+from edgewise_converters.quantize.widths import Widths
 from edgewise_converters.search.candidates import Candidates, Trial
 from edgewise_converters.search.cost import products_of, time_of, weight_bytes
 from edgewise_converters.search.protect import PROBES, Budget, layers_in_int8, protect
-from edgewise_converters.search.rescue import rescues
+from edgewise_converters.search.rescue import light_in_float, rescues
 from edgewise_converters.search.single_ranges import choose_ranges
 
 _DEAREST_RESCUE, _LARGEST_RESCUE = 1.35, 1.01
@@ -20,8 +21,10 @@ _RESCUE_WORTH_DB = 0.3
 _CHEAP_PROBING = 20_000_000_000
 """Products: a few seconds. A count and not a time, so that the same input gives the same file everywhere."""
 _SMALL_BUDGET = Budget(time=1.5, size=1.02)
-_GOOD_DB = 26.0
+_PROBED_BELOW_DB = 32.0
 """Below this it is worth much time to find the layers that are to blame."""
+_GOOD_DB = 26.0
+"""From here on no layer takes the slow kernels of int16x8."""
 _FEW_PROBES = 4
 _WIDE_BUDGET = Budget(time=12.0, size=1.02)
 """int16x8 has plain kernels alone, taken as 75 times int8's time: enough for a seventh of a network's products."""
@@ -60,11 +63,11 @@ def search_static(
     stage("Choosing the rounding", 2 * len(candidates.cases))
     best = _weights(candidates, best)
     if wanted.rescue:
-        best = _rescued(candidates, best, stage)
-        cheap = _probing(candidates, best) <= _CHEAP_PROBING
-        if not wanted.mixed and (cheap or best.score_db < _GOOD_DB):
-            probes = PROBES if cheap else _FEW_PROBES
-            best = protect(candidates, best, stage, budget=_SMALL_BUDGET, probes=probes)
+        plain, best = best, _rescued(candidates, best, stage)
+        if not wanted.mixed:
+            best = _probed(candidates, best, stage, few=best.score_db < _PROBED_BELOW_DB)
+            if best.score_db < _PROBED_BELOW_DB:
+                best = _from_light(candidates, plain, best, stage)
     if wanted.mixed:
         best = protect(candidates, best, stage)
     if wanted.wide_culprits:
@@ -80,9 +83,33 @@ def _is_good(trial: Trial) -> bool:
     return trial.agreement.worst_db >= _GOOD_DB
 
 
-def _probing(candidates: Candidates, best: Trial) -> int:
-    """Products that it takes to try every layer alone."""
-    return len(layers_in_int8(candidates.graph, best.options)) * PROBES * products_of(candidates.graph)
+def _probed(candidates: Candidates, best: Trial, stage: Callable[[str, int], None], *, few: bool) -> Trial:
+    """With the layers in float32 that gain most, where trying each is cheap, or by ``few`` samples where it is not."""
+    probes = _affordable_probes(candidates, best) or (_FEW_PROBES if few else 0)
+    return protect(candidates, best, stage, budget=_SMALL_BUDGET, probes=probes) if probes else best
+
+
+def _affordable_probes(candidates: Candidates, best: Trial) -> int:
+    """Samples by which every layer can be tried alone at little cost; 0 if that is dear even with few."""
+    each = len(layers_in_int8(candidates.graph, best.options)) * products_of(candidates.graph)
+    return next((probes for probes in (PROBES, _FEW_PROBES) if each * probes <= _CHEAP_PROBING), 0)
+
+
+def _from_light(
+    candidates: Candidates, plain: Trial, best: Trial, stage: Callable[[str, int], None]
+) -> Trial:
+    """The same search from another start, where that is cheap: only layers with weights in int8.
+
+    Where several operators each spoil the answers, sparing one of them shows nothing.
+    """
+    light = {**plain.options.widths_of, **light_in_float(candidates.graph)}
+    if not _is_cheap(candidates, light, plain):
+        return best
+    start = candidates.ask(replace(plain.options, widths_of=light), "only layers with weights in int8")
+    if not _affordable_probes(candidates, start):
+        return best
+    other = _probed(candidates, _rescued(candidates, start, stage), stage, few=False)
+    return other if other.score_db >= best.score_db + _RESCUE_WORTH_DB else best
 
 
 def _weights(candidates: Candidates, best: Trial) -> Trial:
@@ -111,13 +138,18 @@ def _rescued(candidates: Candidates, best: Trial, stage: Callable[[str, int], No
     graph = candidates.graph
     found = rescues(graph, best.options.rules)
     stage("Sparing what int8 harms most", len(found) * len(candidates.cases))
-    plain = widths_of(graph, replace(best.options, widths_of={}))
-    time, size = time_of(graph, plain), weight_bytes(graph, plain)
     for rescue in found:
-        options = replace(best.options, widths_of={**best.options.widths_of, **rescue.widths})
-        widths = widths_of(graph, options)
-        dear = time_of(graph, widths) > _DEAREST_RESCUE * time
-        if dear or weight_bytes(graph, widths) > _LARGEST_RESCUE * size:
-            continue
-        best = candidates.better(best, [(rescue.name, options)], worth_db=_RESCUE_WORTH_DB)
+        widths = {**best.options.widths_of, **rescue.widths}
+        if _is_cheap(candidates, widths, best):
+            options = replace(best.options, widths_of=widths)
+            best = candidates.better(best, [(rescue.name, options)], worth_db=_RESCUE_WORTH_DB)
     return best
+
+
+def _is_cheap(candidates: Candidates, widths: Widths, trial: Trial) -> bool:
+    """Whether a network with these widths takes little more than one without any of its own."""
+    graph = candidates.graph
+    plain, other = (widths_of(graph, replace(trial.options, widths_of=own)) for own in ({}, widths))
+    return time_of(graph, other) <= _DEAREST_RESCUE * time_of(graph, plain) and weight_bytes(
+        graph, other
+    ) <= _LARGEST_RESCUE * weight_bytes(graph, plain)

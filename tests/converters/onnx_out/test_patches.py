@@ -49,6 +49,6 @@ def test_covariance_of_the_patches_gives_the_variance_of_the_outputs() -> None:
     assert layer is not None
     (moments,) = observed(model, set(), feeds).moments.values()
     rows = grouped(layer).astype(np.float64)
-    expected = np.einsum("bok,bkl,bol->bo", rows, moments.covariance, rows).reshape(-1)
+    expected = np.einsum("bok,bkl,bol->bo", rows, moments.blocks[0], rows).reshape(-1)
     outputs = np.concatenate([answer["y"] for answer in answers(model, feeds)]).astype(np.float64)
     np.testing.assert_allclose(outputs.var(axis=(0, 2, 3)), expected, rtol=1e-4)

@@ -121,5 +121,5 @@ def test_joint_rounding_leaves_less_than_rounding_to_nearest() -> None:
     for method in ("nearest", "gptq"):
         rounded = LayerRounding(moments).of(layer, 1.0, method)
         error = rounded.integers.reshape(32, 16) * rounded.scales[:, None] - grouped(layer)[0]
-        noise[method] = np.einsum("ok,kl,ol->", error, moments["y"].covariance[0], error)
+        noise[method] = np.einsum("ok,kl,ol->", error, moments["y"].blocks[0][0], error)
     assert noise["gptq"] < 0.2 * noise["nearest"]

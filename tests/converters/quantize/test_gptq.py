@@ -5,8 +5,9 @@ import pytest
 from converters.onnx_cases import case, lowered, model_of
 
 from edgewise_converters.quantize import calibrate
-from edgewise_converters.quantize.gptq import round_jointly
-from edgewise_converters.quantize.moments import MomentsObserver
+from edgewise_converters.quantize import moments as moments_module
+from edgewise_converters.quantize.gptq import round_in_blocks, round_jointly
+from edgewise_converters.quantize.moments import MomentsObserver, MomentSums
 from edgewise_converters.tflite.graph import Operator, Tensor
 from edgewise_converters.tflite.schema import Padding
 
@@ -59,7 +60,7 @@ def test_layers_that_share_weights_are_looked_at_together() -> None:
     moments = calibrate(low.graph, [[data]], count=1, tick=lambda: None, threads=1).moments[id(weights)]
     both = np.concatenate([data, data @ weights.data.T])
     np.testing.assert_allclose(moments.mean[0], both.mean(axis=0), atol=1e-3)
-    np.testing.assert_allclose(moments.covariance[0], np.cov(both.T, bias=True), atol=1e-2)
+    np.testing.assert_allclose(moments.blocks[0][0], np.cov(both.T, bias=True), atol=1e-2)
 
 
 def test_layers_too_wide_for_a_covariance_are_left_out() -> None:
@@ -68,6 +69,27 @@ def test_layers_too_wide_for_a_covariance_are_left_out() -> None:
     found = calibrate(low.graph, [[data]], count=1, tick=lambda: None, threads=1, most_weights=30)
     first, second = low.graph.operators
     assert found.moments_of(first) is None and found.moments_of(second) is not None
+
+
+def test_wide_layers_are_rounded_within_blocks_of_channels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moments_module, "_WIDEST_BLOCK", 40)
+    rng = np.random.default_rng(6)
+    inputs = correlated(rng, 500, 90)
+    sums = MomentSums(np.arange(90) % 10)  # nine positions of ten channels
+    for rows in np.split(inputs.astype(np.float32), 5):
+        sums.add(rows[None])
+    moments = sums.result()
+    whole = np.cov(inputs.T, bias=True)
+    assert [len(covariance[0]) for covariance in moments.blocks] == [36, 27, 27]
+    for places, covariance in moments.parts():
+        assert len({place % 10 for place in places}) * 9 == len(places)
+        np.testing.assert_allclose(covariance[0], whole[np.ix_(places, places)], atol=1e-2)
+    np.testing.assert_allclose(moments.variance[0], np.diag(whole), atol=1e-2)
+    weights, scales = rng.standard_normal((1, 8, 90)), np.full((1, 8), 0.5)
+    rounded = round_in_blocks(weights, scales, moments, 7)
+    for places, covariance in moments.parts():
+        alone = round_jointly(weights[:, :, places], scales, covariance, 7)
+        assert np.array_equal(rounded[:, :, places], alone)
 
 
 def test_a_covariance_that_rounding_has_spoilt_does_not_break_it() -> None:
@@ -118,7 +140,7 @@ def test_moments_are_those_of_the_patches_the_kernel_meets(
     else:
         rows = rows.transpose(2, 0, 1)
     np.testing.assert_allclose(moments.mean, rows.mean(axis=1), atol=1e-5)
-    for got, patch in zip(moments.covariance, rows, strict=True):
+    for got, patch in zip(moments.blocks[0], rows, strict=True):
         np.testing.assert_allclose(got, np.cov(patch.T, bias=True).reshape(got.shape), atol=1e-4)
 
 

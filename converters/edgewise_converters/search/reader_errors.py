@@ -1,0 +1,131 @@
+"""How far off each range of an activation puts what the operators that read it write."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgewise.backends import Backend
+from edgewise.tensors import Array, Quantization
+from edgewise_converters.quantize.rules import SAME_SCALE, data_input
+from edgewise_converters.tflite.graph import Graph, Operator, Tensor
+from edgewise_converters.tflite.plain_interpreter import open_any
+from edgewise_converters.tflite.writer import serialize
+
+_SMALLEST = 1e-30
+_INT8 = np.dtype(np.int8)
+
+
+def reader_errors(
+    graph: Graph,
+    ways: Mapping[int, Sequence[Quantization]],
+    samples: Sequence[Sequence[Array]],
+    *,
+    threads: int,
+    tick: Callable[[], None],
+) -> dict[int, list[float]]:
+    """By id of tensor, for each of its ways to be int8: noise power behind its readers as a part of their signal's.
+
+    ``graph`` is float32, and so are the readers here: all noise is the one tensor's. Of several readers the parts are
+    added up. ``samples`` are inputs in the graph's order; ``tick`` is called once a sample and round. The rounds are as
+    many as there are ways of the tensor that has most: each runs the graph with one way of every tensor. Raises
+    VerificationFailed where the graph does not run.
+    """
+    found: dict[int, list[float]] = {key: [] for key in ways}
+    for turn in range(max(map(len, ways.values()), default=0)):
+        probe = _Probe(graph, {key: grids[turn] for key, grids in ways.items() if turn < len(grids)})
+        for key, noise in probe.noises(samples, threads, tick).items():
+            found[key].append(noise)
+    return found
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A reader's output twice, by what the tensor (its id) holds and by what int8 leaves of it."""
+
+    tensor: int
+    clean: Tensor
+    rough: Tensor
+
+
+class _Probe:
+    """The graph beside which every reader of some tensors works again, on what int8 leaves of them."""
+
+    def __init__(self, graph: Graph, grids: Mapping[int, Quantization]) -> None:
+        self._readers = graph.consumers()
+        self._ends = {id(tensor) for tensor in graph.outputs}
+        self._graph = Graph(graph.name, graph.inputs, [], list(graph.operators))
+        self._axis = Tensor.constant("axis", np.zeros(1, np.int32))
+        self._pairs = [
+            pair
+            for tensor in graph.tensors()
+            if id(tensor) in grids
+            for pair in self._read_again(id(tensor), tensor, self._rounded(tensor, grids[id(tensor)]))
+        ]
+        for pair in self._pairs:
+            difference = self._write("SQUARED_DIFFERENCE", [pair.clean, pair.rough], pair.rough.like("noise"))
+            self._graph.outputs.append(self._sum(difference))
+            self._graph.outputs.append(
+                self._sum(self._write("SQUARE", [pair.clean], pair.clean.like("signal")))
+            )
+
+    def noises(
+        self, samples: Sequence[Sequence[Array]], threads: int, tick: Callable[[], None]
+    ) -> dict[int, float]:
+        """By id of tensor."""
+        self._graph.remove_unused()
+        backend = open_any(serialize(self._graph, description="readers", metadata={}), threads=threads)
+        sums = np.zeros(len(self._graph.outputs))
+        for sample in samples:
+            sums += self._answers(backend, sample)
+            tick()
+        backend.close()
+        noises: dict[int, float] = {}
+        for place, pair in enumerate(self._pairs):
+            noise, signal = sums[2 * place : 2 * place + 2]
+            noises[pair.tensor] = noises.get(pair.tensor, 0.0) + float(noise / max(signal, _SMALLEST))
+        return noises
+
+    def _answers(self, backend: Backend, sample: Sequence[Array]) -> Array:
+        return np.array([float(array) for array in backend.run(list(sample))])
+
+    def _rounded(self, tensor: Tensor, grid: Quantization) -> Tensor:
+        steps = Tensor(f"{tensor.name}/int8", tensor.shape, _INT8, None, grid)
+        return self._write("DEQUANTIZE", [self._write("QUANTIZE", [tensor], steps)], tensor.like("rounded"))
+
+    def _read_again(self, key: int, clean: Tensor, rough: Tensor) -> Iterator[_Pair]:
+        """By every reader; what only moves the values is no reader, but the ones behind it are."""
+        if id(clean) in self._ends:
+            yield _Pair(key, clean, rough)
+        for reader in self._readers.get(id(clean), []):
+            if not _can_run_twice(reader):
+                continue
+            again = [output.like(f"{output.name}/again") for output in reader.outputs]
+            inputs = [rough if tensor is clean else tensor for tensor in reader.inputs]
+            self._graph.operators.append(Operator(reader.kind, inputs, again, reader.options))
+            moves = reader.kind in SAME_SCALE and data_input(reader) is clean
+            for output, twin in zip(reader.outputs, again, strict=True):
+                if moves:
+                    yield from self._read_again(key, output, twin)
+                else:
+                    yield _Pair(key, output, twin)
+
+    def _sum(self, tensor: Tensor) -> Tensor:
+        size = int(np.prod(tensor.shape))
+        flat = Tensor(tensor.name, (size,), tensor.dtype)
+        shape = Tensor.constant("shape", np.array([size], np.int32))
+        self._write("RESHAPE", [tensor, shape], flat, {"newShape": (size,)})
+        return self._write("SUM", [flat, self._axis], Tensor("sum", (), tensor.dtype), {"keepDims": False})
+
+    def _write(
+        self, kind: str, inputs: list[Tensor], output: Tensor, options: Mapping[str, object] | None = None
+    ) -> Tensor:
+        self._graph.operators.append(Operator(kind, list(inputs), [output], dict(options or {})))  # type: ignore[arg-type]
+        return output
+
+
+def _can_run_twice(reader: Operator) -> bool:
+    """Whether its results are real numbers whose number is known, and it holds no graph of its own."""
+    return all(output.is_float and output.open_axis is None for output in reader.outputs) and not any(
+        isinstance(option, Graph) for option in reader.options.values()
+    )
