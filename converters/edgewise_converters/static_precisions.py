@@ -19,11 +19,13 @@ from edgewise_converters.quantize.equalize import (
 from edgewise_converters.quantize.ranges import scale_of
 from edgewise_converters.quantize.share_weights import share_weights
 from edgewise_converters.quantize.swamped import swamped
-from edgewise_converters.samples import Feed, Samples, spread
+from edgewise_converters.samples import Samples, spread
 from edgewise_converters.search import Candidates, StaticRequest, Trial, search_static
+from edgewise_converters.search.candidates import in_order
 from edgewise_converters.search.cost import threads_for
 from edgewise_converters.targets import Target
 from edgewise_converters.tflite.graph import Graph
+from edgewise_converters.tflite.pieces import map_weights
 from edgewise_converters.tflite.runtimes import rules_of
 from edgewise_converters.verify import Case, Layouts
 
@@ -64,7 +66,7 @@ class Setting:
     def calibrate(self, graph: Graph) -> Calibration:
         """What flows through a float graph, on all samples."""
         self.stage("Calibrating", len(self.samples))
-        inputs = (self._in_order(graph, feed) for feed in self.samples.feeds())
+        inputs = (in_order(graph, feed, self.layouts) for feed in self.samples.feeds())
         threads = threads_for(graph)
         return calibrate(graph, inputs, count=len(self.samples), tick=self.tick, threads=threads)
 
@@ -83,16 +85,11 @@ class Setting:
 
     def trial_inputs(self, graph: Graph) -> list[list[Array]]:
         """The trial cases as the graph takes them."""
-        return [self._in_order(graph, case.feed) for case in self.trials]
+        return [in_order(graph, case.feed, self.layouts) for case in self.trials]
 
     def _inputs(self, graph: Graph, most: int) -> list[list[Array]]:
         chosen = self.samples.only(spread(self.samples.sources, most))
-        return [self._in_order(graph, feed) for feed in chosen.feeds()]
-
-    def _in_order(self, graph: Graph, feed: Feed) -> list[Array]:
-        return [
-            np.asarray(feed[t.name].transpose(self.layouts.inputs[t.name]), order="C") for t in graph.inputs
-        ]
+        return [in_order(graph, feed, self.layouts) for feed in chosen.feeds()]
 
 
 def at_static_precision(
@@ -106,6 +103,7 @@ def at_static_precision(
         per_tensor=wanted.per_tensor,
         symmetric=wanted.symmetric,
     )
+    map_weights(graph)
     dense = graph.copy()
     dense_as_convolution(dense)
     share_weights(dense)

@@ -1,15 +1,15 @@
 """What values flow through a graph: it is run on samples, and every activation is looked at."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from edgewise.tensors import Array
 from edgewise_converters.quantize.moments import Moments, MomentsObserver
+from edgewise_converters.spill import Spill
 from edgewise_converters.tflite.graph import Graph, Operator, Tensor
-from edgewise_converters.tflite.plain_interpreter import open_any
-from edgewise_converters.tflite.writer import serialize
+from edgewise_converters.tflite.pieces import Piece, cut, run_in_pieces
 
 _KEPT_VALUES = 1 << 16
 """Values kept of each tensor over all samples, to choose ranges by; extremes are exact."""
@@ -64,28 +64,44 @@ def calibrate(
     whose outputs have no more weights each, since their covariance has the square of that many numbers.
     """
     observed = [t for t in graph.tensors() if t.is_float and not t.is_constant]
-    inner = [t for t in observed if not any(t is entry for entry in graph.inputs)]
-    probe = Graph(graph.name, graph.inputs, inner, graph.operators)
-    backend = open_any(serialize(probe, description="calibration", metadata={}), threads=threads)
+    pieces = cut(graph)
     rng = np.random.default_rng(0)
     kept = max(64, _KEPT_VALUES // max(count, 1))
     readers = _observers(graph, count, most_weights) if moments else {}
     seen = {id(t): _Running(wants_mean=id(t) not in readers) for t in observed}
-    done = 0
-    for inputs in batches:
-        outputs = backend.run(inputs, views=True)
-        for tensor, array in [*zip(graph.inputs, inputs, strict=True), *zip(inner, outputs, strict=True)]:
-            if id(tensor) in seen:
+    looks = 0
+
+    def look(piece: Piece, values: Mapping[int, Array]) -> None:
+        nonlocal looks
+        operators = set(map(id, piece.operators))
+        new = graph.inputs if piece is pieces[0] else ()
+        for tensor in (*(new or piece.entries), *(t for o in piece.operators for t in o.outputs)):
+            array = values.get(id(tensor))
+            if array is None:
+                continue
+            if id(tensor) in seen and (tensor not in piece.entries or new):
                 seen[id(tensor)].add(array, kept, rng)
-            for _, observer in readers.get(id(tensor), ()):
-                observer.add(array, rng)
-        del outputs, array  # views must be gone before the next run
-        done += 1
-        tick()
-    backend.close()
-    # Operators that share weights share an observer, whose result is taken once: taking it ends its sums.
-    observers = {id(operator.inputs[1]): o for pairs in readers.values() for operator, o in pairs}
-    gathered = {weights: observer.result() for weights, observer in observers.items()}
+            for operator, observer in readers.get(id(tensor), ()):
+                if id(operator) in operators:
+                    observer.add(array, rng)
+        looks += 1
+        if looks % len(pieces) == 0:
+            tick()
+
+    gathered: dict[int, Moments] = {}
+    spill = Spill()
+    last_use = {id(o.inputs[1]): piece for piece in pieces for o in piece.operators if len(o.inputs) > 1}
+
+    def take(piece: Piece) -> None:
+        # Operators that share weights share an observer, whose result is taken once: taking it ends its sums.
+        observers = {id(o.inputs[1]): observer for pairs in readers.values() for o, observer in pairs}
+        for weights, observer in observers.items():
+            if last_use[weights] is piece and weights not in gathered:
+                found = observer.result()
+                gathered[weights] = found.spilled(spill) if len(pieces) > 1 else found
+
+    run_in_pieces(pieces, batches, observed, look, inputs=graph.inputs, threads=threads, done=take)
+    done = looks // len(pieces)
     return Calibration(done, {key: running.result(done) for key, running in seen.items()}, gathered)
 
 

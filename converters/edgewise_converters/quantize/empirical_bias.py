@@ -4,8 +4,9 @@ The closed form (`weights.mean_shift`) knows what rounding a layer's weights add
 layers before it add as well: the empirical bias correction of Nagel et al. 2019 (arXiv:1906.04721, appendix D).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,9 @@ from edgewise.tensors import Array, Quantization
 from edgewise_converters.quantize.rules import has_weights
 from edgewise_converters.quantize.static import Shared, StaticOptions, quantize_with_twins
 from edgewise_converters.quantize.weights import quantize_bias
+from edgewise_converters.spill import Spill, Spilled
 from edgewise_converters.tflite.graph import Graph, Operator, Tensor
+from edgewise_converters.tflite.pieces import Piece, cut, run_in_pieces
 from edgewise_converters.tflite.plain_interpreter import open_any
 from edgewise_converters.tflite.writer import serialize
 
@@ -55,7 +58,7 @@ def measured_shifts(
     twins = quantize_with_twins(graph, shared, bare, inputs)
     layers = {id(twins.written[id(o.output)]): o for o in graph.operators if has_weights(o)}
     wanted = _float_means(graph, samples)
-    walk = _Walk(twins.graph, samples)
+    walk = _Walk(twins.graph, samples, spills=len(cut(graph)) > 1)
     shifts: dict[int, Array] = {}
     waiting: list[Operator] = []
     for place, operator in enumerate(twins.graph.operators):
@@ -67,7 +70,8 @@ def measured_shifts(
         else:
             walk.run(waiting, place - 1)
             waiting = []
-            shift = _mean(walk.asked([operator], operator.outputs)[0], operator.output) - wanted[id(layer)]
+            arrays = (answer[0] for answer in walk.asked([operator], operator.outputs))
+            shift = _mean(arrays, operator.output) - wanted[id(layer)]
             shifts[id(layer)] = shift
             walk.run([_shifted(operator, shift)], place)
             tick()
@@ -77,22 +81,22 @@ def measured_shifts(
 def _float_means(graph: Graph, samples: Sequence[Sequence[Array]]) -> dict[int, Array]:
     """By id of each operator with weights: the mean of its output in the float graph, float64 [C]."""
     layers = [operator for operator in graph.operators if has_weights(operator)]
-    probe = Graph(graph.name, graph.inputs, [o.output for o in layers], graph.operators)
-    backend = open_any(serialize(probe, description="means", metadata={}))
-    sums: list[Array | float] = [0.0] * len(layers)
-    for sample in samples:
-        answers = backend.run(list(sample), views=True)
-        sums = [total + _channel_mean(array) for total, array in zip(sums, answers, strict=True)]
-        del answers
-    backend.close()
-    return {id(layer): np.asarray(total) / len(samples) for layer, total in zip(layers, sums, strict=True)}
+    sums: dict[int, Array | float] = dict.fromkeys(map(id, layers), 0.0)
+
+    def add(piece: Piece, values: Mapping[int, Array]) -> None:
+        for operator in piece.operators:
+            if id(operator) in sums:
+                sums[id(operator)] = sums[id(operator)] + _channel_mean(values[id(operator.output)])
+
+    run_in_pieces(cut(graph), samples, [o.output for o in layers], add, inputs=graph.inputs)
+    return {layer: np.asarray(total) / len(samples) for layer, total in sums.items()}
 
 
 def _channel_mean(array: Array) -> Array:
     return np.asarray(array.reshape(-1, array.shape[-1]).mean(axis=0, dtype=np.float64))
 
 
-def _mean(arrays: Sequence[Array], tensor: Tensor) -> Array:
+def _mean(arrays: Iterable[Array], tensor: Tensor) -> Array:
     mean = np.mean([_channel_mean(array) for array in arrays], axis=0)
     grid = tensor.quantization
     return np.asarray(mean if grid is None else (mean - grid.zero_point) * grid.scale)
@@ -120,9 +124,12 @@ def _shifted(operator: Operator, shift: Array) -> Operator:
 class _Walk:
     """All samples side by side, a few operators at a time; what nobody reads any more is let go."""
 
-    def __init__(self, graph: Graph, samples: Sequence[Sequence[Array]]) -> None:
+    def __init__(self, graph: Graph, samples: Sequence[Sequence[Array]], *, spills: bool) -> None:
+        """With ``spills`` values wait on the disk."""
         self._uses = _last_uses(graph)
-        self._values: dict[int, list[Array]] = {}
+        self._spills = spills
+        self._values: dict[int, list[Array] | list[Spilled]] = {}
+        self._samples = len(samples)
         self.constants: dict[int, Operator] = {}
         """By id of what they write, operators on constants alone, such as weights that are restored."""
         for place, tensor in enumerate(graph.inputs):
@@ -136,12 +143,16 @@ class _Walk:
         """Go past these operators, the last of which has this place in the graph."""
         later = [t for o in operators for t in o.outputs if self._uses.get(id(t), -1) > last]
         if later:
-            for tensor, arrays in zip(later, self.asked(operators, later), strict=True):
-                self._values[id(tensor)] = arrays
-        self._values = {key: arrays for key, arrays in self._values.items() if self._uses.get(key, -1) > last}
+            kept: list[list[Any]] = [[] for _ in later]
+            spill = Spill()
+            for answer in self.asked(operators, later):
+                for values, array in zip(kept, answer, strict=True):
+                    values.append(spill.put(array) if self._spills else array)
+            self._values |= {id(tensor): values for tensor, values in zip(later, kept, strict=True)}
+        self._values = {key: values for key, values in self._values.items() if self._uses.get(key, -1) > last}
 
-    def asked(self, operators: list[Operator], outputs: list[Tensor]) -> list[list[Array]]:
-        """By output, its values for all samples."""
+    def asked(self, operators: list[Operator], outputs: list[Tensor]) -> Iterator[list[Array]]:
+        """The values of outputs, sample by sample."""
         read_constants = [
             self.constants[id(t)] for o in operators for t in o.inputs if id(t) in self.constants
         ]
@@ -152,11 +163,10 @@ class _Walk:
         piece = Graph("piece", entries, outputs, list(operators))
         piece.remove_unused()
         backend = open_any(serialize(piece, description="piece", metadata={}))
-        count = len(next(iter(self._values.values())))
-        feeds = ([self._values[id(t)][place] for t in entries] for place in range(count))
-        answers = [backend.run(feed) for feed in feeds]
+        for place in range(self._samples):
+            waiting = (self._values[id(tensor)][place] for tensor in entries)
+            yield backend.run([one.read() if isinstance(one, Spilled) else one for one in waiting])
         backend.close()
-        return [[answer[place] for answer in answers] for place in range(len(outputs))]
 
 
 def _last_uses(graph: Graph) -> dict[int, int]:

@@ -44,8 +44,6 @@ def round_jointly(weights: Array, scales: Array, covariance: Array, largest: int
 
 def round_in_blocks(weights: Array, scales: Array, moments: Moments, largest: int) -> Array:
     """`round_jointly` within each block of the moments: what one block rounds the others do not make up for."""
-    if len(moments.blocks) == 1:
-        return round_jointly(weights, scales, moments.blocks[0], largest)
     integers = np.empty(weights.shape, np.int8)
     for places, covariance in moments.parts():
         grids = scales[:, :, places] if scales.ndim == 3 else scales

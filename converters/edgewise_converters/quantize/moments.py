@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgewise.tensors import Array
+from edgewise_converters.spill import Spill, Spilled
 from edgewise_converters.tflite.graph import Operator
 from edgewise_converters.tflite.schema import Padding
 
@@ -29,7 +30,7 @@ class Moments:
 
     mean: Array
     """float64 [B, K], B the channels of a depthwise convolution and 1 for all else."""
-    blocks: tuple[Array, ...]
+    blocks: tuple[Array, ...] | tuple[Spilled, ...]
     """Covariances within blocks of the K, float32 [B, k, k] each."""
     order: Array
     """Which of the K the blocks hold, one after the other, int [K]."""
@@ -42,13 +43,23 @@ class Moments:
             variance[:, places] = np.diagonal(covariance, axis1=1, axis2=2)
         return variance
 
+    @property
+    def inversion_products(self) -> float:
+        """Products that inverting the covariance takes, roughly."""
+        return sum(float(block.shape[0]) * block.shape[-1] ** 3 for block in self.blocks)
+
     def parts(self) -> Iterator[tuple[Array, Array]]:
         """Every block: which of the K it holds, and its covariance."""
         start = 0
-        for covariance in self.blocks:
-            end = start + covariance.shape[-1]
-            yield self.order[start:end], covariance
+        for block in self.blocks:
+            end = start + block.shape[-1]
+            yield self.order[start:end], block.read() if isinstance(block, Spilled) else block
             start = end
+
+    def spilled(self, spill: Spill) -> "Moments":
+        """The same with its covariance on the disk."""
+        blocks = (block if isinstance(block, Spilled) else spill.put(block) for block in self.blocks)
+        return Moments(self.mean, tuple(blocks), self.order)
 
 
 class MomentSums:
@@ -80,7 +91,7 @@ class MomentSums:
         """The moments over everything added; what was summed up is used up."""
         count = max(self._count, 1)
         mean = np.asarray(self._sum) / count
-        blocks = tuple(self._products)
+        blocks, self._products = tuple(self._products), []
         for chosen, covariance in zip(np.split(self._order, self._ends), blocks, strict=True):
             covariance /= count  # in place: these are the largest arrays of a conversion
             part = mean[:, chosen]

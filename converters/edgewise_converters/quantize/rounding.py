@@ -10,10 +10,12 @@ from edgewise_converters.quantize.gptq import round_in_blocks
 from edgewise_converters.quantize.moments import Moments
 from edgewise_converters.quantize.rules import data_input
 from edgewise_converters.quantize.weights import WEIGHT_MAX, mean_shift, quantize_weights
+from edgewise_converters.spill import release_mapped
 from edgewise_converters.tflite.graph import Operator, Tensor
 
 METHODS = ("nearest", "gptq")
 _SPARE_FLOOR = 4.0
+_OUTPUTS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -55,13 +57,34 @@ class Rounding:
         moments = self._calibration.moments_of(operator)
         if moments is not None and method == "gptq":
             integers = _rounded_jointly(operator, weights, quantization, moments)
-        real = quantization.dequantize(integers)
         if moments is None:
+            real = quantization.dequantize(integers)
             mean = self._calibration.of(data_input(operator)).channel_mean
             return RoundedWeights(integers, quantization, mean_shift(operator.kind, weights, real, mean))
-        error = _by_output(operator, np.asarray(real, np.float64) - weights, moments)
-        shift = np.einsum("bok,bk->bo", error, moments.mean).reshape(-1)
+        shift = _shift_by_moments(operator, weights, integers, quantization, moments)
+        release_mapped()
         return RoundedWeights(integers, quantization, shift)
+
+
+def _shift_by_moments(
+    operator: Operator, weights: Array, integers: Array, quantization: Quantization, moments: Moments
+) -> Array:
+    """What rounding adds to each output on average, [C]; a few outputs at a time, since wide layers are large."""
+    steps, plain = (_by_output(operator, array, moments) for array in (integers, weights))
+    scales = _scales_by_output(quantization, plain)
+    shift = np.empty(plain.shape[:2])
+    for start in range(0, plain.shape[1], _OUTPUTS_AT_ONCE):
+        part = slice(start, start + _OUTPUTS_AT_ONCE)
+        real = steps[:, part].astype(np.float32) * scales[:, part, None].astype(np.float32)
+        error = real.astype(np.float64) - plain[:, part]
+        shift[:, part] = np.einsum("bok,bk->bo", error, moments.mean)
+    return shift.reshape(-1)
+
+
+def _scales_by_output(quantization: Quantization, stacked: Array) -> Array:
+    """Of each output, [B, O], where one scale may be all's."""
+    scales = np.asarray(quantization.scales, np.float64)
+    return np.broadcast_to(scales, stacked.shape[0] * stacked.shape[1]).reshape(stacked.shape[:2])
 
 
 def _by_output(operator: Operator, weights: Array, moments: Moments) -> Array:
@@ -77,8 +100,7 @@ def _rounded_jointly(
     operator: Operator, weights: Array, quantization: Quantization, moments: Moments
 ) -> Array:
     stacked = _by_output(operator, weights, moments)
-    outputs = stacked.shape[0] * stacked.shape[1]
-    scales = np.broadcast_to(np.asarray(quantization.scales, np.float64), outputs).reshape(stacked.shape[:2])
+    scales = _scales_by_output(quantization, stacked)
     integers = round_in_blocks(stacked, scales, moments, WEIGHT_MAX)
     if operator.kind == "DEPTHWISE_CONV_2D":
         return np.ascontiguousarray(integers.transpose(2, 0, 1)).reshape(weights.shape)

@@ -202,7 +202,7 @@ class _StaticQuantizer:
         ]
         first = {id(operator.inputs[1]): operator for operator in reversed(rounded)}
         moments = filter(None, map(self.shared.calibration.moments_of, first.values()))
-        if sum(float(len(c)) * c.shape[-1] ** 3 for m in moments for c in m.blocks) >= _WORTH_THREADS:
+        if sum(m.inversion_products for m in moments) >= _WORTH_THREADS:
             side_by_side(self._weights, reversed(first.values()))
 
     def _rebuild(self, operator: Operator, width: Width) -> None:

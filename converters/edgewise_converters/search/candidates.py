@@ -1,6 +1,6 @@
 """Ways to quantize one graph, each judged by what it answers to a few samples."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -12,9 +12,11 @@ from edgewise_converters.agreement import Agreement, Meter, nothing_agrees
 from edgewise_converters.errors import VerificationFailed
 from edgewise_converters.quantize import Shared, StaticOptions, quantize_static
 from edgewise_converters.quantize.empirical_bias import measured_shifts, samples_to_keep
+from edgewise_converters.samples import Feed
 from edgewise_converters.search.cost import threads_for
 from edgewise_converters.search.judging import judged_tensors
 from edgewise_converters.tflite.graph import Graph
+from edgewise_converters.tflite.pieces import Piece, cut, run_in_pieces
 from edgewise_converters.tflite.writer import serialize
 from edgewise_converters.verify import Case, Layouts, open_runtime, to_stored
 
@@ -128,10 +130,28 @@ class Candidates:
         """The float graph's answers to the cases."""
         needed = Graph(self._judged.name, self._judged.inputs, self._judged.outputs, self._judged.operators)
         needed.remove_unused()
+        pieces = cut(needed)
+        if len(pieces) > 1:
+            return self._expected_in_pieces(needed, pieces)
         backend = self._open(needed)
         answers = [self._answers(backend, case) for case in self.cases]
         backend.close()
         return answers
+
+    def _expected_in_pieces(self, graph: Graph, pieces: list[Piece]) -> list[dict[str, Array]]:
+        found: dict[int, list[Array]] = {id(tensor): [] for tensor in graph.outputs}
+
+        def keep(piece: Piece, values: Mapping[int, Array]) -> None:
+            for operator in piece.operators:
+                for tensor in operator.outputs:
+                    if id(tensor) in found:
+                        found[id(tensor)].append(np.array(values[id(tensor)]))
+
+        feeds = (in_order(graph, case.feed, self.layouts) for case in self.cases)
+        threads = threads_for(self.graph)
+        run_in_pieces(pieces, feeds, graph.outputs, keep, inputs=graph.inputs, threads=threads)
+        answers = zip(*(found[id(tensor)] for tensor in graph.outputs), strict=True)
+        return [{f"{place}": array for place, array in enumerate(answer)} for answer in answers]
 
     def _open(self, graph: Graph) -> Backend:
         network = serialize(graph, description="trial", metadata={})
@@ -140,6 +160,11 @@ class Candidates:
     def _answers(self, backend: Backend, case: Case) -> dict[str, Array]:
         arrays = backend.run(to_stored(backend, case.feed, self.layouts))
         return {f"{place}": array for place, array in enumerate(arrays)}
+
+
+def in_order(graph: Graph, feed: Feed, layouts: Layouts) -> list[Array]:
+    """A sample as the graph takes it: its inputs' order and layout."""
+    return [np.asarray(feed[t.name].transpose(layouts.inputs[t.name]), order="C") for t in graph.inputs]
 
 
 def _energy(expected: Array, got: Array) -> float:

@@ -9,6 +9,7 @@ from edgewise.backends import Backend
 from edgewise.tensors import Array, Quantization
 from edgewise_converters.quantize.rules import SAME_SCALE, data_input
 from edgewise_converters.tflite.graph import Graph, Operator, Tensor
+from edgewise_converters.tflite.pieces import Piece, cut, run_in_pieces
 from edgewise_converters.tflite.plain_interpreter import open_any
 from edgewise_converters.tflite.writer import serialize
 
@@ -31,12 +32,46 @@ def reader_errors(
     many as there are ways of the tensor that has most: each runs the graph with one way of every tensor. Raises
     VerificationFailed where the graph does not run.
     """
-    found: dict[int, list[float]] = {key: [] for key in ways}
-    for turn in range(max(map(len, ways.values()), default=0)):
-        probe = _Probe(graph, {key: grids[turn] for key, grids in ways.items() if turn < len(grids)})
-        for key, noise in probe.noises(samples, threads, tick).items():
-            found[key].append(noise)
+    found = {key: [0.0] * len(grids) for key, grids in ways.items()}
+    rounds = max(map(len, ways.values()), default=0)
+    pieces = cut(graph)
+
+    def look(piece: Piece, feeds: Sequence[Sequence[Array]]) -> None:
+        known = {id(t) for o in piece.operators for t in o.outputs} | set(map(id, graph.inputs))
+        leaving = [t for t in graph.outputs if id(t) in known]
+        part = Graph(graph.name, list(piece.entries), leaving, list(piece.operators))
+        for turn in range(rounds):
+            probe = _Probe(part, {key: grids[turn] for key, grids in ways.items() if turn < len(grids)})
+            for key, noise in probe.noises(feeds, threads).items():
+                found[key][turn] += noise
+            for _ in samples if piece is pieces[-1] else ():
+                tick()
+
+    _piece_after_piece(pieces, graph, samples, threads, look)
     return found
+
+
+def _piece_after_piece(
+    pieces: Sequence[Piece],
+    graph: Graph,
+    samples: Sequence[Sequence[Array]],
+    threads: int,
+    look: Callable[[Piece, Sequence[Sequence[Array]]], None],
+) -> None:
+    """Call ``look`` with every piece and, for each sample, what enters it."""
+    if len(pieces) == 1:
+        look(pieces[0], samples)
+        return
+    entries: list[list[Array]] = []
+
+    def keep(piece: Piece, values: Mapping[int, Array]) -> None:
+        entries.append([np.array(values[id(tensor)]) for tensor in piece.entries])
+
+    def done(piece: Piece) -> None:
+        look(piece, list(entries))
+        entries.clear()
+
+    run_in_pieces(pieces, samples, [], keep, inputs=graph.inputs, threads=threads, done=done)
 
 
 @dataclass(frozen=True)
@@ -69,16 +104,15 @@ class _Probe:
                 self._sum(self._write("SQUARE", [pair.clean], pair.clean.like("signal")))
             )
 
-    def noises(
-        self, samples: Sequence[Sequence[Array]], threads: int, tick: Callable[[], None]
-    ) -> dict[int, float]:
+    def noises(self, samples: Sequence[Sequence[Array]], threads: int) -> dict[int, float]:
         """By id of tensor."""
+        if not self._pairs:
+            return {}
         self._graph.remove_unused()
         backend = open_any(serialize(self._graph, description="readers", metadata={}), threads=threads)
         sums = np.zeros(len(self._graph.outputs))
         for sample in samples:
             sums += self._answers(backend, sample)
-            tick()
         backend.close()
         noises: dict[int, float] = {}
         for place, pair in enumerate(self._pairs):
