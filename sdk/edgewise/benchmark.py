@@ -73,7 +73,7 @@ def benchmark_files(
     Raises ModelFileError, CardError, BackendUnavailable, InvalidInput: one file that fails fails all.
     """
     from edgewise.model_file import read_model
-    from edgewise.opening import default_threads
+    from edgewise.threads import default_threads
 
     plan = plan or Plan()
     meter = meter or find_energy_meter()

@@ -25,7 +25,7 @@ class Worker:
         began = perf_counter()
         from edgewise import tiny_model
         from edgewise.backends import open_backend
-        from edgewise.model import load
+        from edgewise.loading import load
         from edgewise.model_file import TFLITE, read_model
         from edgewise.sample_inputs import sample_inputs
 

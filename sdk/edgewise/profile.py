@@ -121,7 +121,7 @@ def profile_model(path: Path, plan: ProfilePlan | None = None) -> Profile:
     Raises ModelFileError, InvalidInput, and BackendUnavailable when the runtime has no profiler or it fails.
     """
     from edgewise.model_file import read_model
-    from edgewise.opening import default_threads
+    from edgewise.threads import default_threads
 
     plan = plan or ProfilePlan()
     read_model(path)

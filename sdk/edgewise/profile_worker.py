@@ -19,7 +19,7 @@ _NESTED = (
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """The one request of `edgewise.profile`: run the model and say what each operator took."""
-    from edgewise.model import load
+    from edgewise.loading import load
     from edgewise.model_file import TFLITE
     from edgewise.sample_inputs import sample_inputs
 
