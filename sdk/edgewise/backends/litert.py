@@ -1,6 +1,7 @@
 """ai-edge-litert."""
 
 from pathlib import Path
+from typing import Any
 
 from ai_edge_litert.interpreter import Interpreter, load_delegate
 
@@ -8,6 +9,7 @@ from edgewise.backends.base import Backend
 from edgewise.backends.delegate_plugin import load_plugin
 from edgewise.backends.options import PLAIN, RuntimeOptions
 from edgewise.backends.tflite_interpreter import InterpreterBackend
+from edgewise.delegate import Delegate
 
 
 def open_model(
@@ -18,6 +20,10 @@ def open_model(
         from edgewise.backends.litert_compiled import open_compiled
 
         return open_compiled(source, threads=threads, folder=options.weight_cache)
-    delegate = options.delegate
-    plugin = (delegate.name, load_plugin(delegate, load_delegate)) if delegate else None
+    plugin = open_delegate(options.delegate) if options.delegate else None
     return InterpreterBackend(Interpreter, "litert", source, threads, plugin)
+
+
+def open_delegate(delegate: Delegate) -> tuple[str, Any]:
+    """Its name, and the runtime's object for it. Raises DelegateUnavailable."""
+    return delegate.name, load_plugin(delegate, load_delegate)

@@ -54,6 +54,9 @@ class _Compiled:
                 # The first write makes another environment, and says so.
                 for place, spec in zip(self._in_places, self._inputs, strict=True):
                     self._in[place].write(np.zeros(spec.shape, spec.dtype))
+            except BackendUnavailable:
+                cache.drop()
+                raise
             except (RuntimeError, ValueError) as error:
                 cache.drop()
                 raise BackendUnavailable(

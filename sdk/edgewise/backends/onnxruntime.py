@@ -88,7 +88,8 @@ class _Session:
                 ) from error
             finally:
                 session.close()
-        return tuple(PlacedOperator(one.kind, one.name, one.provider) for one in runs[-1].events)
+        places = (PlacedOperator(one.kind, one.name, one.provider) for one in runs[-1].events)
+        return tuple(dict.fromkeys(places))  # what is inside a loop once, not each time
 
     def end_trace(self) -> Path:
         """The file with what was profiled; only of a session opened with ``trace``."""
@@ -143,6 +144,11 @@ def _providers(delegate: Delegate | None) -> list[Any]:
             f"{', '.join(named)}; other builds of onnxruntime have others"
         )
     return [(wanted, dict(delegate.options)), _CPU]
+
+
+def available_providers() -> list[str]:
+    """Of the onnxruntime that is installed."""
+    return list(onnxruntime.get_available_providers())
 
 
 def _spec(argument: Any) -> TensorSpec:

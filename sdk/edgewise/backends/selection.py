@@ -13,6 +13,7 @@ from edgewise import tiny_model
 from edgewise.backends.base import Backend, first_line
 from edgewise.backends.options import PLAIN, RuntimeOptions
 from edgewise.backends.quiet import without_chatter
+from edgewise.delegate import Delegate
 from edgewise.errors import BackendUnavailable, DelegateUnavailable
 
 
@@ -72,6 +73,15 @@ def open_backend(
         reasons.append(reason if reason.startswith(runtime.name) else f"{runtime.name}: {reason}")
     where = source if isinstance(source, Path) else "model"
     raise BackendUnavailable(f"{where}: {'; '.join(reasons)}")
+
+
+def start_delegate(delegate: Delegate) -> None:
+    """Start a delegate of .tflite files in the first runtime that works here. Raises BackendUnavailable."""
+    for runtime in _candidates("tflite", None):
+        if not _probe(runtime):
+            import_module(runtime.module).open_delegate(delegate)
+            return
+    raise BackendUnavailable("no runtime for .tflite files works here")
 
 
 def prepare(form: str, *, name: str | None = None) -> None:
