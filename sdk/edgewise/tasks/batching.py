@@ -46,8 +46,8 @@ def predict_in_batches(
 
 
 def may_batch(opened: "OpenedModel") -> bool:
-    """Whether the file leaves the first dimension of its input and outputs open, and each picture has its own row."""
-    if len(opened.inputs) != 1 or opened.inputs[0].shape[:1] != (-1,) or min(opened.inputs[0].shape[1:]) < 1:
+    """Whether the first dimension of input and outputs is open, and each picture can have its own row."""
+    if len(opened.inputs) != 1 or opened.inputs[0].shape[:1] != (-1,):
         return False
     is_alone = len(opened.outputs) == 1 and min(opened.outputs[0].shape[1:], default=0) > 1
     return all(
