@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any
@@ -73,6 +75,7 @@ def _two_models(first: Path, second: Path, cores: int) -> dict[str, Any]:
     half = budget.share(max(cores // 2, 1))
     ways: dict[str, Any] = {
         "each takes all": (cores, cores),
+        "each takes all, asleep when idle": (ThreadBudget(cores), ThreadBudget(cores)),
         "taking turns": (budget, budget),
         "halves": (half, half),
     }
@@ -82,52 +85,69 @@ def _two_models(first: Path, second: Path, cores: int) -> dict[str, Any]:
         )
         for name, threads in ways.items()
     }
-    rates: dict[str, list[tuple[float, float]]] = {name: [] for name in pairs}
+    rates: dict[str, list[Rate]] = {name: [] for name in pairs}
     for _ in range(ROUNDS):
         for name, models in pairs.items():
-            rates[name].append(_rates(models))
+            rates[name].append(_rate([_runs_of(model) for model in models]))
     for models in pairs.values():
         for model in models:
             model.close()
     return _beside(rates, "each takes all")
 
 
-def _rates(models: tuple[edgewise.Model, ...]) -> tuple[float, float]:
-    """Calls a second of each, while the other is called too."""
-    counts = [0.0] * len(models)
-    together = Barrier(len(models))
+def _runs_of(model: edgewise.Model) -> Callable[[], object]:
+    array = np.zeros(model.inputs[0].shape, np.float32)
+    return lambda: model.run(array)
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How many calls all threads together made."""
+
+    per_s: float
+    per_processor_s: float
+    """What idle threads spin away counts too; what other processes take does not."""
+
+
+def _rate(calls: list[Callable[[], object]]) -> Rate:
+    """Each call by a thread of its own, again and again, at the same time."""
+    counts = [0] * len(calls)
+    together = Barrier(len(calls) + 1)
 
     def work(place: int) -> None:
-        model = models[place]
-        array = np.zeros(model.inputs[0].shape, np.float32)
-        model.run(array)
+        calls[place]()
         together.wait()
-        began = time.perf_counter()
-        calls = 0
-        while time.perf_counter() - began < SECONDS:
-            model.run(array)
-            calls += 1
-        counts[place] = calls / (time.perf_counter() - began)
+        ends = time.perf_counter() + SECONDS
+        while time.perf_counter() < ends:
+            calls[place]()
+            counts[place] += 1
 
-    threads = [Thread(target=work, args=[place]) for place in range(len(models))]
+    threads = [Thread(target=work, args=[place]) for place in range(len(calls))]
     for thread in threads:
         thread.start()
+    together.wait()
+    began, busy = time.perf_counter(), time.process_time()
     for thread in threads:
         thread.join()
-    return counts[0], counts[1]
+    done = sum(counts)
+    return Rate(done / (time.perf_counter() - began), done / (time.process_time() - busy))
 
 
-def _beside(rates: Mapping[str, list[tuple[float, float]]], reference: str) -> dict[str, Any]:
-    """Of both models together, as a ratio to one way in the same round: median and quartiles."""
+def _beside(rates: Mapping[str, list[Rate]], reference: str) -> dict[str, Any]:
+    """As ratios to one way in the same round: median and quartiles."""
     found: dict[str, Any] = {}
     for name, rounds in rates.items():
-        ratios = [sum(ours) / sum(theirs) for ours, theirs in zip(rounds, rates[reference], strict=True)]
-        low, middle, high = statistics.quantiles(ratios, n=4)
-        found[name] = {
-            "ratio": middle,
-            "quartiles": (low, high),
-            "calls_per_s": statistics.median(sum(pair) for pair in rounds),
-        }
+        found[name] = {}
+        for what in ("per_s", "per_processor_s"):
+            values = [getattr(rate, what) for rate in rounds]
+            others = [getattr(rate, what) for rate in rates[reference]]
+            ratios = [value / other for value, other in zip(values, others, strict=True)]
+            low, middle, high = statistics.quantiles(ratios, n=4)
+            found[name][what] = {
+                "ratio": round(middle, 2),
+                "quartiles": (round(low, 2), round(high, 2)),
+                "calls": round(statistics.median(values), 1),
+            }
     return found
 
 
@@ -139,13 +159,13 @@ def pipeline(folder: Path) -> dict[str, Any]:
     picture = _crowd()
     ways: dict[str, Any] = {"each takes all": cores, "one budget": budget}
     runs = {name: [_open_pipeline(tflite, threads) for _ in range(2)] for name, threads in ways.items()}
-    rates: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
-    alone: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
+    rates: dict[str, list[Rate]] = {name: [] for name in runs}
+    alone: dict[str, list[Rate]] = {name: [] for name in runs}
     for _ in range(ROUNDS):
         for name, pair in runs.items():
-            alone[name].append((_pictures_a_second(pair[:1], picture)[0], 0.0))
-            first, second = _pictures_a_second(pair, picture)
-            rates[name].append((first, second))
+            calls: list[Callable[[], object]] = [partial(one.predict, picture) for one in pair]
+            alone[name].append(_rate(calls[:1]))
+            rates[name].append(_rate(calls))
     return {
         "faces": len(runs["one budget"][0].predict(picture)),
         "one pipeline": _beside(alone, "each takes all"),
@@ -159,25 +179,6 @@ def _open_pipeline(tflite: Path, threads: Any) -> Pipeline:
     )
     embedder = edgewise.load(tflite, threads=threads, preprocess=LITE0, task="image-embedding")
     return Pipeline(detector, embedder, margin=0.2)
-
-
-def _pictures_a_second(pipelines: list[Pipeline], picture: Image.Image) -> list[float]:
-    counts = [0.0] * len(pipelines)
-
-    def work(place: int) -> None:
-        pipelines[place].predict(picture)
-        began, done = time.perf_counter(), 0
-        while time.perf_counter() - began < SECONDS:
-            pipelines[place].predict(picture)
-            done += 1
-        counts[place] = done / (time.perf_counter() - began)
-
-    threads = [Thread(target=work, args=[place]) for place in range(len(pipelines))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return counts
 
 
 def _crowd() -> Image.Image:

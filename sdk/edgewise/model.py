@@ -201,9 +201,7 @@ class Model:
         try:
             return self._reading_of(opened).predict(opened, given, top=top, rate_hz=rate_hz)
         except CardError as error:
-            if str(error).startswith(f"{opened.file.path}: "):
-                raise
-            raise CardError(f"{opened.file.path}: {error}") from error
+            raise opened.placed(error) from error
 
     def predict_many(
         self, given: Iterable[Any], *, batch: int = DEFAULT_BATCH, top: int | None = None

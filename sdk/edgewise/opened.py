@@ -73,6 +73,11 @@ class OpenedModel:
             for array, spec in zip(in_order(inputs, self.inputs), self.inputs, strict=True)
         ]
 
+    def placed(self, error: CardError) -> CardError:
+        """The same with the file's path in front, once."""
+        said, path = str(error), f"{self.file.path}: "
+        return CardError(said if said.startswith(path) else f"{path}{said}")
+
     def zeros(self) -> dict[str, Array]:
         """An input of zeros by name; sizes that the caller chooses are 1."""
         return {spec.name: np.zeros([abs(size) for size in spec.shape], spec.dtype) for spec in self.inputs}

@@ -30,6 +30,8 @@ def probe_model(
         "backend": backend,
         "threads": threads,
         "delegate": options.delegate.to_dict() if options.delegate else None,
+        # Drivers of accelerators reserve more address space than there is memory.
+        "is_unlimited": options.delegate is not None and limits.memory_bytes is None,
     }
     name: str = run_in_child("edgewise.probe:try_model", order, limits=limits, what=f"{file.path}: probe")
     return name
@@ -39,7 +41,8 @@ def try_model(order: dict[str, Any], limit_memory: Callable[[], None]) -> str:
     """The child's job: the name of the runtime that could."""
     file = read_model(order["path"])
     prepare(file.format, name=order["backend"])
-    limit_memory()
+    if not order.get("is_unlimited"):
+        limit_memory()
     options = RuntimeOptions(Delegate(**order["delegate"])) if order.get("delegate") else PLAIN
     opened = OpenedModel(
         file,

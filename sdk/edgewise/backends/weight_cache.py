@@ -7,11 +7,15 @@ its name when it is complete.
 
 import hashlib
 import os
+import time
 from pathlib import Path
+from uuid import uuid4
 
 from edgewise.errors import BackendUnavailable, InvalidInput
 
-_SUFFIX = ".xnnpack"
+_SUFFIX, _PARTIAL = ".xnnpack", ".partial"
+_ABANDONED_S = 3600.0
+"""A partial file of this age is one whose process has died."""
 _CPU_LINES = ("model name", "CPU part", "Features", "flags")
 """Of /proc/cpuinfo: kernels, and with them the packing, depend on them."""
 
@@ -36,7 +40,7 @@ class WeightCache:
         self._final = (
             folder / f"{self._family}{_digest(repr((state, runtime, threads, _cpu())))[:16]}{_SUFFIX}"
         )
-        self._partial = self._final.with_suffix(f".{os.getpid()}.partial")
+        self._partial = self._final.with_suffix(f".{uuid4().hex}{_PARTIAL}")
         self.is_new = not self._final.exists()
 
     @property
@@ -61,8 +65,9 @@ class WeightCache:
             ) from error
         except OSError as error:
             raise BackendUnavailable(f"litert: weight_cache: {self._final}: {error.strerror}") from error
-        for other in self._final.parent.glob(f"{self._family}*{_SUFFIX}"):
-            if other != self._final:
+        for other in self._final.parent.glob(f"{self._family}*"):
+            is_stale = other.suffix == _SUFFIX and other != self._final
+            if is_stale or (other.suffix == _PARTIAL and _age_s(other) > _ABANDONED_S):
                 other.unlink(missing_ok=True)  # whoever has it open goes on with it
 
     def drop(self) -> None:
@@ -73,6 +78,13 @@ class WeightCache:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _age_s(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:  # it has just got its name
+        return 0.0
 
 
 def _cpu() -> str:

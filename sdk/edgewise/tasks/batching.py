@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgewise.errors import InvalidInput
+from edgewise.errors import CardError, InvalidInput
 from edgewise.preprocess.image import Prepared
 from edgewise.tasks.reading import ImageReading, Reading
 from edgewise.tasks.timings import Stopwatch
@@ -26,6 +26,15 @@ def predict_in_batches(
     opened: "OpenedModel", reading: Reading, given: Iterable[Any], *, batch: int, top: int | None
 ) -> Iterator[Any]:
     """See `Model.predict_many`."""
+    try:
+        yield from _answers(opened, reading, given, batch, top)
+    except CardError as error:
+        raise opened.placed(error) from error
+
+
+def _answers(
+    opened: "OpenedModel", reading: Reading, given: Iterable[Any], batch: int, top: int | None
+) -> Iterator[Any]:
     if batch == 1 or not isinstance(reading, ImageReading) or not may_batch(opened):
         for one in given:
             yield reading.predict(opened, one, top=top, rate_hz=None)
