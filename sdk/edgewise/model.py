@@ -22,7 +22,7 @@ from edgewise.self_test import SelfTest
 from edgewise.series_card import SeriesPreprocess
 from edgewise.tasks.base import Options
 from edgewise.tasks.choice import check_task
-from edgewise.tasks.reading import Asked, Preprocess, Reading, image_reader_of, open_reading
+from edgewise.tasks.reading import Asked, Preprocess, Reading, image_reader_of, open_reading, warm_up_reading
 from edgewise.tensors import Array, TensorSpec
 
 if TYPE_CHECKING:
@@ -131,13 +131,16 @@ class Model:
     def warm_up(self, runs: int = 1) -> None:
         """Run it before it matters: the first call allocates, reads weights from the disk and imports.
 
-        It is fed its first golden case, else zeros (open sizes: 1). States made by `new_state` stay as they are; what
-        a model remembers inside the runtime begins anew. Raises InvalidInput where that is not possible.
+        It is fed its first golden case, else zeros (open sizes: 1), and a black picture where it takes pictures.
+        States made by `new_state` stay as they are; what a model remembers inside the runtime begins anew. Raises
+        InvalidInput where that is not possible.
         """
         opened = self._opened
-        opened.warm_up(runs)
-        with suppress(CardError):  # whoever only calls run() need not say what the outputs mean
-            self._reading_of(opened)
+        opened.warm_up(runs, lambda: self._predict_black(opened))
+
+    def _predict_black(self, opened: OpenedModel) -> None:
+        with suppress(CardError, InvalidInput):  # whoever only calls run() need not say what the outputs mean
+            warm_up_reading(opened, self._reading_of(opened))
 
     def placement(self, inputs: Mapping[str, Array] | Array | None = None) -> Placement:
         """Which operators run where: in a delegate, in XNNPACK, in the runtime's own kernels.

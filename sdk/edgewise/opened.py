@@ -1,6 +1,6 @@
 """One model file open in one runtime: what `Model` holds, and what a swap replaces as a whole."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -87,8 +87,8 @@ class OpenedModel:
         cases = self.file.golden()
         return dict(cases[0].inputs) if cases else self.zeros()
 
-    def warm_up(self, runs: int) -> None:
-        """See `Model.warm_up`."""
+    def warm_up(self, runs: int, also: Callable[[], object] = lambda: None) -> None:
+        """See `Model.warm_up`; ``also`` is called where nothing speaks against it."""
         if runs < 1:
             raise InvalidInput(f"warm_up: got {runs} runs, expected at least 1")
         backend = self.backend
@@ -97,6 +97,7 @@ class OpenedModel:
                 f"{self.file.path}: warm_up: it keeps variables of its own, which a warm-up would change; "
                 "load it without"
             )
+        also()
         sample = self.sample()
         for _ in range(runs):
             try:

@@ -84,3 +84,18 @@ def test_what_it_cannot_be_used_for_is_said(tmp_path: Path, tiny: Path, tiny_onn
         edgewise.load(tiny_onnx, weight_cache=tmp_path / "cache")
     with pytest.raises(InvalidInput, match="got a delegate too"):
         edgewise.load(tiny, weight_cache=tmp_path / "cache", delegate="edgetpu")
+
+
+def test_a_processor_on_which_compiled_models_end_the_process_is_refused(tmp_path: Path) -> None:
+    """Seen on an emulated Raspberry Pi 4."""
+    from edgewise.backends.litert_compiled import why_not
+
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("processor\t: 0\nFeatures\t: fp asimd evtstrm crc32 cpuid\n")
+    assert why_not(tmp_path, cpuinfo, "aarch64") == ""  # no WebGPU library in the package
+    (tmp_path / "libLiteRtWebGpuAccelerator.so").write_bytes(b"")
+    assert "lacks the LSE instructions" in why_not(tmp_path, cpuinfo, "aarch64")
+    assert why_not(tmp_path, cpuinfo, "x86_64") == ""
+    cpuinfo.write_text("Features\t: fp asimd aes atomics fphp asimdhp\n")
+    assert why_not(tmp_path, cpuinfo, "aarch64") == ""
+    assert "LSE" in why_not(tmp_path, tmp_path / "none", "aarch64")

@@ -3,8 +3,8 @@
 The Interpreter's does not (ai-edge-litert 2.3). Sizes are fixed here, and outputs are copies.
 """
 
+import platform
 from collections.abc import Sequence
-from importlib import metadata
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,9 @@ except ImportError:  # before 2.1
     CompiledModel = None
 
 
+_PACKAGE = Path(ai_edge_litert.__file__).parent
+
+
 class _Compiled:
     """One model with a weight cache."""
 
@@ -36,12 +39,13 @@ class _Compiled:
 
     def __init__(self, source: Path, threads: int | None, folder: Path) -> None:
         self._source, self._threads = source, threads
-        version = metadata.version("ai-edge-litert")
         if CompiledModel is None or not hasattr(CpuOptions, "xnnpack_weight_cache_path"):
             raise BackendUnavailable(
-                f"litert: weight_cache: ai-edge-litert {version} has none; install 2.3 or newer"
+                "litert: weight_cache: this ai-edge-litert has none; install 2.3 or newer"
             )
-        cache = WeightCache(folder, source, runtime=f"litert {version}", threads=threads)
+        if reason := why_not(_PACKAGE, Path("/proc/cpuinfo"), platform.machine()):
+            raise BackendUnavailable(f"litert: weight_cache: {reason}")
+        cache = WeightCache(folder, source, runtime=_build(), threads=threads)
         with without_chatter(drop_all=True):
             try:
                 self._environment = _environment()
@@ -121,9 +125,36 @@ class _Compiled:
             self._environment = None
 
 
+def _build() -> str:
+    """Which LiteRT this is, by its libraries: asking for the package's version takes longer than to load a model."""
+    libraries = sorted(_PACKAGE.glob("lib*.so"))
+    return repr([(one.name, one.stat().st_size, one.stat().st_mtime_ns) for one in libraries])
+
+
+def why_not(package: Path, cpuinfo: Path, machine: str) -> str:
+    """Why CompiledModel cannot be used on this processor, or "".
+
+    It loads what accelerators its package brings, whatever it is asked for, and the WebGPU library for 64-bit ARM (2.3)
+    is built with LSE instructions: without them, as on Cortex-A53 and A72, it ends the process by SIGILL.
+    """
+    if machine != "aarch64" or not (package / "libLiteRtWebGpuAccelerator.so").exists():
+        return ""
+    try:
+        lines = cpuinfo.read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    features = [line.partition(":")[2].split() for line in lines if line.startswith("Features")]
+    if features and all("atomics" in each for each in features):
+        return ""
+    return (
+        "this processor lacks the LSE instructions (as Cortex-A53 and A72, Raspberry Pi 3 and 4), without which LiteRT's "
+        "CompiledModel ends the process; load without it"
+    )
+
+
 def _environment() -> Any:
-    """One without accelerators of other makers: they are looked for in a folder that has none."""
-    folder = str(Path(ai_edge_litert.__file__).parent)
+    """One that finds no accelerators: LiteRT looks for them in this folder."""
+    folder = str(Path(__file__).parent)
     return Environment.create(runtime_path=folder, compiler_plugin_path=folder, dispatch_library_path=folder)
 
 

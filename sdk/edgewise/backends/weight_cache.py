@@ -24,7 +24,7 @@ class WeightCache:
     """The cache of one model file, to be opened with `path` and then `keep`."""
 
     def __init__(self, folder: Path, model: Path, *, runtime: str, threads: int | None) -> None:
-        """``runtime`` is its name and version. Raises InvalidInput for a folder that cannot be written."""
+        """``runtime`` says which build it is. Raises InvalidInput for a folder that cannot be written."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
