@@ -71,7 +71,9 @@ class Opening:
             reason = f"delegate '{self.delegate.name}': {_said_of_delegate(error, file.path)}"
             if not self.fallback:
                 raise DelegateUnavailable(f"{file.path}: {reason}") from error
-            return self._open_without(file, probe or False, reason)
+            # What crashed may have been the file.
+            is_doubtful = isinstance(error, ModelCrashed) and probe is None
+            return self._open_without(file, is_doubtful or probe or False, reason)
         if opened.delegate_parts == 0:
             _log.warning(
                 "%s: delegate '%s' took none of its operators, the processor runs them all: is the file made for it?",

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sdk.delegate_files import compiled, expected, write_negating, write_negating_onnx
+from sdk.test_probe import crashing_model
 
 import edgewise
 from edgewise import Delegate, DelegateUnavailable, InvalidInput, backends
@@ -134,6 +135,14 @@ def test_a_broken_file_is_its_own_error_with_a_delegate_too(library: Path, tmp_p
     (tmp_path / "a.tflite").write_bytes(b"no model")
     with pytest.raises(edgewise.ModelFileError, match=r"a\.tflite"):
         edgewise.load(tmp_path / "a.tflite", delegate=library)
+
+
+def test_a_file_that_crashes_every_runtime_is_an_error_and_no_end_of_the_app(
+    library: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(edgewise.ModelCrashed, match=r"a\.tflite: probe: the runtime died of SIGSEGV"):
+        edgewise.load(crashing_model(tmp_path / "a.tflite"), delegate=library)
+    assert caplog.text == ""
 
 
 def test_an_execution_provider_is_the_delegate_of_an_onnx_file(tmp_path: Path) -> None:

@@ -147,8 +147,8 @@ def why_not(package: Path, cpuinfo: Path, machine: str) -> str:
     if features and all("atomics" in each for each in features):
         return ""
     return (
-        "this processor lacks the LSE instructions (as Cortex-A53 and A72, Raspberry Pi 3 and 4), without which LiteRT's "
-        "CompiledModel ends the process; load without it"
+        "this processor lacks the LSE instructions (as Cortex-A53 and A72, Raspberry Pi 3 and 4), without which "
+        "LiteRT's CompiledModel ends the process; load without it"
     )
 
 
