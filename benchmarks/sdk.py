@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 """What the SDK costs beside the bare runtime, and what it saves beside the usual way: ratios of one run.
 
-Usage: sdk.py [--only overhead loading photos memory] [--photos 200] [--predictions 100000] [--swaps 1000] [--json]
+Usage: sdk.py [--only PART ...] [--photos 200] [--predictions 100000] [--swaps 1000] [--json]
 
 overhead: Model.run and predict of tensors beside set_tensor, invoke and get_tensor on the same tiny network, in turns.
 loading: load, and load with a probe in a child.
 photos: a JPEG of 12 MP and one of 1080p to the five likeliest classes with EfficientNet-Lite0 in int8, beside PIL's
 open, convert and resize, NumPy, and the interpreter. The photos are those of models_and_data.py, enlarged, with grain.
 memory: resident memory over many predictions and many swaps.
-Times are processor time, except those of loading: waiting for a busy computer does not count. They are those of this
-computer's processor and say nothing about ARM.
+sharing, pipeline, first: several models in one process, and first calls; see sdk_sharing.py.
+Times are processor time, except those of loading and of sdk_sharing.py: waiting for a busy computer does not count.
+They are those of this computer's processor and say nothing about ARM.
 """
 
 import argparse
@@ -29,6 +30,8 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
+from sdk_sharing import first_calls, pipeline, sharing
+
 import edgewise
 import models_and_data
 from edgewise.tensors import Array
@@ -36,6 +39,7 @@ from edgewise.testing import write_tiny_model
 from edgewise_converters.pipeline import convert
 from edgewise_converters.request import Request
 
+PARTS = ("overhead", "loading", "photos", "memory", "sharing", "pipeline", "first")
 ROUNDS, CALLS = 100, 1000
 SIZES = {"12 MP": (4000, 3000), "1080p": (1920, 1080)}
 TIMED_PHOTOS, TIMES_EACH = 10, 5
@@ -264,7 +268,7 @@ def resident_bytes() -> int:
 def main() -> None:
     """Measure what is asked for, and print it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", choices=["overhead", "loading", "photos", "memory"])
+    parser.add_argument("--only", nargs="+", choices=PARTS)
     parser.add_argument("--photos", type=int, default=200)
     parser.add_argument("--predictions", type=int, default=100_000)
     parser.add_argument("--swaps", type=int, default=1000)
@@ -277,6 +281,9 @@ def main() -> None:
             "loading": lambda: loading(folder),
             "photos": lambda: photos(folder, options.photos),
             "memory": lambda: memory(folder, options.predictions, options.swaps),
+            "sharing": lambda: sharing(folder),
+            "pipeline": lambda: pipeline(folder),
+            "first": lambda: first_calls(folder),
         }
         found = {part: parts[part]() for part in options.only or parts}
     print(json.dumps(found) if options.json else json.dumps(found, indent=2))

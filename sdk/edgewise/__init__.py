@@ -7,10 +7,12 @@ if TYPE_CHECKING:
     from edgewise.anomaly_card import AnomalyCard
     from edgewise.audio_card import AudioPreprocess
     from edgewise.child_process import ChildLimits
+    from edgewise.delegate import Delegate
     from edgewise.detection_card import DetectionCard
     from edgewise.errors import (
         BackendUnavailable,
         CardError,
+        DelegateUnavailable,
         EdgewiseError,
         InvalidInput,
         ModelCrashed,
@@ -20,9 +22,12 @@ if TYPE_CHECKING:
         UnreadableImage,
     )
     from edgewise.golden import GoldenCase
-    from edgewise.model import Model, load
+    from edgewise.loading import load
+    from edgewise.model import Model
     from edgewise.model_card import ImagePreprocess, ModelCard, TensorCard
     from edgewise.model_file import ModelFile, read_model, write_model
+    from edgewise.pipeline import Found, Pipeline, PipelineAnswer
+    from edgewise.placement import PlacedOperator, Placement
     from edgewise.pose_card import PoseCard
     from edgewise.recurrent_state import RecurrentState
     from edgewise.self_test import SelfTest
@@ -45,17 +50,19 @@ if TYPE_CHECKING:
     from edgewise.tasks.voice_activity import SpeechSegment, VoiceActivity, VoiceActivityOptions
     from edgewise.tensors import Quantization, TensorSpec
     from edgewise.text_card import TextPreprocess
+    from edgewise.threads import ThreadBudget, ThreadShare
 
 __all__ = [
     "Anomaly", "AnomalyCard", "AudioClassification", "AudioClassifier", "AudioPreprocess", "BackendUnavailable",
-    "CardError", "Category", "ChildLimits", "ClassArea", "Classification", "Detection", "DetectionCard",
-    "Detections", "EdgewiseError", "Embedding", "FittedThreshold", "Gallery", "GoldenCase", "ImagePreprocess",
-    "InvalidInput", "Keyword", "KeywordSpotter", "LineReader", "Match", "Model", "ModelCard", "ModelCrashed",
-    "ModelFile", "ModelFileError", "PageText", "Pose", "PoseCard", "Poses", "Quantization", "RecurrentState",
-    "Segmentation", "SelfTest", "SeriesAnswer", "SeriesClassifier", "SeriesPreprocess", "ShapeMismatch",
-    "SourceError", "SpeechSegment", "TensorCard", "TensorSpec", "Tensors", "TextLine", "TextOptions",
-    "TextPreprocess", "TextReader", "UnreadableImage", "VoiceActivity", "VoiceActivityOptions", "fit_mahalanobis",
-    "fit_nearest", "fit_threshold", "load", "read_model", "write_model",
+    "CardError", "Category", "ChildLimits", "ClassArea", "Classification", "Delegate", "DelegateUnavailable",
+    "Detection", "DetectionCard", "Detections", "EdgewiseError", "Embedding", "FittedThreshold", "Found", "Gallery",
+    "GoldenCase", "ImagePreprocess", "InvalidInput", "Keyword", "KeywordSpotter", "LineReader", "Match", "Model",
+    "ModelCard", "ModelCrashed", "ModelFile", "ModelFileError", "PageText", "Pipeline", "PipelineAnswer",
+    "PlacedOperator", "Placement", "Pose", "PoseCard", "Poses", "Quantization", "RecurrentState", "Segmentation",
+    "SelfTest", "SeriesAnswer", "SeriesClassifier", "SeriesPreprocess", "ShapeMismatch", "SourceError",
+    "SpeechSegment", "TensorCard", "TensorSpec", "Tensors", "TextLine", "TextOptions", "TextPreprocess",
+    "TextReader", "ThreadBudget", "ThreadShare", "UnreadableImage", "VoiceActivity", "VoiceActivityOptions",
+    "fit_mahalanobis", "fit_nearest", "fit_threshold", "load", "read_model", "write_model",
 ]  # fmt: skip
 
 _HOMES = (
@@ -80,6 +87,11 @@ _HOMES = (
     "tasks.gallery",
     "tasks.pose",
     "model",
+    "delegate",
+    "placement",
+    "threads",
+    "loading",
+    "pipeline",
     "tasks.audio_classification",
     "tasks.keyword_spotting",
     "tasks.voice_activity",

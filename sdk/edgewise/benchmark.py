@@ -13,6 +13,7 @@ from time import perf_counter
 
 from edgewise.benchmark_result import Benchmark, Cold, FileBenchmark, Stages, latency_of
 from edgewise.child import Child
+from edgewise.delegate import Delegate
 from edgewise.device import Condition, Device, read_condition, read_device
 from edgewise.energy import EnergyMeter, find_energy_meter
 from edgewise.errors import InvalidInput
@@ -47,6 +48,8 @@ class Plan:
     """Of inputs with open sizes."""
     arrays: Path | None = None
     """A .npy or .npz file with the inputs."""
+    delegate: Delegate | None = None
+    """One that cannot be used is an error: the processor's numbers are not its."""
 
     def __post_init__(self) -> None:
         if self.runs < 1 or self.warmup < 0 or not 0 < self.seconds < math.inf:
@@ -73,7 +76,7 @@ def benchmark_files(
     Raises ModelFileError, CardError, BackendUnavailable, InvalidInput: one file that fails fails all.
     """
     from edgewise.model_file import read_model
-    from edgewise.opening import default_threads
+    from edgewise.threads import default_threads
 
     plan = plan or Plan()
     meter = meter or find_energy_meter()
@@ -121,6 +124,7 @@ class _Measured:
             image=str(plan.image) if plan.image else None,
             shapes={name: list(sizes) for name, sizes in plan.shapes.items()},
             arrays=str(plan.arrays) if plan.arrays else None,
+            delegate=plan.delegate.to_dict() if plan.delegate else None,
         )
         self._samples_ms: list[list[float]] = []
         self.seconds = 0.0
@@ -171,6 +175,7 @@ class _Measured:
             peak_memory_bytes=self._child.ask("memory")["peak_memory_bytes"],
             memory_before_bytes=opened["memory_before_bytes"],
             energy_mj=sum(known_mj) / len(self._samples_ms) if is_known else None,
+            placement=self._child.ask("placement")["counts"],
         )
 
 

@@ -68,6 +68,8 @@ class FileBenchmark:
     """What that process held with the runtime and without the model."""
     energy_mj: float | None
     """For each call; None where the board cannot tell."""
+    placement: dict[str, int] | None = None
+    """How many operators ran where; None where the runtime does not tell."""
 
     @property
     def throughput_per_s(self) -> float:

@@ -45,6 +45,7 @@ def _one(benchmark: Benchmark) -> list[str]:
         ),
         ("memory", _memory(file)),
         ("energy", _energy(file, benchmark.energy_source)),
+        ("operators", _placement(file)),
     ]
     return [f"{label:<14}{text}" for label, text in rows]
 
@@ -65,6 +66,9 @@ def _several(benchmark: Benchmark) -> list[str]:
         lines.append(f"{'energy':<{_LABEL}}not known: {benchmark.energy_source}")
     else:
         lines.append(f"energy is of: {benchmark.energy_source}")
+    lines += [
+        f"operators of {letter}: {_placement(file)}" for letter, file in zip(_LETTERS, files, strict=False)
+    ]
     lines.append("ratios are to A; rounds of the files took turns, each in a process of its own")
     return lines
 
@@ -116,6 +120,12 @@ def _memory(file: FileBenchmark) -> str:
 
 def _energy(file: FileBenchmark, source: str) -> str:
     return f"not known: {source}" if file.energy_mj is None else f"{file.energy_mj:.2f} mJ a call ({source})"
+
+
+def _placement(file: FileBenchmark) -> str:
+    if file.placement is None:
+        return f"not known: {file.backend} does not tell where they ran"
+    return ", ".join(f"{count} in {where}" for where, count in file.placement.items())
 
 
 def _scaled(size_bytes: int | None) -> float | None:

@@ -12,6 +12,8 @@ class Worker:
 
     def __init__(self) -> None:
         self._call: Any = None
+        self._model: Any = None
+        self._arrays: Any = None
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """One request of `edgewise.benchmark`."""
@@ -19,13 +21,17 @@ class Worker:
             return self._open(request)
         if request["what"] == "run":
             return self._run(int(request["runs"]), float(request["seconds"]))
+        if request["what"] == "placement":
+            return {"counts": self._counts()}
         return {"peak_memory_bytes": _memory_bytes("VmHWM")}
 
     def _open(self, request: dict[str, Any]) -> dict[str, Any]:
         began = perf_counter()
         from edgewise import tiny_model
         from edgewise.backends import open_backend
-        from edgewise.model import load
+        from edgewise.delegate import Delegate
+        from edgewise.errors import DelegateUnavailable
+        from edgewise.loading import load
         from edgewise.model_file import TFLITE, read_model
         from edgewise.sample_inputs import sample_inputs
 
@@ -34,7 +40,18 @@ class Worker:
         tiny = tiny_model.tflite_model((1, 1), 3) if form == TFLITE else tiny_model.onnx_model((1, 1), 3)
         open_backend(tiny, form, name=request["backend"], threads=1).close()
         started, memory_bytes = perf_counter(), _memory_bytes("VmRSS")
-        model = load(path, backend=request["backend"], threads=request["threads"])
+        wanted = request["delegate"]
+        model = load(
+            path,
+            backend=request["backend"],
+            threads=request["threads"],
+            delegate=Delegate(**wanted) if wanted else None,
+            fallback=False,
+            probe=False,  # this process is the child
+        )
+        self._model = model
+        if wanted and model.card and model.card.golden and not (test := model.self_test()).passed:
+            raise DelegateUnavailable(f"{path}: delegate: it does not give the promised answers: {test}")
         loaded = perf_counter()
         image = request["image"]
         if image:
@@ -43,7 +60,7 @@ class Worker:
         else:
             shapes = {name: tuple(sizes) for name, sizes in request["shapes"].items()}
             inputs = sample_inputs(model, shapes, Path(request["arrays"]) if request["arrays"] else None)
-            origin = inputs.origin
+            origin, self._arrays = inputs.origin, inputs.arrays
         self._call = self._predictions(model, image) if image else self._runs(model, inputs.arrays)
         first = self._call()
         return {
@@ -54,6 +71,15 @@ class Worker:
             "first_ms": sum(first),
             "memory_before_bytes": memory_bytes,
         }
+
+    def _counts(self) -> dict[str, int] | None:
+        from edgewise.errors import EdgewiseError
+
+        try:
+            counts: dict[str, int] = self._model.placement(self._arrays).counts()
+        except EdgewiseError:
+            return None
+        return counts
 
     def _runs(self, model: Any, arrays: Any) -> Any:
         def call() -> tuple[float, ...]:

@@ -22,6 +22,7 @@ _BOOTSTRAP = "import sys; sys.path[:] = sys.argv[1:]; from edgewise.child_main i
 _LINES_KEPT_BYTES = 4096
 _OUT_OF_MEMORY = (b"bad_alloc", b"MemoryError", b"Cannot allocate memory", b"length_error")
 """What C++ and Python print before they end for want of memory."""
+DOUBT = ": the file is damaged, or the runtime has a fault"
 _TOO_LARGE = "out of memory: it needs more than it may have; take a smaller model, or allow more memory"
 
 
@@ -99,8 +100,7 @@ def _ending(code: int, tail: bytes) -> str:
     if name == "SIGKILL":
         return "killed (SIGKILL), as the kernel does when memory runs out; take a smaller model"
     return (
-        f"the runtime died of {name} on it: the file is damaged, or the runtime has a fault; "
-        "get another file, convert it again, or try another runtime"
+        f"the runtime died of {name} on it{DOUBT}; get another file, convert it again, or try another runtime"
     )
 
 

@@ -67,7 +67,7 @@ def run_app(
     if draw and (len(inputs) != 1 or inputs[0].is_dir()):
         raise typer.BadParameter("it takes one picture", param_hint="'--draw'")
     from edgewise.batch import draw_answer, run_inputs
-    from edgewise.model import load
+    from edgewise.loading import load
 
     # Pillow warns of pictures that we refuse, in a line of our own.
     warnings.filterwarnings("ignore", message="Image size .* exceeds limit")

@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from edgewise.child import Child
+from edgewise.delegate import EDGE_TPU, GPU
 from edgewise.device import ROOT, UNDER_VOLTAGE, VCGENCMD, CpuFeatures, Device, read_device
+from edgewise.doctor_delegates import (
+    TryDelegate,
+    edge_tpu_state,
+    gpu_state,
+    providers_in_process,
+    providers_state,
+    try_delegate_in_process,
+)
 from edgewise.errors import BackendUnavailable
 
 WORKER = "edgewise.doctor_worker"
@@ -76,16 +85,19 @@ def examine(
     vcgencmd: str | None = VCGENCMD,
     disk: Path | None = None,
     try_backend: Callable[[str], str] | None = None,
+    try_delegate: TryDelegate | None = None,
 ) -> Examination:
     """Look at this machine. ``root`` holds /proc and /sys; ``disk`` is a path on the disk to look at.
 
-    ``try_backend`` says why the runtime of a name does not work, or "": by default it is tried in a process.
+    ``try_backend`` says why the runtime of a name does not work, or "", and ``try_delegate`` the same of a delegate: by
+    default they are tried in a process.
     """
     device = read_device(root, vcgencmd=vcgencmd)
     try_one = try_backend or try_in_process
     backends = {name: try_one(name) for name in PACKAGES}
     findings = (
         *backend_findings(backends, machine=device.machine, python=sys.version_info[:2]),
+        *delegate_findings(root, backends, try_delegate or try_delegate_in_process),
         _versions(),
         *device_findings(device),
         disk_finding(shutil.disk_usage(disk or Path.cwd()).free),
@@ -124,6 +136,16 @@ def backend_findings(
             detail = f"{value}: {needed_for}" if is_missing else f"{reason}: {needed_for}"
             findings.append(Finding(name, detail))
     return tuple(findings)
+
+
+def delegate_findings(root: Path, backends: Mapping[str, str], try_one: TryDelegate) -> tuple[Finding, ...]:
+    """One for each delegate that the runtimes which work here could use."""
+    states = []
+    if not all(backends[name] for name in _TFLITE):
+        states += [edge_tpu_state(root, try_one(EDGE_TPU)), gpu_state(try_one(GPU))]
+    if not backends["onnxruntime"]:
+        states.append(providers_state(providers_in_process()))
+    return tuple(Finding(one.name, one.value, one.problem, one.remedy) for one in states)
 
 
 def remedy_of(name: str, reason: str, *, machine: str, python: tuple[int, int]) -> str:

@@ -6,10 +6,28 @@ from edgewise.child import serve
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """The one request of `edgewise.doctor`: why the runtime does not work here, or ""."""
+    """A request of `edgewise.doctor`: why a runtime or a delegate does not work here, or ""."""
+    if request["what"] == "delegate":
+        return {"reason": _try_delegate(request["name"])}
+    if request["what"] == "providers":
+        from edgewise.backends.onnxruntime import available_providers
+
+        return {"providers": available_providers()}
     from edgewise.backends.selection import probe
 
     return {"reason": probe(request["name"])}
+
+
+def _try_delegate(name: str) -> str:
+    from edgewise.backends.selection import start_delegate
+    from edgewise.delegate import Delegate
+    from edgewise.errors import BackendUnavailable
+
+    try:
+        start_delegate(Delegate(name))
+    except BackendUnavailable as error:
+        return str(error)
+    return ""
 
 
 if __name__ == "__main__":

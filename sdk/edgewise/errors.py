@@ -4,6 +4,7 @@ EdgewiseError
 ├── ModelFileError (ValueError)        missing, empty, truncated, or not a model we can read
 ├── CardError (ValueError)             the card in a model file is malformed, or says too little for the call
 ├── BackendUnavailable (RuntimeError)  no runtime on this machine can run the file
+│   └── DelegateUnavailable            the delegate asked for cannot be loaded here, or refuses the file
 ├── ModelCrashed (RuntimeError)        the file ends, hangs or fills the process that runs it
 ├── SourceError (RuntimeError)         a camera, microphone, folder or file cannot be read, or has gone away
 └── InvalidInput (ValueError)          what was given to the model does not fit it
@@ -29,6 +30,10 @@ class CardError(EdgewiseError, ValueError):
 
 class BackendUnavailable(EdgewiseError, RuntimeError):
     """No runtime here can run the file. Install one; the message says which."""
+
+
+class DelegateUnavailable(BackendUnavailable):
+    """A delegate that cannot be loaded, refuses the file or computes it wrongly. Do without it, or repair it."""
 
 
 class ModelCrashed(EdgewiseError, RuntimeError):

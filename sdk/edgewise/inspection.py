@@ -79,7 +79,7 @@ def inspect_model(path: str | Path, *, self_test: bool = False) -> Inspection:
     inputs, outputs = _tensors(file, working)
     result = None
     if self_test:
-        from edgewise.model import load
+        from edgewise.loading import load
 
         with load(path) as model:
             result = model.self_test()

@@ -1,29 +1,28 @@
-"""Load a model file, run it, predict with it, swap it for another, close it."""
+"""A loaded model: run it, predict with it, swap it for another, close it."""
 
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from edgewise.anomaly_card import AnomalyCard
 from edgewise.backends import Backend
 from edgewise.child_process import ChildLimits
-from edgewise.detection_card import DetectionCard
 from edgewise.errors import CardError, InvalidInput
 from edgewise.model_card import ModelCard
 from edgewise.model_file import ModelFile
 from edgewise.opened import OpenedModel
 from edgewise.opening import Opening, require_exchangeable
-from edgewise.pose_card import PoseCard
+from edgewise.placement import Placement
 from edgewise.preprocess.image import ImageReader
 from edgewise.recurrent_state import RecurrentState, run_with_state
 from edgewise.self_test import SelfTest
 from edgewise.series_card import SeriesPreprocess
-from edgewise.tasks.base import Options, task_of_head
+from edgewise.tasks.base import Options
 from edgewise.tasks.choice import check_task
-from edgewise.tasks.reading import Asked, Preprocess, Reading, image_reader_of, open_reading
+from edgewise.tasks.reading import Asked, Preprocess, Reading, image_reader_of, open_reading, warm_up_reading
 from edgewise.tensors import Array, TensorSpec
 
 if TYPE_CHECKING:
@@ -31,49 +30,8 @@ if TYPE_CHECKING:
     from edgewise.streams.running import Stream, StreamResult
 
 
-def load(
-    path: str | os.PathLike[str],
-    *,
-    backend: str | None = None,
-    threads: int | None = None,
-    preprocess: Preprocess | None = None,
-    labels: Sequence[str] | None = None,
-    task: str | None = None,
-    head: str | DetectionCard | PoseCard | None = None,
-    score_threshold: float | None = None,
-    overlap_threshold: float | None = None,
-    mask_resample: str = "nearest",
-    anomaly: AnomalyCard | None = None,
-    tokenizer: str | os.PathLike[str] | None = None,
-    sha256: str | None = None,
-    probe: bool | ChildLimits = False,
-) -> "Model":
-    """Open a .tflite or .onnx file in the first runtime here that can run it. Close the model when done.
-
-    ``backend`` asks for one runtime: litert, tflite-runtime or onnxruntime. ``threads`` is by default the
-    number of cores, at most 4. ``preprocess`` and ``labels`` say about a foreign file what it does not say
-    itself; they win over what it does say, and so does the rest. ``task`` is one of
-    `edgewise.model_card.TASKS`. ``head`` says how the outputs of a detector (see `DetectionCard`) or pose network
-    (`PoseCard`) are decoded, and that it is one: yolov8, which both may end in, means a detector without ``task``.
-    The thresholds, 0 to 1, say which boxes count.
-    ``mask_resample`` is how a segmentation reaches the picture's size: nearest, or bilinear from logits.
-    ``anomaly`` says what is normal; ``tokenizer`` is the tokenizer.json of a text model.
-
-    ``sha256`` is the digest that the file must have, 64 hexadecimal digits. With ``probe`` the file is first
-    run in a child process, on zeros and on its golden cases, within a minute and the memory that is free, or
-    within the ChildLimits given; a file that crashes its runtime is then an error like others. It is no
-    sandbox. Raises ModelFileError, also for another digest and in a probe for other answers than promised,
-    ModelCrashed, CardError, BackendUnavailable, InvalidInput.
-    """
-    wanted = task_of_head(head) if task is None else task
-    options = Options(wanted, head, score_threshold, overlap_threshold, mask_resample, anomaly, tokenizer)
-    opening = Opening(backend, threads)
-    opened = opening.open(path, sha256=sha256, probe=probe)
-    try:
-        return Model._of(opened, opening, Asked(preprocess, labels, options))
-    except CardError:
-        opened.close()
-        raise
+DEFAULT_BATCH = 4
+"""Pictures at a time in `Model.predict_many`: a processor gains little from more."""
 
 
 class Model:
@@ -89,7 +47,7 @@ class Model:
         options: Options | None = None,
     ) -> None:
         asked = Asked(preprocess, labels, options or Options())
-        self._hold(OpenedModel(file, backend), Opening(None, None), asked)
+        self._hold(OpenedModel(file, backend), Opening(), asked)
 
     @classmethod
     def _of(cls, opened: OpenedModel, opening: Opening, asked: Asked) -> "Model":
@@ -170,6 +128,28 @@ class Model:
             return self._opened.run(inputs, views)
         return run_with_state(self._opened, inputs, state, views=views)
 
+    def warm_up(self, runs: int = 1) -> None:
+        """Run it before it matters: the first call allocates, reads weights from the disk and imports.
+
+        It is fed its first golden case, else zeros (open sizes: 1), and a black picture where it takes pictures.
+        States made by `new_state` stay as they are; what a model remembers inside the runtime begins anew. Raises
+        InvalidInput where that is not possible.
+        """
+        opened = self._opened
+        opened.warm_up(runs, lambda: self._predict_black(opened))
+
+    def _predict_black(self, opened: OpenedModel) -> None:
+        with suppress(CardError, InvalidInput):  # whoever only calls run() need not say what the outputs mean
+            warm_up_reading(opened, self._reading_of(opened))
+
+    def placement(self, inputs: Mapping[str, Array] | Array | None = None) -> Placement:
+        """Which operators run where: in a delegate, in XNNPACK, in the runtime's own kernels.
+
+        onnxruntime tells by running once more, with its profiler: ``inputs``, else the first golden case, else zeros.
+        Raises BackendUnavailable when the runtime does not tell.
+        """
+        return self._opened.placement(inputs)
+
     def new_state(self, *, feedback: Mapping[str, str] | None = None, batch: int = 1) -> RecurrentState:
         """A state of zeros for a model whose outputs feed inputs of its next call, for `run`.
 
@@ -224,9 +204,25 @@ class Model:
         try:
             return self._reading_of(opened).predict(opened, given, top=top, rate_hz=rate_hz)
         except CardError as error:
-            if str(error).startswith(f"{opened.file.path}: "):
-                raise
-            raise CardError(f"{opened.file.path}: {error}") from error
+            raise opened.placed(error) from error
+
+    def predict_many(
+        self, given: Iterable[Any], *, batch: int = DEFAULT_BATCH, top: int | None = None
+    ) -> Iterator[Any]:
+        """`predict` of each, in order, as they are asked for: ``for answer in model.predict_many(paths)``.
+
+        Pictures go through the network up to ``batch`` at a time, where the file leaves the first dimension of its
+        input open and the answers of the first batch are those of one after another; no more of them are in memory.
+        Everything else, and a model that does not allow it, is predicted one after another. Raises as `predict` does,
+        at the picture's turn.
+        """
+        for name, value in (("batch", batch), ("top", top)):
+            if value is not None and value < 1:
+                raise InvalidInput(f"{name}: got {value}, expected at least 1")
+        from edgewise.tasks.batching import predict_in_batches
+
+        opened = self._opened
+        return predict_in_batches(opened, self._reading_of(opened), given, batch=batch, top=top)
 
     def stream(
         self, source: "What | AnySource", *, live: bool | None = None, top: int | None = None

@@ -1,19 +1,22 @@
 """One model file open in one runtime: what `Model` holds, and what a swap replaces as a whole."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgewise.backends import Backend
-from edgewise.errors import CardError, InvalidInput, ModelFileError
+from edgewise.backends.base import Remembering
+from edgewise.errors import BackendUnavailable, CardError, InvalidInput, ModelFileError
 from edgewise.feedback import guess_feedback
 from edgewise.golden import kept
 from edgewise.model_file import ModelFile
+from edgewise.placement import Placement
 from edgewise.self_test import CaseResult, SelfTest, agreement_db
 from edgewise.signature import in_order, to_dtype, with_card
 from edgewise.tensors import Array
+from edgewise.threads import SharedTurn, ThreadShare, Turn
 
 if TYPE_CHECKING:
     from edgewise.tasks.reading import Reading
@@ -22,9 +25,15 @@ if TYPE_CHECKING:
 class OpenedModel:
     """Several threads may run it; they take turns. Its memory goes back when the last reference to it goes."""
 
-    def __init__(self, file: ModelFile, backend: Backend) -> None:
+    def __init__(
+        self, file: ModelFile, backend: Backend, *, delegate: str = "", share: ThreadShare | None = None
+    ) -> None:
         """Raises ModelFileError when the card speaks of other tensors than the model has."""
         self.file = file
+        self.delegate = delegate
+        """The name of the one in use."""
+        self.fallback = ""
+        """Why the delegate that was asked for is not in use."""
         self.backend_name = backend.name
         try:
             self.inputs = with_card(backend.inputs(), file.card.inputs if file.card else (), "input")
@@ -34,6 +43,7 @@ class OpenedModel:
         self.reading: Reading | None = None
         """Made by the first prediction."""
         self._lock = Lock()
+        self._turn: Turn = SharedTurn(self._lock, share) if share else self._lock
         self._input_names = [spec.name for spec in self.inputs]
         self._output_names = [spec.name for spec in self.outputs]
         self._dtypes = [np.dtype(spec.dtype) for spec in self.inputs]
@@ -47,7 +57,7 @@ class OpenedModel:
             arrays = [inputs]
         else:
             arrays = self._prepare(inputs)
-        with self._lock:
+        with self._turn:
             if self.backend is None:
                 raise InvalidInput(f"{self.file.path}: the model is closed; load it again")
             return dict(zip(self._output_names, self.backend.run(arrays, views=views), strict=True))
@@ -62,6 +72,60 @@ class OpenedModel:
             array if array.dtype == spec.dtype else to_dtype(array, spec)
             for array, spec in zip(in_order(inputs, self.inputs), self.inputs, strict=True)
         ]
+
+    def placed(self, error: CardError) -> CardError:
+        """The same with the file's path in front, once."""
+        said, path = str(error), f"{self.file.path}: "
+        return CardError(said if said.startswith(path) else f"{path}{said}")
+
+    def zeros(self) -> dict[str, Array]:
+        """An input of zeros by name; sizes that the caller chooses are 1."""
+        return {spec.name: np.zeros([abs(size) for size in spec.shape], spec.dtype) for spec in self.inputs}
+
+    def sample(self) -> dict[str, Array]:
+        """Inputs that it should take: those of its first golden case, else zeros."""
+        cases = self.file.golden()
+        return dict(cases[0].inputs) if cases else self.zeros()
+
+    def warm_up(self, runs: int, also: Callable[[], object] = lambda: None) -> None:
+        """See `Model.warm_up`; ``also`` is called where nothing speaks against it."""
+        if runs < 1:
+            raise InvalidInput(f"warm_up: got {runs} runs, expected at least 1")
+        backend = self.backend
+        if isinstance(backend, Remembering) and not backend.can_forget():
+            raise InvalidInput(
+                f"{self.file.path}: warm_up: it keeps variables of its own, which a warm-up would change; "
+                "load it without"
+            )
+        also()
+        sample = self.sample()
+        for _ in range(runs):
+            try:
+                self.run(sample)
+            except InvalidInput as error:
+                raise InvalidInput(
+                    f"{self.file.path}: warm_up: it does not take {_in_words(sample)}: {error}"
+                ) from error
+        if isinstance(backend, Remembering):
+            with self._lock:
+                backend.forget()
+
+    @property
+    def delegate_parts(self) -> int | None:
+        """How many parts the delegate took; None where the runtime does not say it without a run."""
+        return getattr(self.backend, "delegate_parts", None)
+
+    def placement(self, inputs: Mapping[str, Array] | Array | None) -> Placement:
+        """See `Model.placement`."""
+        arrays = self._prepare(self.sample() if inputs is None else inputs)
+        with self._turn:
+            if self.backend is None:
+                raise InvalidInput(f"{self.file.path}: the model is closed; load it again")
+            try:
+                operators = self.backend.operators(arrays)
+            except BackendUnavailable as error:
+                raise BackendUnavailable(f"{self.file.path}: {error}") from error
+        return Placement(self.backend_name, self.delegate, operators, self.fallback)
 
     def feedback(self, said: Mapping[str, str] | None) -> dict[str, str]:
         """Which output feeds which input of the next call: as said, else by the card, else as names and shapes tell.
@@ -112,3 +176,7 @@ class OpenedModel:
     def __del__(self) -> None:
         if getattr(self, "backend", None) is not None:
             self.close()
+
+
+def _in_words(arrays: Mapping[str, Array]) -> str:
+    return ", ".join(f"'{name}' {list(array.shape)}" for name, array in arrays.items())

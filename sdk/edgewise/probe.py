@@ -3,22 +3,36 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
+from edgewise.backends.options import PLAIN, RuntimeOptions
 from edgewise.backends.selection import open_backend, prepare
 from edgewise.child_process import ChildLimits, run_in_child
+from edgewise.delegate import Delegate
 from edgewise.errors import InvalidInput, ModelFileError
 from edgewise.model_file import ModelFile, read_model
 from edgewise.opened import OpenedModel
 
 
-def probe_model(file: ModelFile, *, backend: str | None, threads: int, limits: ChildLimits) -> str:
+def probe_model(
+    file: ModelFile,
+    *,
+    backend: str | None,
+    threads: int,
+    options: RuntimeOptions = PLAIN,
+    limits: ChildLimits,
+) -> str:
     """The runtime in which a child could open the file, run it on zeros and pass its golden cases, if it has any.
 
     Raises ModelCrashed when the child dies, hangs or runs out of memory; ModelFileError when it cannot run, or
     an answer is not the kept one; BackendUnavailable, CardError.
     """
-    order = {"path": str(file.path), "backend": backend, "threads": threads}
+    order = {
+        "path": str(file.path),
+        "backend": backend,
+        "threads": threads,
+        "delegate": options.delegate.to_dict() if options.delegate else None,
+        # Drivers of accelerators reserve more address space than there is memory.
+        "is_unlimited": options.delegate is not None and limits.memory_bytes is None,
+    }
     name: str = run_in_child("edgewise.probe:try_model", order, limits=limits, what=f"{file.path}: probe")
     return name
 
@@ -27,9 +41,14 @@ def try_model(order: dict[str, Any], limit_memory: Callable[[], None]) -> str:
     """The child's job: the name of the runtime that could."""
     file = read_model(order["path"])
     prepare(file.format, name=order["backend"])
-    limit_memory()
+    if not order.get("is_unlimited"):
+        limit_memory()
+    options = RuntimeOptions(Delegate(**order["delegate"])) if order.get("delegate") else PLAIN
     opened = OpenedModel(
-        file, open_backend(file.path, file.format, name=order["backend"], threads=order["threads"])
+        file,
+        open_backend(
+            file.path, file.format, name=order["backend"], threads=order["threads"], options=options
+        ),
     )
     _run_zeros(opened)
     opened.require_proof()
@@ -38,9 +57,8 @@ def try_model(order: dict[str, Any], limit_memory: Callable[[], None]) -> str:
 
 def _run_zeros(opened: OpenedModel) -> None:
     """One call on zeros. Sizes that the caller chooses are 1, which not every model takes."""
-    zeros = {spec.name: np.zeros([abs(size) for size in spec.shape], spec.dtype) for spec in opened.inputs}
     try:
-        opened.run(zeros)
+        opened.run(opened.zeros())
     except InvalidInput as error:
         if not any(spec.is_dynamic for spec in opened.inputs):
             raise ModelFileError(

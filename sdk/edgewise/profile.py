@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from edgewise.child import Child
+from edgewise.delegate import Delegate
+from edgewise.delegate_profile import DelegateProfile, profile_delegate
 from edgewise.errors import InvalidInput
 
 WORKER = "edgewise.profile_worker"
@@ -106,6 +108,8 @@ class ProfilePlan:
     """Of inputs with open sizes."""
     arrays: Path | None = None
     """A .npy or .npz file with the inputs."""
+    delegate: Delegate | None = None
+    """One that cannot be used is an error."""
 
     def __post_init__(self) -> None:
         if self.runs < 1 or self.warmup < 0 or not self.seconds > 0:
@@ -115,29 +119,31 @@ class ProfilePlan:
             )
 
 
-def profile_model(path: Path, plan: ProfilePlan | None = None) -> Profile:
-    """Profile a model file, in a process of its own.
+def profile_model(path: Path, plan: ProfilePlan | None = None) -> Profile | DelegateProfile:
+    """Profile a model file, in a process of its own; a .tflite file with a delegate gives a DelegateProfile.
 
     Raises ModelFileError, InvalidInput, and BackendUnavailable when the runtime has no profiler or it fails.
     """
-    from edgewise.model_file import read_model
-    from edgewise.opening import default_threads
+    from edgewise.model_file import TFLITE, read_model
+    from edgewise.threads import default_threads
 
     plan = plan or ProfilePlan()
-    read_model(path)
+    file = read_model(path)
     threads = default_threads() if plan.threads is None else plan.threads
+    request: dict[str, Any] = {
+        "path": str(path),
+        "backend": plan.backend,
+        "threads": threads,
+        "runs": plan.runs,
+        "warmup": plan.warmup,
+        "seconds": plan.seconds,
+        "shapes": {name: list(sizes) for name, sizes in plan.shapes.items()},
+        "arrays": str(plan.arrays) if plan.arrays else None,
+    }
     with Child(WORKER, path) as child:
-        found = child.ask(
-            "profile",
-            path=str(path),
-            backend=plan.backend,
-            threads=threads,
-            runs=plan.runs,
-            warmup=plan.warmup,
-            seconds=plan.seconds,
-            shapes={name: list(sizes) for name, sizes in plan.shapes.items()},
-            arrays=str(plan.arrays) if plan.arrays else None,
-        )
+        if plan.delegate and file.format == TFLITE:
+            return profile_delegate(path, plan.delegate, child, request)
+        found = child.ask("profile", **request, delegate=plan.delegate.to_dict() if plan.delegate else None)
     operators = _operators(found["operators"])
     return Profile(
         path=path,

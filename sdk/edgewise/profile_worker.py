@@ -3,12 +3,14 @@
 import tempfile
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any, TypeVar
 
 from edgewise.child import serve
+from edgewise.delegate import Delegate
 
 _Run = TypeVar("_Run")
 _NESTED = (
@@ -19,23 +21,47 @@ _NESTED = (
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """The one request of `edgewise.profile`: run the model and say what each operator took."""
-    from edgewise.model import load
+    from edgewise.loading import load
     from edgewise.model_file import TFLITE
     from edgewise.sample_inputs import sample_inputs
 
     path = Path(request["path"])
-    with load(path, backend=request["backend"], threads=request["threads"]) as model:
+    delegate = Delegate(**request["delegate"]) if request["delegate"] else None
+    with load(
+        path,
+        backend=request["backend"],
+        threads=request["threads"],
+        delegate=delegate,
+        fallback=False,
+        probe=False,  # this process is the child
+    ) as model:
         shapes = {name: tuple(sizes) for name, sizes in request["shapes"].items()}
         inputs = sample_inputs(model, shapes, Path(request["arrays"]) if request["arrays"] else None)
         ordered = {spec.name: inputs.arrays[spec.name] for spec in model.inputs}
         backend, form = model.backend_name, model.file.format
+        if delegate and form == TFLITE:
+            with load(path, backend=backend, threads=request["threads"]) as plain:
+                return {"input": inputs.origin, **_delegated(model, plain, ordered, request)}
         call_ms = median(_repeat(lambda: _timed_ms(model, ordered), request))
-    profile = _tflite if form == TFLITE else _onnx
+    found = (
+        _tflite(path, backend, ordered, request)
+        if form == TFLITE
+        else _onnx(path, backend, ordered, request, delegate)
+    )
+    return {"backend": backend, "input": inputs.origin, "call_ms": call_ms, **found}
+
+
+def _delegated(model: Any, plain: Any, inputs: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
+    """A call with the delegate and one without it, in turns."""
+    spans = _repeat(lambda: (_timed_ms(model, inputs), _timed_ms(plain, inputs)), request)
+    with_ms, without_ms = (median(column) for column in zip(*spans, strict=True))
+    placement = model.placement(inputs)
     return {
-        "backend": backend,
-        "input": inputs.origin,
-        "call_ms": call_ms,
-        **profile(path, backend, ordered, request),
+        "backend": placement.backend,
+        "runs": len(spans),
+        "call_ms": with_ms,
+        "processor_call_ms": without_ms,
+        "operators": [asdict(one) for one in placement.operators],
     }
 
 
@@ -128,18 +154,22 @@ def _remarks_of(runs: list[Any], *, is_alike: bool, is_measurable: bool) -> list
     return remarks
 
 
-def _onnx(path: Path, backend: str, inputs: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
+def _onnx(
+    path: Path, backend: str, inputs: dict[str, Any], request: dict[str, Any], delegate: Delegate | None
+) -> dict[str, Any]:
     from edgewise.backends.onnxruntime import open_model
     from edgewise.backends.onnxruntime_trace import CONTROL_FLOW, read_trace
+    from edgewise.backends.options import RuntimeOptions
     from edgewise.errors import BackendUnavailable
 
     with tempfile.TemporaryDirectory() as folder:
-        session = open_model(path, threads=request["threads"], trace=str(Path(folder) / "trace"))
+        trace = str(Path(folder) / "trace")
+        session = open_model(path, threads=request["threads"], options=RuntimeOptions(delegate), trace=trace)
         arrays = list(inputs.values())
         calls = len(_repeat(lambda: session.run(arrays), request))
-        trace = session.end_trace()
+        traced = session.end_trace()
         session.close()
-        runs = read_trace(trace)[-calls:]
+        runs = read_trace(traced)[-calls:]
     if not runs or not any(run.events for run in runs):
         raise BackendUnavailable(f"{path}: {backend} profiled no operator; its trace holds none")
     totals_us: dict[tuple[str, str, str, int], float] = {}

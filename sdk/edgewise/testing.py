@@ -33,6 +33,7 @@ from edgewise.model_card import (
     TensorCard,
 )
 from edgewise.model_file import write_model
+from edgewise.placement import PlacedOperator
 from edgewise.tensors import Array, TensorSpec
 
 TINY_LABELS = ("red", "green", "blue")
@@ -168,6 +169,10 @@ class FakeBackend:
         check_inputs(self._inputs, inputs)
         self.calls.append(list(inputs))
         return [answer if views else answer.copy() for answer in self._answers]
+
+    def operators(self, inputs: Sequence[Array]) -> tuple[PlacedOperator, ...]:
+        """One, for all of it."""
+        return (PlacedOperator("FAKE", self._outputs[0].name if self._outputs else "", self.name),)
 
     def close(self) -> None:
         """Remember that it was closed."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
-from sdk.detection_files import write_nudenet, write_posing, write_yunet
+from sdk.detection_files import card_for, write_nudenet, write_posing, write_yunet
 from sdk.exercise_files import TEST_SUBJECTS, write_exercise_model
 from sdk.test_anomaly_real import NORMAL, write_models
 from sdk.test_sound_tasks import RATE, utterances, write_described_tones
@@ -29,9 +29,10 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 OTHERS = (
     "count_objects.py", "doorbell.py", "exercise_counter.py", "light_switch.py", "machine_anomaly.py",
-    "pose_trainer.py", "read_meter.py",
+    "people_counter.py", "pose_trainer.py", "read_meter.py", "shelf_check.py",
 )  # fmt: skip
 """They have tests of their own, with real models."""
+LITE0_INPUT = edgewise.ImagePreprocess((224, 224), mean=(127.0,), std=(128.0,))
 CLASSIFYING = [path for path in EXAMPLES if path.name not in OTHERS]
 
 
@@ -113,6 +114,74 @@ def test_count_objects_counts_each_class(
     empty, visitor = csv.DictReader(shown.splitlines())
     assert (empty["picture"], visitor["picture"]) == ("cat.jpg", "visitor.png")
     assert (empty["FACE_FEMALE"], visitor["FACE_FEMALE"], visitor["FEET_COVERED"]) == ("0", "1", "0")
+
+
+def test_people_counter_does_not_flicker(
+    folder: Path, yunet: Path, astronaut_photo: Path, tmp_path: Path
+) -> None:
+    """The portrait, one frame in which it is covered, and then three of her."""
+    (folder / "frames").mkdir()
+    with Image.open(astronaut_photo) as photo:
+        one = photo.convert("RGB")
+    three = Image.new("RGB", (1000, 1000), "grey")
+    for place in ((0, 0), (500, 0), (250, 500)):
+        three.paste(one.resize((480, 480)), place)
+    frames = [one, one, Image.new("RGB", (512, 512)), one, one, *[three] * 4]
+    for number, frame in enumerate(frames):
+        frame.save(folder / "frames" / f"{number}.png")
+    model = write_yunet(tmp_path / "yunet.onnx", yunet)
+    rows = list(
+        csv.DictReader(run_example(ROOT / "examples/people_counter.py", folder, model, "frames").splitlines())
+    )
+    assert [int(row["seen"]) for row in rows] == [1, 1, 0, 1, 1, 3, 3, 3, 3]
+    assert [int(row["people"]) for row in rows] == [1, 1, 1, 1, 1, 1, 1, 3, 3]
+
+
+def test_shelf_check_sees_what_lies_where_it_does_not_belong(
+    efficientnet_lite0: Path, grocery_train: Path, grocery_validation: Path, tmp_path: Path
+) -> None:
+    """Eight photos of each fruit are the references, and other photos are the shelf."""
+    card = card_for(efficientnet_lite0, LITE0_INPUT, layout="nchw", task="image-embedding")
+    model = tmp_path / "lite0.onnx"
+    edgewise.write_model(model, efficientnet_lite0.read_bytes(), card=card)
+    train, other = photos_by_kind(grocery_train), photos_by_kind(grocery_validation)
+    for kind, photos in train.items():
+        (tmp_path / "references" / kind).mkdir(parents=True)
+        for photo in photos[:: len(photos) // 8][:8]:
+            shutil.copy(photo, tmp_path / "references" / kind)
+    kinds = sorted(other)
+    shelf = Image.new("RGB", (300 * len(kinds), 300))
+    for place, kind in enumerate(kinds):
+        with Image.open(other[kind][0]) as photo:
+            shelf.paste(photo.convert("RGB").resize((300, 300)), (300 * place, 0))
+    shelf.save(tmp_path / "shelf.png")
+    for wanted, code in ((kinds, 0), ([*kinds[1:], kinds[0]], 1)):
+        lines = [f"{kind},{300 * place},0,{300 * place + 300},300" for place, kind in enumerate(wanted)]
+        (tmp_path / "places.csv").write_text("\n".join(["product,left,top,right,bottom", *lines]))
+        words = [
+            sys.executable,
+            ROOT / "examples/shelf_check.py",
+            model,
+            "shelf.png",
+            "places.csv",
+            "references",
+        ]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stderr
+        seen = [
+            f"{kind}: there" if not code else f"{kind}: missing, sees {kinds[place]}"
+            for place, kind in enumerate(wanted)
+        ]
+        assert done.stdout.splitlines() == seen
+
+
+def photos_by_kind(folder: Path) -> dict[str, list[Path]]:
+    """The photos of each kind of fruit in a folder of `models_and_data.grocery_photos`."""
+    kinds: dict[str, list[Path]] = {}
+    with folder.with_suffix(".csv").open(newline="") as table:
+        for row in csv.DictReader(table):
+            kinds.setdefault(row["coarse"], []).append(folder / row["file"])
+    return kinds
 
 
 def test_read_meter_reads_the_digits(tinyocr: Path, tmp_path: Path) -> None:

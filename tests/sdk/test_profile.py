@@ -9,7 +9,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from edgewise.backends.litert_nodes import LitertNode, parts_of
+from edgewise.backends.interpreter_nodes import parts_of
+from edgewise.backends.litert_nodes import LitertNode
 from edgewise.backends.onnxruntime_trace import parse_trace
 from edgewise.errors import BackendUnavailable, InvalidInput, ModelFileError
 from edgewise.flatbuffer_writer import Writer

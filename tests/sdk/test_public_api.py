@@ -35,7 +35,7 @@ def test_every_error_is_ours_and_a_builtin() -> None:
         for name in edgewise.__all__
         if isinstance(value := getattr(edgewise, name), type) and issubclass(value, Exception)
     ]
-    assert len(errors) == 9
+    assert len(errors) == 10
     for error in errors:
         assert issubclass(error, EdgewiseError)
         assert error.exit_code == 1

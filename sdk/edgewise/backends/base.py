@@ -1,11 +1,12 @@
 """What a runtime looks like from here, and the checks that all of them share."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from edgewise.errors import InvalidInput, ShapeMismatch
+from edgewise.placement import PlacedOperator
 from edgewise.tensors import Array, TensorSpec
 
 
@@ -33,8 +34,28 @@ class Backend(Protocol):
         """
         ...
 
+    def operators(self, inputs: Sequence[Array]) -> tuple[PlacedOperator, ...]:
+        """The operators and where they run. A runtime that tells only by running runs these inputs.
+
+        Raises BackendUnavailable when it does not tell.
+        """
+        ...
+
     def close(self) -> None:
         """Give the runtime's memory back; `run` must not be called again."""
+        ...
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A backend whose models may keep state inside the runtime from one run to the next."""
+
+    def can_forget(self) -> bool:
+        """Whether `forget` can undo what runs have left behind."""
+        ...
+
+    def forget(self) -> None:
+        """Begin anew, as after opening."""
         ...
 
 

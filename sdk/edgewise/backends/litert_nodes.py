@@ -1,6 +1,6 @@
 """The operators of a .tflite file as LiteRT prepared them, and which of them XNNPACK took."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,11 +8,9 @@ from typing import Any
 from ai_edge_litert.interpreter import Interpreter
 
 from edgewise.backends.base import first_line
+from edgewise.backends.interpreter_nodes import DELEGATE, parts_of
 from edgewise.backends.quiet import without_chatter
 from edgewise.errors import BackendUnavailable
-
-DELEGATE = "DELEGATE"
-"""How the interpreter names the node that stands for a part that XNNPACK took over."""
 
 
 @dataclass(frozen=True)
@@ -45,28 +43,6 @@ def read_nodes(path: Path, *, threads: int) -> list[LitertNode]:
         for detail in details
         if detail["op_name"] != DELEGATE
     ]
-
-
-def parts_of(details: Sequence[Mapping[str, Any]]) -> dict[int, int]:
-    """Operator to the part of XNNPACK it is in, by following each part from its outputs back to its inputs."""
-    makers = {
-        int(tensor): detail
-        for detail in details
-        if detail["op_name"] != DELEGATE
-        for tensor in detail["outputs"]
-    }
-    parts: dict[int, int] = {}
-    for part in (detail for detail in details if detail["op_name"] == DELEGATE):
-        given = set(map(int, part["inputs"]))
-        wanted = list(map(int, part["outputs"]))
-        while wanted:
-            tensor = wanted.pop()
-            maker = makers.get(tensor)
-            if tensor in given or maker is None or int(maker["index"]) in parts:
-                continue
-            parts[int(maker["index"])] = int(part["index"])
-            wanted += map(int, maker["inputs"])
-    return parts
 
 
 def _node(detail: Mapping[str, Any], tensors: Mapping[int, Any], part: int | None) -> LitertNode:

@@ -1,6 +1,7 @@
 """Which runtimes work here, found by running a tiny model in each: that one imports proves nothing."""
 
 import difflib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -10,8 +11,10 @@ import numpy as np
 
 from edgewise import tiny_model
 from edgewise.backends.base import Backend, first_line
+from edgewise.backends.options import PLAIN, RuntimeOptions
 from edgewise.backends.quiet import without_chatter
-from edgewise.errors import BackendUnavailable
+from edgewise.delegate import Delegate
+from edgewise.errors import BackendUnavailable, DelegateUnavailable
 
 
 @dataclass(frozen=True)
@@ -21,9 +24,9 @@ class _Runtime:
     format: str
     package: str
 
-    def open(self, source: Path | bytes, threads: int | None) -> Backend:
-        backend: Backend = import_module(self.module).open_model(source, threads=threads)
-        return backend
+    def open(self, source: Path | bytes, threads: int | None, options: RuntimeOptions = PLAIN) -> Backend:
+        open_model: Callable[..., Backend] = import_module(self.module).open_model
+        return open_model(source, threads=threads, options=options)
 
 
 _RUNTIMES = (
@@ -45,23 +48,40 @@ def probe(name: str) -> str:
 
 
 def open_backend(
-    source: Path | bytes, form: str, *, name: str | None = None, threads: int | None = None
+    source: Path | bytes,
+    form: str,
+    *,
+    name: str | None = None,
+    threads: int | None = None,
+    options: RuntimeOptions = PLAIN,
 ) -> Backend:
     """Open a model file, or its bytes, in the runtime of that name, or in the first that can run it.
 
-    ``form`` is tflite or onnx. Raises BackendUnavailable saying why each candidate would not do.
+    ``form`` is tflite or onnx. Raises BackendUnavailable saying why each candidate would not do, and
+    DelegateUnavailable as soon as the delegate is what will not do.
     """
     reasons = []
     for runtime in _candidates(form, name):
         reason = _probe(runtime)
         if not reason:
             try:
-                return runtime.open(source, threads)
+                return runtime.open(source, threads, options)
+            except DelegateUnavailable:
+                raise
             except BackendUnavailable as error:
                 reason = str(error)
         reasons.append(reason if reason.startswith(runtime.name) else f"{runtime.name}: {reason}")
     where = source if isinstance(source, Path) else "model"
     raise BackendUnavailable(f"{where}: {'; '.join(reasons)}")
+
+
+def start_delegate(delegate: Delegate) -> None:
+    """Start a delegate of .tflite files in the first runtime that works here. Raises BackendUnavailable."""
+    for runtime in _candidates("tflite", None):
+        if not _probe(runtime):
+            import_module(runtime.module).open_delegate(delegate)
+            return
+    raise BackendUnavailable("no runtime for .tflite files works here")
 
 
 def prepare(form: str, *, name: str | None = None) -> None:

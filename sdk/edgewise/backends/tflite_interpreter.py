@@ -7,27 +7,51 @@ from typing import Any
 import numpy as np
 
 from edgewise.backends.base import check_inputs, first_line, numpy_name
+from edgewise.backends.interpreter_nodes import delegated_nodes, details_of, placed_operators
 from edgewise.backends.quiet import without_chatter
-from edgewise.errors import BackendUnavailable, InvalidInput
+from edgewise.errors import BackendUnavailable, DelegateUnavailable, InvalidInput
+from edgewise.placement import PlacedOperator
 from edgewise.tensors import Array, Quantization, TensorSpec
+
+_ASSIGNING = ("ASSIGN_VARIABLE", "HASHTABLE_IMPORT")
 
 
 class InterpreterBackend:
     """One model in one Interpreter."""
 
-    def __init__(self, interpreter_class: Any, name: str, source: Path | bytes, threads: int | None) -> None:
+    def __init__(
+        self,
+        interpreter_class: Any,
+        name: str,
+        source: Path | bytes,
+        threads: int | None,
+        delegate: tuple[str, Any] | None = None,
+    ) -> None:
+        """``delegate`` is a name, and what the runtime's load_delegate gave."""
         self.name = name
-        where = {"model_content": source} if isinstance(source, bytes) else {"model_path": str(source)}
+        self._delegate = delegate[0] if delegate else ""
+        self._taken: frozenset[int] = frozenset()
+        where: dict[str, Any] = (
+            {"model_content": source} if isinstance(source, bytes) else {"model_path": str(source)}
+        )
+        if delegate:
+            where["experimental_delegates"] = [delegate[1]]
         with without_chatter():
             try:
                 self._interpreter = interpreter_class(num_threads=threads, **where)
+                if delegate:
+                    self._taken = delegated_nodes(self._interpreter)
                 is_allocated = self._allocate()
             except (RuntimeError, ValueError) as error:
+                if delegate:
+                    raise DelegateUnavailable(
+                        f"{name} cannot run the file with it: {first_line(error)}"
+                    ) from error
                 raise BackendUnavailable(f"{name} cannot run it: {first_line(error)}") from error
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
-        self._inputs = tuple(map(_spec, inputs))
-        self._outputs = tuple(map(_spec, outputs))
+        self._inputs = tuple(map(spec_of, inputs))
+        self._outputs = tuple(map(spec_of, outputs))
         self._allocated = [
             (tuple(map(int, detail["shape"])), np.dtype(detail["dtype"])) for detail in inputs if is_allocated
         ]
@@ -97,13 +121,31 @@ class InterpreterBackend:
             self._interpreter.allocate_tensors()
         self._allocated = [(array.shape, array.dtype) for array in inputs]
 
+    def operators(self, inputs: Sequence[Array]) -> tuple[PlacedOperator, ...]:
+        """See Backend.operators; an interpreter tells without a run, once its sizes are known."""
+        return placed_operators(self._interpreter, self._taken, self._delegate)
+
+    @property
+    def delegate_parts(self) -> int:
+        """How many parts of the file the delegate has taken over."""
+        return len(self._taken)
+
+    def can_forget(self) -> bool:
+        """Resource variables stay as they are; the interpreter resets variable tensors only."""
+        return all(detail["op_name"] not in _ASSIGNING for detail in details_of(self._interpreter))
+
+    def forget(self) -> None:
+        """Reset the file's variable tensors."""
+        self._interpreter.reset_all_variables()
+
     def close(self) -> None:
         """Give the interpreter's memory back, once no view of an output is left."""
         self._views = []
         self._interpreter = None
 
 
-def _spec(detail: dict[str, Any]) -> TensorSpec:
+def spec_of(detail: dict[str, Any]) -> TensorSpec:
+    """A tensor as an interpreter describes it."""
     signature = detail["shape_signature"]
     shape = signature if len(signature) == len(detail["shape"]) else detail["shape"]
     parameters = detail["quantization_parameters"]

@@ -34,12 +34,20 @@ def bench_app(
         Path | None,
         typer.Option(help="A .npy or .npz file with the inputs to feed.", show_default=False),
     ] = None,
+    delegate: Annotated[
+        str | None,
+        typer.Option(help="edgetpu, gpu, a shared library or an execution provider.", show_default=False),
+    ] = None,
+    delegate_option: Annotated[
+        list[str] | None, typer.Option(help="KEY=VALUE for the delegate.", show_default=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as one JSON object.")] = False,
 ) -> None:
     """Measure latency, memory and energy of model files, side by side."""
     from edgewise.benchmark import Plan, benchmark_files
     from edgewise.benchmark_text import MAX_FILES, page
     from edgewise.commands.progress import ProgressLine
+    from edgewise.delegate import parse_delegate
     from edgewise.errors import InvalidInput
     from edgewise.sample_inputs import parse_shapes
 
@@ -54,6 +62,7 @@ def bench_app(
         image=image,
         shapes=parse_shapes(shape or []),
         arrays=arrays,
+        delegate=parse_delegate(delegate, delegate_option or []),
     )
     with ProgressLine() as progress:
         benchmark = benchmark_files(files, plan, progress=progress)

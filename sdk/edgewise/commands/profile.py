@@ -26,10 +26,19 @@ def profile_app(
         Path | None,
         typer.Option(help="A .npy or .npz file with the inputs to feed.", show_default=False),
     ] = None,
+    delegate: Annotated[
+        str | None,
+        typer.Option(help="edgetpu, gpu, a shared library or an execution provider.", show_default=False),
+    ] = None,
+    delegate_option: Annotated[
+        list[str] | None, typer.Option(help="KEY=VALUE for the delegate.", show_default=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as one JSON object.")] = False,
 ) -> None:
     """Show which operators of a model take how long, and which of them XNNPACK runs."""
     from edgewise.commands.progress import ProgressLine
+    from edgewise.delegate import parse_delegate
+    from edgewise.delegate_profile import DelegateProfile
     from edgewise.profile import ProfilePlan, profile_model
     from edgewise.profile_text import page
     from edgewise.sample_inputs import parse_shapes
@@ -42,12 +51,15 @@ def profile_app(
         backend=backend,
         shapes=parse_shapes(shape or []),
         arrays=arrays,
+        delegate=parse_delegate(delegate, delegate_option or []),
     )
     with ProgressLine() as progress:
         progress(f"profiling {file.name}", 0.0)
         profile = profile_model(file, plan)
     if as_json:
         typer.echo(json.dumps(profile.to_dict(), indent=2, ensure_ascii=False))
+    elif isinstance(profile, DelegateProfile):
+        typer.echo(profile.page(top=top))
     else:
         is_unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
         typer.echo(page(profile, top=top, bar="█" if is_unicode else "#"))

@@ -85,6 +85,7 @@ def upright(source: ImageSource) -> Image.Image:
             turn = turn_of(picture)
             copy = to_mode(picture, "RGB")
             copy = copy.copy() if turn is None else copy.transpose(turn)
+            copy.info = {}  # the orientation in it has been applied, and parts of the picture would inherit it
         finally:
             if picture is not source:
                 picture.close()

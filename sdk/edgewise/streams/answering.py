@@ -1,7 +1,7 @@
 """What a model says of one frame, or of one block of sound or measurements."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from edgewise.errors import CardError, InvalidInput, ShapeMismatch
 from edgewise.recurrent_state import RecurrentState
@@ -12,6 +12,17 @@ from edgewise.tensors import Array, FloatArray, TensorSpec
 
 if TYPE_CHECKING:
     from edgewise.model import Model
+
+
+class Answers(Protocol):
+    """What a stream asks about each frame."""
+
+    @property
+    def block_samples(self) -> int:
+        """How many samples of sound it wants at once."""
+
+    def answers(self, item: Frame | Block | SensorBlock) -> Iterator[Any]:
+        """None, one or several for a frame. Raises UnreadableImage for a picture to be skipped."""
 
 
 class Answering:

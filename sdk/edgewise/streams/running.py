@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from edgewise.errors import UnreadableImage
-from edgewise.streams.answering import Answering
+from edgewise.streams.answering import Answering, Answers
 from edgewise.streams.choice import AnySource, What, open_source
 from edgewise.streams.live import Live
 
@@ -84,7 +84,11 @@ def start_stream(
     model: "Model", source: What | AnySource, *, live: bool | None = None, top: int | None = None
 ) -> Stream:
     """See `Model.stream`. Nothing is opened before the first result is asked for."""
-    answering = Answering(model, top)
+    return stream_of(Answering(model, top), source, live=live)
+
+
+def stream_of(answering: Answers, source: What | AnySource, *, live: bool | None = None) -> Stream:
+    """What answers each frame, over a source."""
     chosen = open_source(source, block_samples=answering.block_samples)
     is_live = chosen.is_live if live is None else live
     return Stream(_Run(_lively(chosen) if is_live else chosen, answering))
@@ -97,7 +101,7 @@ def _lively(source: AnySource) -> AnySource:
 class _Run:
     """What a stream's generator works with. It does not know the Stream, which so goes as soon as the loop ends."""
 
-    def __init__(self, source: AnySource, answering: Answering) -> None:
+    def __init__(self, source: AnySource, answering: Answers) -> None:
         self._source, self._answering = source, answering
         self._opening = Lock()
         self._is_stopped = Event()

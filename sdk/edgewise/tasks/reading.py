@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+import numpy as np
+
 from edgewise.audio_card import AudioPreprocess
 from edgewise.errors import CardError, InvalidInput
 from edgewise.model_card import (
@@ -146,3 +148,10 @@ def image_reader_of(reading: Reading) -> ImageReader:
     if not isinstance(reading, ImageReading):
         raise InvalidInput("this model's input is no picture; make its tensors yourself, and call run()")
     return reading.reader
+
+
+def warm_up_reading(opened: "OpenedModel", reading: Reading) -> None:
+    """Predict a black picture, so that what pre-processing and the answer need is there. Other inputs need little."""
+    if isinstance(reading, ImageReading):
+        width, height = reading.reader.spec.size_wh
+        reading.predict(opened, np.zeros((height, width, 3), np.uint8), top=None, rate_hz=None)
