@@ -36,6 +36,8 @@ class Prepared:
     tensor: Array
     """Batch of one, in the input's layout and dtype; the caller's."""
     view: View
+    is_reduced: bool = False
+    """Whether the picture was decoded at a fraction of its size."""
 
 
 class ImageReader:
@@ -77,31 +79,36 @@ class ImageReader:
         """
         return self.prepare(source).tensor
 
-    def prepare(self, source: ImageSource) -> Prepared:
-        """The input tensor with its view of the picture. Raises as `read` does."""
-        pixels, view = self._pixels_and_view(source)
+    def prepare(self, source: ImageSource, *, whole: bool = False) -> Prepared:
+        """The input tensor with its view of the picture. Raises as `read` does.
+
+        With ``whole`` a large JPEG, too, is decoded at its full size.
+        """
+        pixels, view, is_reduced = self._pixels_and_view(source, whole=whole)
         tensor = self._to_numbers(pixels)[np.newaxis]
         if self._is_channels_first:
             tensor = np.ascontiguousarray(tensor.transpose(0, 3, 1, 2))
-        return Prepared(tensor, view)
+        return Prepared(tensor, view, is_reduced)
 
     def read_pixels(self, source: ImageSource) -> Array:
         """The resized picture before normalisation: uint8, (height, width, channels)."""
         return self._pixels_and_view(source)[0]
 
-    def _pixels_and_view(self, source: ImageSource) -> tuple[Array, View]:
+    def _pixels_and_view(self, source: ImageSource, *, whole: bool = False) -> tuple[Array, View, bool]:
         name = name_of(source)
         with broken_as_unreadable(name):
             picture = open_picture(source)
             try:
-                resized, view = self._resize(picture, may_draft=picture is not source)
+                whole_wh = picture.size
+                resized, view = self._resize(picture, may_draft=picture is not source and not whole)
+                is_reduced = picture.size != whole_wh
                 pixels = np.asarray(resized)
             finally:
                 if picture is not source:
                     picture.close()
         if pixels.ndim == 2:
             pixels = pixels[:, :, np.newaxis]
-        return (pixels[:, :, ::-1] if self.spec.colour == "bgr" else pixels), view
+        return (pixels[:, :, ::-1] if self.spec.colour == "bgr" else pixels), view, is_reduced
 
     def _resize(self, picture: Image.Image, *, may_draft: bool) -> tuple[Image.Image, View]:
         """Resize before turning and before adding colours: both then cost next to nothing."""
