@@ -65,8 +65,7 @@ class UsualWay:
 
     def prepare_exactly(self, photo: bytes) -> Array:
         """The same with one rounding where Pillow rounds twice; slow."""
-        picture = np.asarray(Image.open(io.BytesIO(photo)).convert("RGB"))
-        return self.tensor(np.rint(exact_resize(picture, self.size_wh)).astype(np.float32))
+        return self.tensor(np.rint(exact_resize(decoded(photo), self.size_wh)).astype(np.float32))
 
     @property
     def size_wh(self) -> tuple[int, int]:
@@ -126,8 +125,7 @@ def compared(
     size_wh: tuple[int, int],
 ) -> dict[str, Any]:
     """Both ways over photos of one size: every one for its answer, some of them for their times."""
-    rng = np.random.default_rng(0)
-    grain = rng.normal(0, GRAIN, (size_wh[1] * 2, size_wh[0], 1)).astype(np.int8)
+    grain, rng = grain_of(size_wh), np.random.default_rng(1)
     reader = model.image_reader()
     ways: dict[str, Callable[[bytes], object]] = {
         "edgewise": lambda photo: model.predict(io.BytesIO(photo)),
@@ -181,6 +179,18 @@ def ratios(times: Mapping[str, list[float]]) -> dict[str, Any]:
             "tensor only": picked["usual, tensor only"] / picked["edgewise, tensor only"],
         }
     return found
+
+
+def grain_of(size_wh: tuple[int, int]) -> Array:
+    """Noise of twice the height, (rows, width, 1), int8: photos take their rows of it from different places."""
+    noise: Array = np.random.default_rng(0).normal(0, GRAIN, (size_wh[1] * 2, size_wh[0], 1)).astype(np.int8)
+    return noise
+
+
+def decoded(photo: bytes) -> Array:
+    """The whole picture, uint8 (height, width, 3)."""
+    with Image.open(io.BytesIO(photo)) as picture:
+        return np.asarray(picture.convert("RGB"))
 
 
 def enlarged(file: Path, size_wh: tuple[int, int], grain: Array) -> bytes:
