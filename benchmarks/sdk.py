@@ -6,7 +6,8 @@ Usage: sdk.py [--only PART ...] [--photos 200] [--predictions 100000] [--swaps 1
 overhead: Model.run and predict of tensors beside set_tensor, invoke and get_tensor on the same tiny network, in turns.
 loading: load, and load with a probe in a child.
 photos: a JPEG of 12 MP and one of 1080p to the five likeliest classes with EfficientNet-Lite0 in int8, beside PIL's
-open, convert and resize, NumPy, and the interpreter. The photos are those of models_and_data.py, enlarged, with grain.
+open, convert and resize, NumPy, and the interpreter; the same with near ties decoded whole; and the usual way with a
+resize in exact arithmetic. The photos are those of models_and_data.py, enlarged, with grain.
 memory: resident memory over many predictions and many swaps.
 sharing, pipeline, first: several models in one process, and first calls; see sdk_sharing.py.
 Times are processor time, except those of loading and of sdk_sharing.py: waiting for a busy computer does not count.
@@ -14,10 +15,8 @@ They are those of this computer's processor and say nothing about ARM.
 """
 
 import argparse
-import io
 import json
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -25,28 +24,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
-from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+from sdk_photos import bare_interpreter, ends_of, photos
 
 from sdk_sharing import first_calls, pipeline, sharing
 
 import edgewise
-import models_and_data
 from edgewise.tensors import Array
 from edgewise.testing import write_tiny_model
-from edgewise_converters.pipeline import convert
-from edgewise_converters.request import Request
 
 PARTS = ("overhead", "loading", "photos", "memory", "sharing", "pipeline", "first")
 ROUNDS, CALLS = 100, 1000
-SIZES = {"12 MP": (4000, 3000), "1080p": (1920, 1080)}
-TIMED_PHOTOS, TIMES_EACH = 10, 5
 LOADS = 20
-GRAIN, JPEG_QUALITY = 6.0, 90
-"""Standard deviation in pixel values. An enlarged photo without noise would be a smaller file than a camera's."""
-MEAN, STD = 127.0, 128.0
 SAMPLES = 20
 """Resident memory is looked at this often."""
 
@@ -104,131 +92,6 @@ def loading(folder: Path) -> dict[str, Any]:
             edgewise.load(path, threads=1, probe=name != "load").close()
             times.append((time.perf_counter() - start) * 1000)
     return {name: (min(times), statistics.median(times)) for name, times in found.items()}
-
-
-def bare_interpreter(path: Path) -> Any:
-    """LiteRT as it is used without us, on one thread."""
-    interpreter = Interpreter(model_path=str(path), num_threads=1)
-    interpreter.allocate_tensors()
-    return interpreter
-
-
-def ends_of(interpreter: Any) -> tuple[Any, Any]:
-    """The details of its inputs and its outputs."""
-    return interpreter.get_input_details(), interpreter.get_output_details()
-
-
-class UsualWay:
-    """What one writes by hand: open, RGB, resize, float, normalise, quantize, invoke, dequantize, sort."""
-
-    def __init__(self, path: Path, labels: tuple[str, ...]) -> None:
-        self._interpreter = bare_interpreter(path)
-        inputs, outputs = ends_of(self._interpreter)
-        self._given, self._result, self._labels = inputs[0], outputs[0], labels
-
-    def __call__(self, photo: bytes) -> list[tuple[str, float]]:
-        return self.answer(self.prepare(photo))
-
-    def prepare(self, photo: bytes) -> Array:
-        """From the file's bytes to the tensor."""
-        picture = Image.open(io.BytesIO(photo)).convert("RGB")
-        height, width = self._given["shape"][1:3]
-        pixels = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR), np.float32)
-        tensor = (pixels - MEAN) / STD
-        if self._given["dtype"] != np.float32:
-            scale, zero_point = self._given["quantization"]
-            tensor = np.clip(np.rint(tensor / scale) + zero_point, -128, 127).astype(self._given["dtype"])
-        return tensor[np.newaxis]
-
-    def answer(self, tensor: Array) -> list[tuple[str, float]]:
-        """The five likeliest classes with their probabilities."""
-        self._interpreter.set_tensor(self._given["index"], tensor)
-        self._interpreter.invoke()
-        scores = self._interpreter.get_tensor(self._result["index"])[0].astype(np.float32)
-        if self._result["dtype"] != np.float32:
-            scale, zero_point = self._result["quantization"]
-            scores = (scores - zero_point) * scale
-        exponents = np.exp(scores - scores.max())
-        chances = exponents / exponents.sum()
-        return [(self._labels[index], float(chances[index])) for index in np.argsort(-chances)[:5]]
-
-
-def photos(folder: Path, count: int) -> dict[str, Any]:
-    """Times as ratios, and how many first answers are the same."""
-    path = folder / "lite0-int8.tflite"
-    convert(
-        Request(
-            source=models_and_data.efficientnet_lite0_onnx(),
-            target="rpi4",
-            precision="int8",
-            samples=models_and_data.grocery_photos("calibration"),
-            preprocess=f"mean={MEAN:g};std={STD:g};resize=stretch",
-            labels=models_and_data.labels_txt(),
-            out=path,
-        )
-    )
-    files = sorted(models_and_data.grocery_photos("held-out").iterdir())[:count]
-    with edgewise.load(path, threads=1) as model:
-        usual = UsualWay(path, model.labels)
-        return {name: compared(model, usual, files, size_wh) for name, size_wh in SIZES.items()}
-
-
-def compared(
-    model: edgewise.Model, usual: UsualWay, files: list[Path], size_wh: tuple[int, int]
-) -> dict[str, Any]:
-    """Both ways over photos of one size: every one for its answer, some of them for their times."""
-    rng = np.random.default_rng(0)
-    grain = rng.normal(0, GRAIN, (size_wh[1] * 2, size_wh[0], 1)).astype(np.int8)
-    reader = model.image_reader()
-    ways: dict[str, Callable[[bytes], object]] = {
-        "edgewise": lambda photo: model.predict(io.BytesIO(photo)),
-        "usual": usual,
-        "edgewise, tensor only": lambda photo: reader.read(io.BytesIO(photo)),
-        "usual, tensor only": usual.prepare,
-    }
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    bytes_, gaps = [], []
-    for index, file in enumerate(files):
-        photo = enlarged(file, size_wh, grain[int(rng.integers(size_wh[1])) :][: size_wh[1]])
-        bytes_.append(len(photo))
-        answers = usual(photo)
-        if model.predict(io.BytesIO(photo)).top.label != answers[0][0]:
-            gaps.append(round(answers[0][1] - answers[1][1], 3))
-        for _ in range(TIMES_EACH if index < TIMED_PHOTOS else 0):
-            for name, way in ways.items():
-                start = time.thread_time()
-                way(photo)
-                times[name].append((time.thread_time() - start) * 1000)
-    return {
-        "photos": len(files),
-        "same_first_answer": len(files) - len(gaps),
-        "gaps_where_not": sorted(gaps),
-        "mean_bytes": round(statistics.mean(bytes_)),
-        **ratios(times),
-    }
-
-
-def ratios(times: Mapping[str, list[float]]) -> dict[str, Any]:
-    """Milliseconds, least and median, and how many times faster than the usual way."""
-    found: dict[str, Any] = {}
-    for what, pick in (("least", min), ("median", statistics.median)):
-        picked = {name: pick(spans) for name, spans in times.items()}
-        found[f"{what}_ms"] = picked
-        found[f"{what}_ratio"] = {
-            "all": picked["usual"] / picked["edgewise"],
-            "tensor only": picked["usual, tensor only"] / picked["edgewise, tensor only"],
-        }
-    return found
-
-
-def enlarged(file: Path, size_wh: tuple[int, int], grain: Array) -> bytes:
-    """A photo as a camera of this size would store it."""
-    with Image.open(file) as picture:
-        large = np.asarray(picture.convert("RGB").resize(size_wh, Image.Resampling.BICUBIC), np.int16)
-    noisy = np.clip(large + grain, 0, 255).astype(np.uint8)
-    stream = io.BytesIO()
-    Image.fromarray(noisy).save(stream, "JPEG", quality=JPEG_QUALITY)
-    return stream.getvalue()
 
 
 def memory(folder: Path, predictions: int, swaps: int) -> dict[str, Any]:

@@ -35,6 +35,7 @@ def load(
     mask_resample: str = "nearest",
     anomaly: AnomalyCard | None = None,
     tokenizer: str | os.PathLike[str] | None = None,
+    near_tie: float = 0.0,
     sha256: str | None = None,
     probe: bool | ChildLimits | None = None,
 ) -> Model:
@@ -56,7 +57,8 @@ def load(
     (`PoseCard`) are decoded, and that it is one: yolov8, which both may end in, means a detector without ``task``.
     The thresholds, 0 to 1, say which boxes count.
     ``mask_resample`` is how a segmentation reaches the picture's size: nearest, or bilinear from logits.
-    ``anomaly`` says what is normal; ``tokenizer`` is the tokenizer.json of a text model.
+    ``anomaly`` says what is normal; ``tokenizer`` is the tokenizer.json of a text model. ``near_tie``, 0 to 1: a
+    large JPEG whose two best categories are no further apart is decoded again, at its full size, and answered anew.
 
     ``sha256`` is the digest that the file must have, 64 hexadecimal digits. With ``probe`` the file is first
     run in a child process, on zeros and on its golden cases, within a minute and the memory that is free, or
@@ -65,7 +67,9 @@ def load(
     ModelCrashed, CardError, BackendUnavailable, InvalidInput.
     """
     wanted = task_of_head(head) if task is None else task
-    options = Options(wanted, head, score_threshold, overlap_threshold, mask_resample, anomaly, tokenizer)
+    options = Options(
+        wanted, head, score_threshold, overlap_threshold, mask_resample, anomaly, tokenizer, near_tie
+    )
     cache = None if weight_cache is None else Path(weight_cache)
     opening = Opening(backend, threads, as_delegate(delegate), fallback, cache)
     opened = opening.open(path, sha256=sha256, probe=probe)

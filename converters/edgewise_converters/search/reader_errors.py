@@ -139,7 +139,9 @@ class _Probe:
             self._graph.operators.append(Operator(reader.kind, inputs, again, reader.options))
             moves = reader.kind in SAME_SCALE and data_input(reader) is clean
             for output, twin in zip(reader.outputs, again, strict=True):
-                if moves and (id(output) in self._readers or id(output) in self._ends):  # else: in another piece
+                if moves and (
+                    id(output) in self._readers or id(output) in self._ends
+                ):  # else: in another piece
                     yield from self._read_again(key, output, twin)
                 else:
                     yield _Pair(key, output, twin)

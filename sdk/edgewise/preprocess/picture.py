@@ -57,6 +57,11 @@ def name_of(source: ImageSource) -> str:
     return str(getattr(source, "name", "") or getattr(source, "filename", "") or type(source).__name__)
 
 
+def is_readable_again(source: ImageSource) -> bool:
+    """Whether the source can be opened twice: a pipe can not."""
+    return not hasattr(source, "read") or bool(getattr(source, "seekable", bool)())
+
+
 def open_picture(source: ImageSource) -> Image.Image:
     """The picture, pixels not yet decoded where it is a file. Raises InvalidInput and Pillow's errors."""
     if isinstance(source, Image.Image):

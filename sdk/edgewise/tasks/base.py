@@ -33,9 +33,12 @@ class Options:
     mask_resample: str = "nearest"
     anomaly: AnomalyCard | None = None
     tokenizer: str | os.PathLike[str] | None = None
+    near_tie: float = 0.0
 
     def __post_init__(self) -> None:
         check_thresholds(self.score_threshold, self.overlap_threshold)
+        if not 0 <= self.near_tie <= 1:
+            raise CardError(f"near_tie: got {self.near_tie}, expected 0 to 1")
         if isinstance(self.head, str) and self.head not in (*HEADS, *POSE_HEADS):
             names = ", ".join(map(repr, dict.fromkeys((*HEADS, *POSE_HEADS))))
             raise CardError(f"head: got {self.head!r}, expected one of {names}")

@@ -66,6 +66,17 @@ class Classifier:
     def __init__(self, setup: Setup) -> None:
         self._output = setup.outputs[0]
         self._scores = ScoreReader(self._output, labels=setup.labels, activation=setup.activation)
+        self._near_tie = setup.options.near_tie
+
+    def is_near_tie(self, outputs: Mapping[str, Array]) -> bool:
+        """Whether the two best scores are no further apart than the app's ``near_tie``, which is not 0.
+
+        Raises InvalidInput when the output holds NaN.
+        """
+        if not self._near_tie or outputs[self._output.name].size < 2:
+            return False
+        second, first = np.partition(self._scores.scores(outputs[self._output.name]), -2)[-2:]
+        return bool(first - second <= self._near_tie)
 
     def answer(
         self, outputs: Mapping[str, Array], view: View, *, top: int | None, watch: Stopwatch

@@ -1,6 +1,6 @@
 """How a model is read: what `Model.predict` is given to its inputs, and its outputs to an answer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -19,13 +19,15 @@ from edgewise.model_card import (
 )
 from edgewise.model_file import ModelFile
 from edgewise.preprocess.image import ImageReader
-from edgewise.preprocess.picture import ImageSource
+from edgewise.preprocess.picture import ImageSource, is_readable_again
 from edgewise.series_card import SeriesPreprocess
 from edgewise.tasks.base import Options, Setup, Task
 from edgewise.tasks.choice import check_task, guess_task, open_task, says_nothing
+from edgewise.tasks.classification import Classifier
 from edgewise.tasks.heads.base import Facts
 from edgewise.tasks.image_input import image_reader_for
 from edgewise.tasks.timings import Stopwatch
+from edgewise.tensors import Array
 from edgewise.text_card import TextPreprocess
 
 if TYPE_CHECKING:
@@ -75,7 +77,15 @@ class ImageReading:
         watch.lap()
         outputs = opened.run(prepared.tensor)
         watch.lap()
+        if prepared.is_reduced and self._is_near_tie(outputs) and is_readable_again(given):
+            prepared = self.reader.prepare(given, whole=True)
+            watch.lap()
+            outputs = opened.run(prepared.tensor)
+            watch.lap()
         return self.task.answer(outputs, prepared.view, top=top, watch=watch)
+
+    def _is_near_tie(self, outputs: Mapping[str, Array]) -> bool:
+        return isinstance(self.task, Classifier) and self.task.is_near_tie(outputs)
 
 
 def open_reading(opened: "OpenedModel", asked: Asked) -> Reading:

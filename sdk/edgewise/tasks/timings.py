@@ -1,6 +1,7 @@
 """Where the time of one prediction went."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from time import perf_counter
 
 
@@ -19,7 +20,10 @@ class Timings:
 
 
 class Stopwatch:
-    """Runs from its making; ``lap`` after the pre-processing and after the model, ``timings`` at the end."""
+    """Runs from its making; ``lap`` after the pre-processing and after the model, ``timings`` at the end.
+
+    A second attempt at the same answer makes two laps more.
+    """
 
     def __init__(self) -> None:
         self._marks = [perf_counter()]
@@ -36,8 +40,6 @@ class Stopwatch:
         self._marks.append(perf_counter())
 
     def timings(self) -> Timings:
-        """The two laps and what came since."""
-        started, prepared, invoked = self._marks
-        return Timings(
-            (prepared - started) * 1000, (invoked - prepared) * 1000, (perf_counter() - invoked) * 1000
-        )
+        """The laps and what came since."""
+        spans = [(end - start) * 1000 for start, end in pairwise([*self._marks, perf_counter()])]
+        return Timings(sum(spans[:-1:2]), sum(spans[1:-1:2]), spans[-1])
