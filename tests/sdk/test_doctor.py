@@ -40,7 +40,7 @@ def test_a_healthy_board_has_no_problem(tmp_path: Path) -> None:
     assert [finding for finding in examination.findings if finding.problem] == []
     assert found(examination, "board").value == "Raspberry Pi 4 Model B Rev 1.4"
     assert found(examination, "processor").value == "Cortex-A72, 4 cores"
-    assert found(examination, "features").value == "int8 dot product no, fp16 arithmetic no, i8mm no"
+    assert found(examination, "features").value == "int8 dot product no, fp16 arithmetic no, i8mm no, NEON yes"
     assert examination.page().endswith("models run here; no problems")
 
 

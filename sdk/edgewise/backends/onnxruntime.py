@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import onnxruntime
-
 from edgewise import onnx_properties
-from edgewise.backends.base import check_inputs, first_line
+from edgewise.backends.base import check_inputs, first_line, import_runtime
 from edgewise.errors import BackendUnavailable, InvalidInput
 from edgewise.tensors import Array, TensorSpec
 
@@ -29,6 +27,11 @@ _WAYS: tuple[tuple[str, list[str]], ...] = ((_EXACT, []), (_EXACT, ["QDQS8ToU8Tr
 Products of uint8 and int8 saturate at 16 bits on x86 without VNNI unless onnxruntime is told to be exact; on ARM they
 never do. Exactness makes uint8 of int8, which onnxruntime 1.32 does not manage for every model.
 """
+
+
+def library() -> Any:
+    """onnxruntime's own module. Raises BackendUnavailable where it is missing or broken."""
+    return import_runtime("onnxruntime", "onnxruntime")
 
 
 class _Session:
@@ -75,7 +78,7 @@ def _session(model: str | bytes, threads: int | None, trace: str) -> Any:
 
     Where the file says that its activations are int8 they stay so: bit for bit what ARM answers (docs/onnx-format.md).
     """
-    failure: Exception | None = None
+    onnxruntime, failure = library(), None
     ways = ((_AS_ON_ARM, []), *_WAYS) if onnx_properties.has_int8_activations(model) else _WAYS
     for option, left_out in ways:
         options = onnxruntime.SessionOptions()
