@@ -31,7 +31,7 @@ PROJECT_FILES = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 INSIDE_PACKAGES = Path("/opt/edgewise/packages")
 INSIDE_PROJECT = Path("/opt/edgewise/project")
 INSIDE_BYTECODE = Path("/opt/edgewise/bytecode")
-"""Under emulation Python takes seconds to compile what it imports: it keeps what it compiled, in no folder of others."""
+"""Python takes seconds to compile what it imports, under emulation: it keeps that, in no folder of others."""
 
 PIP_OPTIONS = ("--disable-pip-version-check", "install", "--quiet", "--no-compile")
 PIP_INSTALL = (sys.executable, "-m", "pip", *PIP_OPTIONS)
@@ -175,11 +175,20 @@ def requirements(board: Board, setup_cfg: Path = REPOSITORY / "setup.cfg") -> li
 
 
 def _packages(board: Board) -> Path:
-    return packages_for(board, [f"{wanted.name}{wanted.specifier}" for wanted in requirements(board)])
+    return _kept(board, *(f"{wanted.name}{wanted.specifier}" for wanted in requirements(board)))
 
 
-def packages_for(board: Board, words: Sequence[str]) -> Path:
-    """A folder with these packages and what they need, as the board's Python wants them."""
+def extra_packages(board: Board, extra: str) -> Path:
+    """A folder with the packages that `pip install edgewise[extra]` adds, without what these need in turn."""
+    settings = configparser.ConfigParser()
+    settings.read(REPOSITORY / "setup.cfg", encoding="utf-8")
+    wanted = map(Requirement, settings["options.extras_require"][extra].strip().splitlines())
+    return _kept(
+        board, "--no-deps", *(f"{requirement.name}{requirement.specifier}" for requirement in wanted)
+    )
+
+
+def _kept(board: Board, *words: str) -> Path:
     stamp = hashlib.sha256(" ".join([*words, *board.platforms]).encode()).hexdigest()[:12]
     folder = cache_folder() / "arm" / "packages" / f"{board.machine}-{board.python}-{stamp}"
     if not folder.exists():

@@ -151,8 +151,12 @@ def cpu_features(cpuinfo: str) -> CpuFeatures:
         return CpuFeatures(None, None, None)
     common = set.intersection(*(names for _, names in named))
     is_arm = named[0][0] == "Features"
-    told = [bool(common & names) for names in (_DOT_PRODUCT, _FP16_ARITHMETIC, _INT8_MATMUL)]
-    return CpuFeatures(*told, neon=bool(common & _NEON) if is_arm else None)
+    return CpuFeatures(
+        dot_product=bool(common & _DOT_PRODUCT),
+        fp16_arithmetic=bool(common & _FP16_ARITHMETIC),
+        int8_matmul=bool(common & _INT8_MATMUL),
+        neon=bool(common & _NEON) if is_arm else None,
+    )
 
 
 def parse_throttled(text: str) -> Throttling | None:

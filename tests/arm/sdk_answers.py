@@ -11,7 +11,14 @@ import numpy as np
 from PIL import Image
 
 import edgewise
-from edgewise.streams import FolderSource, SensorSource, SerialLines, SimulatedSensor, SimulatedSource, WavSource
+from edgewise.streams import (
+    FolderSource,
+    SensorSource,
+    SerialLines,
+    SimulatedSensor,
+    SimulatedSource,
+    WavSource,
+)
 
 Load = Callable[..., edgewise.Model]
 RATE_HZ, CHUNK = 16_000, 512

@@ -1,7 +1,6 @@
 """One small model of every task and what is given to it, in a folder that boards see under the same path."""
 
 import functools
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from sdk.test_streams_sources import write_wav
 from sdk.test_text_embedding import LONGEST, VOCABULARY, write_encoder
 
 import edgewise
-from edgewise.model_card import IMAGE_EMBEDDING, IMAGE_SEGMENTATION, ImagePreprocess, ModelCard, TensorCard
+from edgewise.model_card import IMAGE_EMBEDDING, IMAGE_SEGMENTATION, ImagePreprocess, TensorCard
 from edgewise.testing import write_tiny_detector, write_tiny_model
 from edgewise_converters.pipeline import convert
 from edgewise_converters.request import Request
@@ -45,7 +44,8 @@ INK = """ ink (float[1,3,32,64] image) => (float[1,1,32,64] map) <float one = {1
 }"""
 """A text detector: what is not white is text."""
 LETTERS = """ letters (float[1,3,16,64] image) => (float[1,8,4] shares)
-<float[3,4] w = {10, 10, -10, -10, 10, -10, 10, -10, 10, -10, -10, 10}, float[4] b = {-15, 0, 0, 0}, int64[1] axis = {2}> {
+<float[3,4] w = {10, 10, -10, -10, 10, -10, 10, -10, 10, -10, -10, 10}, float[4] b = {-15, 0, 0, 0},
+int64[1] axis = {2}> {
     cells = AveragePool <kernel_shape = [16,8], strides = [16,8]> (image)
     rows = Squeeze (cells, axis)
     steps = Transpose <perm = [0,2,1]> (rows)
@@ -54,7 +54,8 @@ LETTERS = """ letters (float[1,3,16,64] image) => (float[1,8,4] shares)
     shares = Softmax <axis = 2> (logits)
 }"""
 """A text recogniser of three letters, which are a red, a green and a blue square."""
-GROWING = """ growing (float[1,576] sound, float[1,1] state) => (float[1,1] p, float[1,1] stateN) <float three = {3}, float half = {0.5}> {
+GROWING = """ growing (float[1,576] sound, float[1,1] state) => (float[1,1] p, float[1,1] stateN)
+<float three = {3}, float half = {0.5}> {
     size = Abs (sound)
     mean = ReduceMean <axes = [1]> (size)
     both = Add (mean, state)
@@ -81,7 +82,9 @@ def write_models(folder: Path, target: str) -> None:
     tflite(_write(source / "areas.onnx", AREAS, task=IMAGE_SEGMENTATION, labels=("red", "green", "blue")))
     tflite(_write(source / "direction.onnx", DIRECTION, task=IMAGE_EMBEDDING))
     pose = edgewise.PoseCard("heatmap", 3, ("nose", "wrist", "knee"), ((0, 1), (1, 2)))
-    posing = write_posing(source / "points.onnx", {"maps": np.zeros((1, 3, 16, 32), np.float32)}, pose, (64, 32))
+    posing = write_posing(
+        source / "points.onnx", {"maps": np.zeros((1, 3, 16, 32), np.float32)}, pose, (64, 32)
+    )
     card = edgewise.read_model(posing).card
     assert card is not None
     tflite(_write(posing, POINTS, task=card.task, pose=pose))
