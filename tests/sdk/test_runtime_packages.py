@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from edgewise.runtime_packages import PACKAGES, why_missing, why_no_package
 
@@ -65,3 +67,36 @@ def test_a_runtime_that_lacks_a_package_of_its_own_is_broken_not_missing(tmp_pat
         [sys.executable, "-c", code + "print(probe('litert'))"], capture_output=True, text=True, check=True
     )
     assert done.stdout == "installed, and its import fails: No module named 'no_such_thing'\n"
+
+
+BARE = """
+import sys
+from importlib.metadata import packages_distributions
+
+NEEDED = {{"numpy", "PIL", "flatbuffers", "edgewise", "tflite_runtime"}}
+
+
+class NotInstalled:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in OTHERS:
+            raise ModuleNotFoundError(name, name=name)
+
+
+OTHERS = set(packages_distributions()) - NEEDED
+assert {{"typer", "rich", "onnxruntime", "ai_edge_litert", "tokenizers"}} <= OTHERS
+sys.meta_path.insert(0, NotInstalled())
+import edgewise
+from edgewise.testing import write_tiny_model
+
+with edgewise.load(write_tiny_model({path!r})) as model:
+    assert model.self_test().passed
+    print(model.backend_name, model.predict({photo!r}).top.label)
+"""
+
+
+@pytest.mark.skipif(find_spec("tflite_runtime") is None, reason="there is no tflite-runtime for this Python")
+def test_an_app_needs_numpy_pillow_flatbuffers_and_one_runtime(tmp_path: Path) -> None:
+    Image.new("RGB", (20, 20), "lime").save(tmp_path / "lime.png")
+    code = BARE.format(path=str(tmp_path / "tiny.tflite"), photo=str(tmp_path / "lime.png"))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "tflite-runtime green\n"), done.stderr
