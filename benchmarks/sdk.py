@@ -25,7 +25,6 @@ from typing import Any
 
 import numpy as np
 from sdk_photos import bare_interpreter, ends_of, photos
-
 from sdk_sharing import first_calls, pipeline, sharing
 
 import edgewise

@@ -30,6 +30,8 @@ PROJECT_FILES = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 
 INSIDE_PACKAGES = Path("/opt/edgewise/packages")
 INSIDE_PROJECT = Path("/opt/edgewise/project")
+INSIDE_BYTECODE = Path("/opt/edgewise/bytecode")
+"""Python takes seconds to compile what it imports, under emulation: it keeps that, in no folder of others."""
 
 PIP_OPTIONS = ("--disable-pip-version-check", "install", "--quiet", "--no-compile")
 PIP_INSTALL = (sys.executable, "-m", "pip", *PIP_OPTIONS)
@@ -82,6 +84,7 @@ class Userland:
     root: Path
     packages: Path
     project: Path
+    bytecode: Path
 
     def run(
         self,
@@ -95,13 +98,18 @@ class Userland:
 
         `edgewise` as the first word is the project's own command.
         """
-        shown = [f"{self.packages}:{INSIDE_PACKAGES}", f"{self.project}:{INSIDE_PROJECT}", *map(str, binds)]
+        ours = {
+            self.packages: INSIDE_PACKAGES,
+            self.project: INSIDE_PROJECT,
+            self.bytecode: INSIDE_BYTECODE,
+        }
+        shown = [*(f"{outside}:{inside}" for outside, inside in ours.items()), *map(str, binds)]
         environment = {
             "PATH": os.environ["PATH"],
             "ARM_BIND": " ".join(shown),
             "ARM_CWD": str(folder),
             "ARM_ENV_PYTHONPATH": f"{INSIDE_PROJECT}:{INSIDE_PACKAGES}",
-            "ARM_ENV_PYTHONDONTWRITEBYTECODE": "1",
+            "ARM_ENV_PYTHONPYCACHEPREFIX": str(INSIDE_BYTECODE),
             **{f"ARM_ENV_{name}": value for name, value in (variables or {}).items()},
         }
         words = [str(word) for word in command]
@@ -146,7 +154,9 @@ def userland(board: Board) -> Userland:
         f"building {board.name}",
         {"ARM_ROOT_CACHE": str(debs)},
     )
-    return Userland(board, root, _packages(board), _project())
+    bytecode = cache_folder() / "arm" / "bytecode" / root.name
+    bytecode.mkdir(parents=True, exist_ok=True)
+    return Userland(board, root, _packages(board), _project(), bytecode)
 
 
 def requirements(board: Board, setup_cfg: Path = REPOSITORY / "setup.cfg") -> list[Requirement]:
@@ -165,8 +175,20 @@ def requirements(board: Board, setup_cfg: Path = REPOSITORY / "setup.cfg") -> li
 
 
 def _packages(board: Board) -> Path:
-    wanted = requirements(board)
-    words = [f"{requirement.name}{requirement.specifier}" for requirement in wanted]
+    return _kept(board, *(f"{wanted.name}{wanted.specifier}" for wanted in requirements(board)))
+
+
+def extra_packages(board: Board, extra: str) -> Path:
+    """A folder with the packages that `pip install edgewise[extra]` adds, without what these need in turn."""
+    settings = configparser.ConfigParser()
+    settings.read(REPOSITORY / "setup.cfg", encoding="utf-8")
+    wanted = map(Requirement, settings["options.extras_require"][extra].strip().splitlines())
+    return _kept(
+        board, "--no-deps", *(f"{requirement.name}{requirement.specifier}" for requirement in wanted)
+    )
+
+
+def _kept(board: Board, *words: str) -> Path:
     stamp = hashlib.sha256(" ".join([*words, *board.platforms]).encode()).hexdigest()[:12]
     folder = cache_folder() / "arm" / "packages" / f"{board.machine}-{board.python}-{stamp}"
     if not folder.exists():

@@ -39,6 +39,7 @@ _ARM_PARTS = {
 _DOT_PRODUCT = frozenset({"asimddp", "avx512_vnni", "avx_vnni"})
 _FP16_ARITHMETIC = frozenset({"asimdhp", "avx512_fp16"})
 _INT8_MATMUL = frozenset({"i8mm", "amx_int8"})
+_NEON = frozenset({"neon", "asimd"})
 """Names of Linux: Documentation/arch/arm64/elf_hwcaps.rst; on x86 the nearest of its flags."""
 
 
@@ -52,6 +53,8 @@ class CpuFeatures:
     """Half-precision arithmetic: fp16 pays."""
     int8_matmul: bool | None
     """Products of small int8 matrices (i8mm)."""
+    neon: bool | None = None
+    """ARM's vectors of 128 bits, which the runtimes for ARM need; None on other processors."""
 
 
 @dataclass(frozen=True)
@@ -143,11 +146,17 @@ def cpu_name(cpuinfo: str) -> str:
 
 def cpu_features(cpuinfo: str) -> CpuFeatures:
     """What every core can do, from the text of /proc/cpuinfo."""
-    lists = [set(value.split()) for _, key, value in _fields(cpuinfo) if key in ("Features", "flags")]
-    if not lists:
+    named = [(key, set(value.split())) for _, key, value in _fields(cpuinfo) if key in ("Features", "flags")]
+    if not named:
         return CpuFeatures(None, None, None)
-    common = set.intersection(*lists)
-    return CpuFeatures(*(bool(common & names) for names in (_DOT_PRODUCT, _FP16_ARITHMETIC, _INT8_MATMUL)))
+    common = set.intersection(*(names for _, names in named))
+    is_arm = named[0][0] == "Features"
+    return CpuFeatures(
+        dot_product=bool(common & _DOT_PRODUCT),
+        fp16_arithmetic=bool(common & _FP16_ARITHMETIC),
+        int8_matmul=bool(common & _INT8_MATMUL),
+        neon=bool(common & _NEON) if is_arm else None,
+    )
 
 
 def parse_throttled(text: str) -> Throttling | None:

@@ -21,12 +21,10 @@ from edgewise.doctor_delegates import (
     try_delegate_in_process,
 )
 from edgewise.errors import BackendUnavailable
+from edgewise.runtime_packages import MISSING, PACKAGES, machine_of_python, why_no_package
 
 WORKER = "edgewise.doctor_worker"
-PACKAGES = {"litert": "ai-edge-litert", "tflite-runtime": "tflite-runtime", "onnxruntime": "onnxruntime"}
-"""Each runtime's name, and its package's. Not imported: the doctor must live where NumPy does not."""
 _TFLITE = ("litert", "tflite-runtime")
-_32_BIT_ARM = ("armv6l", "armv7l", "armv8l")
 
 _HOT_C = 80.0
 """Raspberry Pi documentation, "Frequency management and thermal control": throttling begins at 80 to 85 C."""
@@ -96,7 +94,7 @@ def examine(
     try_one = try_backend or try_in_process
     backends = {name: try_one(name) for name in PACKAGES}
     findings = (
-        *backend_findings(backends, machine=device.machine, python=sys.version_info[:2]),
+        *backend_findings(backends, machine=machine_of_python(), python=sys.version_info[:2]),
         *delegate_findings(root, backends, try_delegate or try_delegate_in_process),
         _versions(),
         *device_findings(device),
@@ -124,10 +122,10 @@ def backend_findings(
         if not reason:
             findings.append(Finding(name, f"works, {PACKAGES[name]} {_version(PACKAGES[name])}"))
             continue
-        is_missing = reason.startswith("not installed")
+        is_missing = reason.startswith(MISSING)
         is_needed = not has_tflite if name in _TFLITE else not is_missing
         is_broken = not is_missing and not (name == "tflite-runtime" and has_tflite)
-        value = "not installed" if is_missing else "does not work"
+        value = MISSING if is_missing else "does not work"
         if is_needed or is_broken:
             remedy = remedy_of(name, reason, machine=machine, python=python)
             findings.append(Finding(name, value, reason, remedy))
@@ -153,15 +151,14 @@ def remedy_of(name: str, reason: str, *, machine: str, python: tuple[int, int]) 
     package = PACKAGES[name]
     if "numpy" in reason.lower():
         return "pip install 'numpy<2'" if name == "tflite-runtime" else "pip install --force-reinstall numpy"
-    if machine in _32_BIT_ARM and name != "tflite-runtime":
-        return f"{package} is made for 64-bit systems only: install 64-bit Raspberry Pi OS"
-    if name == "tflite-runtime" and python > (3, 11):
-        return "tflite-runtime is made for Python 3.11 at most: use it there, or ai-edge-litert on a 64-bit system"
+    if no_package := why_no_package(name, machine=machine, python=python):
+        where = "use it there, or ai-edge-litert on a 64-bit system"
+        return f"{no_package}: {where if name == 'tflite-runtime' else 'install 64-bit Raspberry Pi OS'}"
     if "GLIBC" in reason:
         return f"this system is too old for {package}: install Raspberry Pi OS Bookworm or newer"
     if "SIGILL" in reason:
         return f"{package} uses instructions that this processor lacks: try another version of it"
-    return f"pip install {'' if reason.startswith('not installed') else '--force-reinstall '}{package}"
+    return f"pip install {'' if reason.startswith(MISSING) else '--force-reinstall '}{package}"
 
 
 def device_findings(device: Device) -> tuple[Finding, ...]:
@@ -183,6 +180,7 @@ def _features(features: CpuFeatures) -> str:
         ("int8 dot product", features.dot_product),
         ("fp16 arithmetic", features.fp16_arithmetic),
         ("i8mm", features.int8_matmul),
+        *([("NEON", features.neon)] if features.neon is not None else []),
     )
     words = {True: "yes", False: "no", None: "not known"}
     return ", ".join(f"{name} {words[value]}" for name, value in named)

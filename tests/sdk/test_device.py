@@ -34,7 +34,9 @@ def test_a_raspberry_pi_4_is_known_from_its_files(tmp_path: Path) -> None:
     device = read_device(write_board(tmp_path), vcgencmd=None)
     assert device.board == "Raspberry Pi 4 Model B Rev 1.4"
     assert (device.cpu, device.cores) == ("Cortex-A72", 4)
-    assert device.features == CpuFeatures(dot_product=False, fp16_arithmetic=False, int8_matmul=False)
+    assert device.features == CpuFeatures(
+        dot_product=False, fp16_arithmetic=False, int8_matmul=False, neon=True
+    )
     assert device.governors == ("ondemand",)
     assert device.memory_total_bytes == 3884380 * 1024
     assert device.memory_available_bytes == 3_000_000 * 1024
@@ -47,7 +49,9 @@ def test_a_raspberry_pi_4_is_known_from_its_files(tmp_path: Path) -> None:
 def test_a_raspberry_pi_5_has_dot_product_and_fp16_but_no_i8mm(tmp_path: Path) -> None:
     device = read_device(write_board(tmp_path, part="0xd0b", features=A76_FEATURES), vcgencmd=None)
     assert device.cpu == "Cortex-A76"
-    assert device.features == CpuFeatures(dot_product=True, fp16_arithmetic=True, int8_matmul=False)
+    assert device.features == CpuFeatures(
+        dot_product=True, fp16_arithmetic=True, int8_matmul=False, neon=True
+    )
 
 
 def test_a_feature_counts_only_when_every_core_has_it() -> None:

@@ -42,7 +42,9 @@ def test_a_healthy_board_has_no_problem(tmp_path: Path) -> None:
     assert [finding for finding in examination.findings if finding.problem] == []
     assert found(examination, "board").value == "Raspberry Pi 4 Model B Rev 1.4"
     assert found(examination, "processor").value == "Cortex-A72, 4 cores"
-    assert found(examination, "features").value == "int8 dot product no, fp16 arithmetic no, i8mm no"
+    assert (
+        found(examination, "features").value == "int8 dot product no, fp16 arithmetic no, i8mm no, NEON yes"
+    )
     assert examination.page().endswith("models run here; no problems")
 
 
@@ -105,6 +107,7 @@ def test_a_broken_runtime_is_a_problem_though_another_works() -> None:
     [
         ("litert", MISSING["litert"], "aarch64", (3, 13), "pip install ai-edge-litert"),
         ("litert", MISSING["litert"], "armv7l", (3, 11), "64-bit Raspberry Pi OS"),
+        ("litert", MISSING["litert"], "armv8l", (3, 11), "64-bit Raspberry Pi OS"),
         ("tflite-runtime", MISSING["tflite-runtime"], "armv7l", (3, 11), "pip install tflite-runtime"),
         ("tflite-runtime", MISSING["tflite-runtime"], "armv7l", (3, 13), "Python 3.11 at most"),
         ("tflite-runtime", "installed, and fails with NumPy 2.3: it needs numpy<2", "aarch64", (3, 11), "'numpy<2'"),

@@ -1,12 +1,14 @@
 """What a runtime looks like from here, and the checks that all of them share."""
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from importlib import import_module
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from edgewise.errors import InvalidInput, ShapeMismatch
+from edgewise.errors import BackendUnavailable, InvalidInput, ShapeMismatch
 from edgewise.placement import PlacedOperator
+from edgewise.runtime_packages import why_missing
 from edgewise.tensors import Array, TensorSpec
 
 
@@ -79,3 +81,18 @@ def first_line(error: BaseException) -> str:
     """An error of a foreign library in one line."""
     lines = str(error).strip().splitlines()
     return lines[0].strip() if lines else type(error).__name__
+
+
+def import_runtime(name: str, module: str) -> Any:
+    """A runtime's module, when it is first used: the adapters import where there is none.
+
+    Raises BackendUnavailable, which says whether it is missing, and then how to get it, or broken.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name == module.partition(".")[0]:
+            raise BackendUnavailable(f"{name}: {why_missing(name)}") from error
+        raise BackendUnavailable(f"{name}: installed, and its import fails: {first_line(error)}") from error
+    except Exception as error:  # a broken installation may raise anything
+        raise BackendUnavailable(f"{name}: installed, and its import fails: {first_line(error)}") from error

@@ -3,13 +3,16 @@
 from pathlib import Path
 from typing import Any
 
-from ai_edge_litert.interpreter import Interpreter, load_delegate
-
-from edgewise.backends.base import Backend
+from edgewise.backends.base import Backend, import_runtime
 from edgewise.backends.delegate_plugin import load_plugin
 from edgewise.backends.options import PLAIN, RuntimeOptions
 from edgewise.backends.tflite_interpreter import InterpreterBackend
 from edgewise.delegate import Delegate
+
+
+def library() -> Any:
+    """LiteRT's interpreter module. Raises BackendUnavailable where it is missing or broken."""
+    return import_runtime("litert", "ai_edge_litert.interpreter")
 
 
 def open_model(
@@ -21,9 +24,9 @@ def open_model(
 
         return open_compiled(source, threads=threads, folder=options.weight_cache)
     plugin = open_delegate(options.delegate) if options.delegate else None
-    return InterpreterBackend(Interpreter, "litert", source, threads, plugin)
+    return InterpreterBackend(library().Interpreter, "litert", source, threads, plugin)
 
 
 def open_delegate(delegate: Delegate) -> tuple[str, Any]:
     """Its name, and the runtime's object for it. Raises DelegateUnavailable."""
-    return delegate.name, load_plugin(delegate, load_delegate)
+    return delegate.name, load_plugin(delegate, library().load_delegate)

@@ -9,11 +9,9 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import ai_edge_litert
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 
-from edgewise.backends.base import check_inputs, first_line
+from edgewise.backends.base import check_inputs, first_line, import_runtime
 from edgewise.backends.interpreter_nodes import placed_operators
 from edgewise.backends.quiet import without_chatter
 from edgewise.backends.tflite_interpreter import spec_of
@@ -21,15 +19,6 @@ from edgewise.backends.weight_cache import WeightCache
 from edgewise.errors import BackendUnavailable, InvalidInput
 from edgewise.placement import PlacedOperator
 from edgewise.tensors import Array, TensorSpec
-
-try:
-    from ai_edge_litert.compiled_model import CompiledModel, CpuOptions, HardwareAccelerator, Options
-    from ai_edge_litert.environment import Environment
-except ImportError:  # before 2.1
-    CompiledModel = None
-
-
-_PACKAGE = Path(ai_edge_litert.__file__).parent
 
 
 class _Compiled:
@@ -39,17 +28,14 @@ class _Compiled:
 
     def __init__(self, source: Path, threads: int | None, folder: Path) -> None:
         self._source, self._threads = source, threads
-        if CompiledModel is None or not hasattr(CpuOptions, "xnnpack_weight_cache_path"):
-            raise BackendUnavailable(
-                "litert: weight_cache: this ai-edge-litert has none; install 2.3 or newer"
-            )
-        if reason := why_not(_PACKAGE, Path("/proc/cpuinfo"), platform.machine()):
+        compiled = _compiled_model()
+        if reason := why_not(_package(), Path("/proc/cpuinfo"), platform.machine()):
             raise BackendUnavailable(f"litert: weight_cache: {reason}")
         cache = WeightCache(folder, source, runtime=_build(), threads=threads)
         with without_chatter(drop_all=True):
             try:
                 self._environment = _environment()
-                self._model = CompiledModel.from_file(
+                self._model = compiled.CompiledModel.from_file(
                     str(source), environment=self._environment, options=_options(threads, cache.path)
                 )
                 self._in = self._model.create_input_buffers(0)
@@ -74,7 +60,7 @@ class _Compiled:
 
     def _set_specs(self) -> None:
         """In the order of the Interpreter, which knows quantizations too."""
-        interpreter = Interpreter(str(self._source), num_threads=1)
+        interpreter = _interpreter().Interpreter(str(self._source), num_threads=1)
         key = next(iter(self._model.get_signature_list()))
         signature = self._model.get_signature_by_index(0)
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
@@ -114,7 +100,7 @@ class _Compiled:
     def operators(self, inputs: Sequence[Array]) -> tuple[PlacedOperator, ...]:
         """See Backend.operators: as the Interpreter would share them out, which uses the same XNNPACK."""
         with without_chatter():
-            interpreter = Interpreter(str(self._source), num_threads=self._threads)
+            interpreter = _interpreter().Interpreter(str(self._source), num_threads=self._threads)
             interpreter.allocate_tensors()
         return placed_operators(interpreter, (), "")
 
@@ -125,9 +111,29 @@ class _Compiled:
             self._environment = None
 
 
+def _interpreter() -> Any:
+    return import_runtime("litert", "ai_edge_litert.interpreter")
+
+
+def _compiled_model() -> Any:
+    """The module. Raises BackendUnavailable for a LiteRT whose CompiledModel has no weight cache."""
+    _interpreter()  # says what is wrong where there is no LiteRT at all
+    try:
+        module = import_runtime("litert", "ai_edge_litert.compiled_model")
+    except BackendUnavailable:  # before 2.1
+        module = None
+    if module is None or not hasattr(module.CpuOptions, "xnnpack_weight_cache_path"):
+        raise BackendUnavailable("litert: weight_cache: this ai-edge-litert has none; install 2.3 or newer")
+    return module
+
+
+def _package() -> Path:
+    return Path(_interpreter().__file__).parent
+
+
 def _build() -> str:
     """Which LiteRT this is, by its libraries: asking for the package's version takes longer than to load a model."""
-    libraries = sorted(_PACKAGE.glob("lib*.so"))
+    libraries = sorted(_package().glob("lib*.so"))
     return repr([(one.name, one.stat().st_size, one.stat().st_mtime_ns) for one in libraries])
 
 
@@ -155,12 +161,14 @@ def why_not(package: Path, cpuinfo: Path, machine: str) -> str:
 def _environment() -> Any:
     """One that finds no accelerators: LiteRT looks for them in this folder."""
     folder = str(Path(__file__).parent)
-    return Environment.create(runtime_path=folder, compiler_plugin_path=folder, dispatch_library_path=folder)
+    environment = import_runtime("litert", "ai_edge_litert.environment").Environment
+    return environment.create(runtime_path=folder, compiler_plugin_path=folder, dispatch_library_path=folder)
 
 
 def _options(threads: int | None, cache: Path) -> Any:
-    cpu = CpuOptions(num_threads=threads or 0, xnnpack_weight_cache_path=str(cache))
-    return Options(hardware_accelerators=HardwareAccelerator.CPU, cpu_options=cpu)
+    module = _compiled_model()
+    cpu = module.CpuOptions(num_threads=threads or 0, xnnpack_weight_cache_path=str(cache))
+    return module.Options(hardware_accelerators=module.HardwareAccelerator.CPU, cpu_options=cpu)
 
 
 def _places(details: Sequence[dict[str, Any]], indices: Sequence[int]) -> list[int]:

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ai_edge_litert.interpreter import Interpreter
-
+from edgewise.backends import litert
 from edgewise.backends.base import first_line
 from edgewise.backends.interpreter_nodes import DELEGATE, parts_of
 from edgewise.backends.quiet import without_chatter
@@ -29,7 +28,7 @@ def read_nodes(path: Path, *, threads: int) -> list[LitertNode]:
     """The operators of the main graph, and which of them XNNPACK took. Raises BackendUnavailable."""
     with without_chatter():
         try:
-            interpreter = Interpreter(str(path), num_threads=threads)
+            interpreter = litert.library().Interpreter(str(path), num_threads=threads)
             interpreter.allocate_tensors()
             details = interpreter._get_ops_details()
             tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}

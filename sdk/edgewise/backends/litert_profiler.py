@@ -11,9 +11,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import ai_edge_litert
 import numpy as np
 
+from edgewise.backends import litert
 from edgewise.errors import BackendUnavailable
 from edgewise.tensors import Array
 
@@ -82,7 +82,7 @@ class LitertProfiler:
 
     def __init__(self, path: Path, inputs: Mapping[str, Array], *, threads: int) -> None:
         """``inputs`` by the names of their tensors. Raises BackendUnavailable."""
-        self._library = ctypes.CDLL(str(Path(ai_edge_litert.__file__).with_name("libLiteRt.so")))
+        self._library = ctypes.CDLL(str(Path(litert.library().__file__).with_name("libLiteRt.so")))
         self._kept: list[object] = []
         self._inputs = inputs
         self._has_open_outputs = False

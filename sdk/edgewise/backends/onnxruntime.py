@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import onnxruntime
-
 from edgewise import onnx_properties
-from edgewise.backends.base import check_inputs, first_line
+from edgewise.backends.base import check_inputs, first_line, import_runtime
 from edgewise.backends.onnxruntime_trace import read_trace
 from edgewise.backends.options import PLAIN, RuntimeOptions
 from edgewise.delegate import Delegate
@@ -38,6 +36,11 @@ _WAYS: tuple[tuple[str, list[str]], ...] = ((_EXACT, []), (_EXACT, ["QDQS8ToU8Tr
 Products of uint8 and int8 saturate at 16 bits on x86 without VNNI unless onnxruntime is told to be exact; on ARM they
 never do. Exactness makes uint8 of int8, which onnxruntime 1.32 does not manage for every model.
 """
+
+
+def library() -> Any:
+    """onnxruntime's own module. Raises BackendUnavailable where it is missing or broken."""
+    return import_runtime("onnxruntime", "onnxruntime")
 
 
 class _Session:
@@ -105,6 +108,7 @@ def _session(model: str | bytes, threads: int | None, wanted: RuntimeOptions, tr
 
     Where the file says that its activations are int8 they stay so: bit for bit what ARM answers (docs/onnx-format.md).
     """
+    onnxruntime = library()
     failure: Exception | None = None
     providers = _providers(wanted.delegate)
     ways = ((_AS_ON_ARM, []), *_WAYS) if onnx_properties.has_int8_activations(model) else _WAYS
@@ -136,7 +140,7 @@ def _providers(delegate: Delegate | None) -> list[Any]:
     """The processor's last: it takes what the other leaves. Raises DelegateUnavailable."""
     if delegate is None:
         return [_CPU]
-    named = {name.removesuffix(_SUFFIX).lower(): name for name in onnxruntime.get_available_providers()}
+    named = {name.removesuffix(_SUFFIX).lower(): name for name in available_providers()}
     wanted = named.get(delegate.library.removesuffix(_SUFFIX).lower())
     if wanted is None:
         raise DelegateUnavailable(
@@ -148,7 +152,7 @@ def _providers(delegate: Delegate | None) -> list[Any]:
 
 def available_providers() -> list[str]:
     """Of the onnxruntime that is installed."""
-    return list(onnxruntime.get_available_providers())
+    return list(library().get_available_providers())
 
 
 def _spec(argument: Any) -> TensorSpec:

@@ -22,7 +22,10 @@ class _Runtime:
     name: str
     module: str
     format: str
-    package: str
+
+    def import_library(self) -> None:
+        """Raises BackendUnavailable."""
+        import_module(self.module).library()
 
     def open(self, source: Path | bytes, threads: int | None, options: RuntimeOptions = PLAIN) -> Backend:
         open_model: Callable[..., Backend] = import_module(self.module).open_model
@@ -30,9 +33,9 @@ class _Runtime:
 
 
 _RUNTIMES = (
-    _Runtime("litert", "edgewise.backends.litert", "tflite", "ai-edge-litert"),
-    _Runtime("tflite-runtime", "edgewise.backends.tflite_runtime", "tflite", "tflite-runtime"),
-    _Runtime("onnxruntime", "edgewise.backends.onnxruntime", "onnx", "onnxruntime"),
+    _Runtime("litert", "edgewise.backends.litert", "tflite"),
+    _Runtime("tflite-runtime", "edgewise.backends.tflite_runtime", "tflite"),
+    _Runtime("onnxruntime", "edgewise.backends.onnxruntime", "onnx"),
 )
 """In the order in which they are tried: LiteRT is the faster of the two for .tflite files."""
 
@@ -123,17 +126,13 @@ def _probe(runtime: _Runtime) -> str:
     """Why this runtime does not work here, or ""."""
     try:
         with without_chatter(drop_all=True):
-            import_module(runtime.module)
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("edgewise"):
-            raise
-        return f"not installed; pip install {runtime.package}"
-    except Exception as error:  # a broken installation may raise anything
-        return f"installed, and its import fails: {first_line(error)}"
+            runtime.import_library()
+    except BackendUnavailable as error:
+        return str(error).removeprefix(f"{runtime.name}: ")
     try:
         with without_chatter(drop_all=True):
             return _run_tiny_model(runtime)
-    except Exception as error:  # as above
+    except Exception as error:  # a broken installation may raise anything
         if runtime.name == "tflite-runtime" and int(np.__version__.split(".")[0]) >= 2:
             return f"installed, and fails with NumPy {np.__version__}: it needs numpy<2"
         return f"installed, and cannot run a tiny model: {first_line(error)}"
