@@ -25,6 +25,7 @@ from edgewise_converters.quantize.stored_int8 import store_int8
 from edgewise_converters.samples import Samples
 from edgewise_converters.targets import Target
 from edgewise_converters.tflite.graph import Graph
+from edgewise_converters.tflite.pieces import map_weights
 from edgewise_converters.tflite.runtimes import RuntimeRules, rules_of
 from edgewise_converters.tflite.writer import serialize
 from edgewise_converters.verify import Case, Layouts, measure, open_runtime, run_case, to_stored
@@ -68,6 +69,8 @@ def at_stored_precision(graph: Graph, precision: str, target: Target, trials: Tr
     if precision not in ROUNDED:
         return store_float16(graph) if precision == "fp16" else graph
     rules = rules_of(target.runtimes)
+    if not trials.samples.is_noise:
+        map_weights(graph)
     if precision == "int4":
         return _four_bits(graph, target, rules, trials)
     plain = _rounded(graph, precision, WeightStore(), rules)

@@ -15,6 +15,7 @@ from edgewise_converters.quantize.empirical_bias import measured_shifts, samples
 from edgewise_converters.samples import Feed
 from edgewise_converters.search.cost import threads_for
 from edgewise_converters.search.judging import judged_tensors
+from edgewise_converters.spill import release_mapped
 from edgewise_converters.tflite.graph import Graph
 from edgewise_converters.tflite.pieces import Piece, cut, run_in_pieces
 from edgewise_converters.tflite.writer import serialize
@@ -155,6 +156,7 @@ class Candidates:
 
     def _open(self, graph: Graph) -> Backend:
         network = serialize(graph, description="trial", metadata={})
+        release_mapped()
         return open_runtime(network, self.runtime, threads=threads_for(self.graph))
 
     def _answers(self, backend: Backend, case: Case) -> dict[str, Array]:
