@@ -27,7 +27,7 @@ from model_sources.wheels import SourceError
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / "examples" / "data" / "keywords.onnx"
-DRAWS = range(100, 103)
+DRAWS = range(100, 106)
 """Seeds: the training voices are heard so many times, each time placed anew and in another noise."""
 VALIDATION_SEED = 200
 

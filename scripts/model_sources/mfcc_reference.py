@@ -1,7 +1,7 @@
 """Mel-frequency cepstral coefficients as the keyword model's training makes them: plain NumPy, nothing of the SDK.
 
 As in Zhang, Suda, Lai, Chandra, "Hello Edge: keyword spotting on microcontrollers", arXiv:1711.07128 (2017): frames of
-40 ms every 20 ms, 40 filters from 20 to 4,000 Hz, 10 coefficients, 49 rows for a second.
+40 ms every 20 ms, 40 filters, 49 rows for a second; here from 20 to 7,600 Hz and with 20 coefficients.
 """
 
 import numpy as np
@@ -9,13 +9,13 @@ import numpy as np
 from model_sources.espeak import Samples
 from model_sources.spoken_words import RATE_HZ
 
-FRAME, HOP, POINTS, MELS, COEFFICIENTS = 640, 320, 1024, 40, 10
-LOW_HZ, HIGH_HZ, FLOOR = 20.0, 4000.0, 1e-6
+FRAME, HOP, POINTS, MELS, COEFFICIENTS = 640, 320, 1024, 40, 20
+LOW_HZ, HIGH_HZ, FLOOR = 20.0, 7600.0, 1e-6
 ROWS = (RATE_HZ - FRAME) // HOP + 1
 
 
 def mfcc(sound: Samples) -> Samples:
-    """int16 [samples] to float32 [rows, 10], not yet normalised."""
+    """int16 [samples] to float32 [rows, 20], not yet normalised."""
     frames = np.lib.stride_tricks.sliding_window_view(sound / 32768.0, FRAME)[::HOP]
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME) / FRAME)
     power = np.abs(np.fft.rfft(frames * hann, POINTS)) ** 2
@@ -24,7 +24,7 @@ def mfcc(sound: Samples) -> Samples:
 
 
 def normalised(sounds: Samples, mean: Samples, std: Samples) -> Samples:
-    """int16 [n, RATE_HZ] to the model's input, float32 [n, 49, 10, 1]."""
+    """int16 [n, RATE_HZ] to the model's input, float32 [n, 49, 20, 1]."""
     return ((np.stack([mfcc(sound) for sound in sounds]) - mean) / std)[..., np.newaxis].astype(np.float32)
 
 

@@ -148,12 +148,13 @@ def cut_off(clip: Samples, random: np.random.Generator) -> Samples:
     return window / np.abs(clip.astype(np.float64)).max() * 10 ** random.uniform(-1, -0.1)
 
 
-def in_noise(window: Samples, random: np.random.Generator) -> Samples:
+def in_noise(window: Samples, random: np.random.Generator, *, below_db: float | None = None) -> Samples:
     """int16: with noise whose power falls by 0, 1 or 2 powers of the frequency, 3 to 30 dB below what is heard."""
     spectrum = np.fft.rfft(random.standard_normal(len(window)))
     spectrum /= np.maximum(np.arange(len(spectrum)), 20.0) ** (random.integers(0, 3) / 2)
     noise = np.fft.irfft(spectrum, len(window))
     heard = np.abs(window) > 0
     level = np.sqrt((window[heard] ** 2).mean()) if heard.any() else 10 ** random.uniform(-1.5, -0.5)
-    noise *= level * 10 ** (-random.uniform(3, 30) / 20) / np.sqrt((noise**2).mean())
+    below_db = random.uniform(3, 30) if below_db is None else below_db
+    noise *= level * 10 ** (-below_db / 20) / np.sqrt((noise**2).mean())
     return np.clip(np.round((window + noise) * 32767), -32768, 32767).astype(np.int16)

@@ -13,14 +13,14 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 from sdk.detection_files import write_nudenet, write_posing, write_yunet
 from sdk.exercise_files import TEST_SUBJECTS, write_exercise_model
-from sdk.test_sound_tasks import RATE, utterances, write_described_tones
+from sdk.keyword_files import converted, stream_of
 from sdk.test_streams_sources import write_wav
 from sdk.vibration_files import SPEC, write_vibration_model
 
 from edgewise.pose_card import PoseCard
-from edgewise.preprocess.samples import to_int16
 from edgewise.testing import write_tiny_model
 from model_sources.exercises import read_exercises
+from model_sources.spoken_words import COMMANDS, RATE_HZ, clips
 from model_sources.vibration import NORMAL, SAME_LOAD, read_vibration
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -173,12 +173,22 @@ def test_machine_anomaly_tells_a_broken_bearing_from_a_good_one(
     assert ", mostly #" in of_broken[0]
 
 
-def test_light_switch_hears_each_word_once(folder: Path, tmp_path: Path) -> None:
-    """Tones stand for the words: there is no trained keyword model among the test data."""
-    path = write_described_tones(tmp_path / "tones.onnx", ("_silence_", "off", "on"))
-    write_wav(folder / "said.wav", to_int16(utterances()).tobytes(), width=2, rate_hz=RATE)
-    shown = run_example(ROOT / "examples/light_switch.py", folder, path, "said.wav").splitlines()
-    assert [line.split(": ")[1] for line in shown] == ["light off", "light on"]
+def test_light_switch_hears_on_and_off_and_no_other_word(folder: Path, tmp_path: Path) -> None:
+    """By the int8 file; twenty voices that it has not heard say on, off and a word that is no command."""
+    said, places = clips("test"), []
+    for voice in list(dict.fromkeys(said.voices))[::8][:20]:
+        of_voice = [place for place, name in enumerate(said.voices) if name == voice]
+        words = [said.words[place] for place in of_voice]
+        other = next(number for number, word in enumerate(words) if word not in COMMANDS)
+        places += [of_voice[words.index("on")], of_voice[other], of_voice[words.index("off")]]
+    stream = stream_of(said, places, seed=2)
+    write_wav(folder / "said.wav", stream.tobytes(), width=2, rate_hz=RATE_HZ)
+    model = converted(tmp_path, "int8")
+    shown = run_example(ROOT / "examples/light_switch.py", folder, model, "said.wav").splitlines()
+    heard = {(int((float(line.split()[0]) - 1) // 2), line.split()[-1]) for line in shown}
+    right = [(number, said.words[place]) in heard for number, place in enumerate(places)]
+    assert sum(right) > 0.6 * 40
+    assert len(shown) - sum(right) < 0.2 * len(places)
 
 
 def test_examples_are_typed() -> None:
