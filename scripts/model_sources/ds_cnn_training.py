@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-SEED, EPOCHS, BATCH, TOP_RATE, DECAY = 20261, 16, 128, 4e-3, 1e-2
+SEED, EPOCHS, BATCH, TOP_RATE, DECAY = 20261, 10, 128, 4e-3, 1e-2
 CHANNELS, BLOCKS = 64, 4
 
 

@@ -1,6 +1,6 @@
 """Words spoken by eSpeak NG, a speech synthesiser with some hundred voices, out of the wheel of espeakng_loader.
 
-No registry that is reachable here carries recorded command words of many speakers, so keywords are trained and judged
+No package was found that carries recorded command words of many speakers, so keywords are trained and judged
 on these. The library is GPL-3.0-or-later, is used by scripts and tests alone and is part of nothing that is shipped.
 """
 
@@ -66,6 +66,8 @@ class Speaker:
             raise SourceError(f"eSpeak NG: has no voice {voice!r}.")
         for parameter, value in ((_RATE, words_per_minute), (_PITCH, pitch), (_RANGE, 50)):
             self._library.espeak_SetParameter(parameter, value, 0)
+        # Breath and jitter are drawn by the C library, which eSpeak NG seeds by the time of day.
+        ctypes.CDLL(None).srand(1)
         self._heard.clear()
         spoken = text.encode()
         self._library.espeak_Synth(spoken, len(spoken) + 1, 0, 1, 0, _UTF8, None, None)

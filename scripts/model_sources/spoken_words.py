@@ -37,11 +37,11 @@ VALIDATION = (
     "boris", "caleb", "ian", "max", "norbert", "sandro",
 )  # fmt: skip
 TEST = (
-    "adam", "Alicia", "belinda", "david", "Gene", "Gene2", "grandma", "Jacky", "john", "Lee", "linda", "Nguyen",
-    "pablo", "quincy", "shelby", "steph", "steph2", "steph3", "travis", "victor", "zac",
+    "adam", "belinda", "david", "Gene", "Gene2", "grandma", "Jacky", "john", "Lee", "linda", "Nguyen",
+    "pablo", "quincy", "shelby", "steph", "steph2", "steph3", "travis", "zac",
 )  # fmt: skip
 SPLITS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
-"""Fixed before anything was trained."""
+"""Fixed before anything was trained, but for Alicia and victor, which eSpeak NG does not say twice alike: left out."""
 _SEEDS = {"train": 1, "validation": 2, "test": 3}
 
 
