@@ -55,15 +55,20 @@ class Clips:
     voices: tuple[str, ...]
 
 
-@functools.cache
-def clips(split: str) -> Clips:
+def clips_npz(split: str) -> Path:
     """Each voice says each command once, and as many others; made once, into the cache."""
     if split not in SPLITS:
         raise SourceError(f"spoken words: got split {split!r}, expected one of {', '.join(SPLITS)}.")
     kept = files_folder() / f"spoken-words-{split}.npz"
     if not kept.exists():
         make_once(kept, lambda path: _write(path, split))
-    with np.load(kept, allow_pickle=False) as file:
+    return kept
+
+
+@functools.cache
+def clips(split: str) -> Clips:
+    """What `clips_npz` wrote."""
+    with np.load(clips_npz(split), allow_pickle=False) as file:
         pieces = np.split(file["samples"], np.cumsum(file["lengths"])[:-1])
         return Clips(tuple(pieces), tuple(file["words"].tolist()), tuple(file["voices"].tolist()))
 
