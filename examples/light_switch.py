@@ -1,6 +1,7 @@
 """Say "on" or "off": light_switch.py MODEL microphone:, or MODEL RECORDING.wav to try it.
 
-MODEL is any keyword classifier whose card says how sound becomes its input and that has labels on and off. On a
+MODEL is a keyword classifier whose card says how sound becomes its input and that has labels on and off, such as
+examples/data/keywords.onnx (ten words, trained on synthetic voices) or what `edgewise convert` makes of it. On a
 Raspberry Pi replace print by gpiozero's LED(17).on() and off().
 """
 

