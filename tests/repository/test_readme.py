@@ -17,6 +17,7 @@ from sdk.keyword_files import converted, stream_of
 from sdk.test_streams_sources import write_wav
 from sdk.vibration_files import SPEC, write_vibration_model
 
+import edgewise
 from edgewise.pose_card import PoseCard
 from edgewise.testing import write_tiny_model
 from model_sources.exercises import read_exercises
