@@ -7,7 +7,7 @@ import warnings
 from contextlib import suppress
 
 _M_MMAP_THRESHOLD = -3  # malloc.h, mallopt(3)
-_LARGE_BYTES = 256 * 1024
+_LARGE_BYTES = 2048 * 1024
 
 
 def set_up() -> None:

@@ -4,7 +4,7 @@ Noise that layers add alone adds up (shared by quantized networks with small noi
 best for their price are taken together; what was predicted is then measured.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from edgewise_converters.quantize.rules import CONCATENATION, SAME_SCALE, possible_widths
@@ -63,15 +63,19 @@ def culprits(
     *,
     probes: int = PROBES,
     widths: Sequence[Width] = FASTER,
+    budget: Budget | None = None,
     tick: Callable[[], None],
 ) -> list[Culprit]:
     """Every layer in int8, tried alone outside it, what gives most for its price first.
+
+    With a ``budget`` what alone is dearer is not tried.
 
     A layer may appear twice: once for a way that spares some of its noise, and again for the step from there to one
     that spares more at a higher price.
     """
     graph = candidates.graph
     now = widths_of(graph, base.options)
+    limits = _Limits.of(graph, now, budget) if budget else None
     start, stored = time_of(graph, now), max(weight_bytes(graph, now), 1)
     worst = candidates.worst_cases(base.options, probes)
     reference = candidates.ask(base.options, "as it is", cases=worst)
@@ -79,10 +83,12 @@ def culprits(
     for operator in layers_in_int8(graph, base.options):
         ways: list[Culprit] = []
         for changed in _alternatives(graph, operator, base.options, widths):
+            after = {**now, **changed}
+            if limits and not limits.allow(graph, after):
+                continue
             options = replace(base.options, widths_of={**base.options.widths_of, **changed})
             why = f"'{operator.output.name}' in {changed[id(operator)].value}"
             less = reference.noise - candidates.ask(options, why, cases=worst).noise
-            after = {**now, **changed}
             price = time_of(graph, after) / start + weight_bytes(graph, after) / stored - 2
             ways.append(Culprit(operator, changed, less, max(price, _FREE)))
         found += _steps(ways)
@@ -159,7 +165,7 @@ def protect(
     graph = candidates.graph
     now = widths_of(graph, base.options)
     stage("Looking for the layers that int8 harms", len(graph.operators))
-    ranked = culprits(candidates, base, probes=probes, widths=widths, tick=candidates.tick)
+    ranked = culprits(candidates, base, probes=probes, widths=widths, budget=budget, tick=candidates.tick)
     affordable = _within(graph, now, ranked, budget)
     stage("Protecting layers", _STEPS * len(candidates.cases))
     best, wanted = base, sum(culprit.noise_less for culprit in affordable)
@@ -179,15 +185,32 @@ def protect(
     return best
 
 
+@dataclass(frozen=True)
+class _Limits:
+    """A budget in the units of `cost`."""
+
+    time: float
+    size: float
+
+    @classmethod
+    def of(cls, graph: Graph, widths: Mapping[int, Width], budget: Budget) -> "_Limits":
+        """Of a graph that has these widths now."""
+        stored = weight_bytes(graph, widths)
+        size = max(stored * budget.size, stored + budget.spare_bytes)
+        return cls(time_of(graph, widths) * budget.time, size)
+
+    def allow(self, graph: Graph, widths: Mapping[int, Width]) -> bool:
+        return time_of(graph, widths) <= self.time and weight_bytes(graph, widths) <= self.size
+
+
 def _within(graph: Graph, widths: dict[int, Width], ranked: list[Culprit], budget: Budget) -> list[Culprit]:
     """What fits into the budget, taken in order."""
-    time, bytes_now = time_of(graph, widths) * budget.time, weight_bytes(graph, widths)
-    size = max(bytes_now * budget.size, bytes_now + budget.spare_bytes)
+    limits = _Limits.of(graph, widths, budget)
     taken: list[Culprit] = []
     now = dict(widths)
     for culprit in ranked:
         after = {**now, **culprit.widths}
-        if time_of(graph, after) <= time and weight_bytes(graph, after) <= size:
+        if limits.allow(graph, after):
             taken.append(culprit)
             now = after
     return taken
