@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from edgewise_converters.diagnosis.findings import Fix
 from edgewise_converters.quantize.ranges import CHOOSERS
 from edgewise_converters.quantize.rules import CONCATENATION, SAME_SCALE
-from edgewise_converters.quantize.static import StaticOptions, widths_of
+from edgewise_converters.quantize.ways import StaticOptions, widths_of
 from edgewise_converters.quantize.widths import Width
 from edgewise_converters.search.candidates import Candidates, Trial
 from edgewise_converters.search.rescue import spared

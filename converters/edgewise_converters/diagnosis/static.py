@@ -26,7 +26,7 @@ from edgewise_converters.precisions import TRIAL_CASES
 from edgewise_converters.progress import Progress, Silent
 from edgewise_converters.quantize.calibrate import Statistics
 from edgewise_converters.quantize.ranges import CHOOSERS
-from edgewise_converters.quantize.static import StaticOptions
+from edgewise_converters.quantize.ways import StaticOptions
 from edgewise_converters.request import Request, read_labels
 from edgewise_converters.search import StaticRequest
 from edgewise_converters.search.candidates import Trial

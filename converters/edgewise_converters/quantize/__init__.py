@@ -5,8 +5,9 @@ from edgewise_converters.quantize.dynamic_int8 import quantize_dynamic
 from edgewise_converters.quantize.float16 import store_float16
 from edgewise_converters.quantize.narrow_weights import Grid, WeightStore
 from edgewise_converters.quantize.rounding import Rounding
-from edgewise_converters.quantize.static import Shared, StaticOptions, quantize_static, widths_of
+from edgewise_converters.quantize.static import quantize_static
 from edgewise_converters.quantize.stored_int8 import store_int8
+from edgewise_converters.quantize.ways import Shared, StaticOptions, widths_of
 from edgewise_converters.quantize.widths import Width, Widths
 
 __all__ = [

@@ -12,7 +12,8 @@ import numpy as np
 
 from edgewise.tensors import Array, Quantization
 from edgewise_converters.quantize.rules import has_weights
-from edgewise_converters.quantize.static import Shared, StaticOptions, quantize_with_twins
+from edgewise_converters.quantize.static import quantize_with_twins
+from edgewise_converters.quantize.ways import Shared, StaticOptions
 from edgewise_converters.quantize.weights import quantize_bias
 from edgewise_converters.spill import Spill, Spilled
 from edgewise_converters.tflite.graph import Graph, Operator, Tensor

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from edgewise_converters.quantize.rules import CONCATENATION, SAME_SCALE, possible_widths
-from edgewise_converters.quantize.static import StaticOptions, widths_of
+from edgewise_converters.quantize.ways import StaticOptions, widths_of
 from edgewise_converters.quantize.widths import Width
 from edgewise_converters.search.candidates import Candidates, Trial
 from edgewise_converters.search.cost import time_of, weight_bytes

@@ -9,7 +9,7 @@ from edgewise_converters.errors import VerificationFailed
 from edgewise_converters.quantize import Shared, StaticOptions
 from edgewise_converters.quantize.ranges import CHOOSERS, quantization_of
 from edgewise_converters.quantize.rules import FIXED, SAME_SCALE
-from edgewise_converters.quantize.static import widths_of
+from edgewise_converters.quantize.ways import widths_of
 from edgewise_converters.quantize.widths import Width
 from edgewise_converters.search.candidates import Candidates, Trial
 from edgewise_converters.search.cost import products_of, threads_for

@@ -7,7 +7,7 @@ from edgewise_converters.errors import VerificationFailed
 from edgewise_converters.quantize import StaticOptions, Width
 from edgewise_converters.quantize.ranges import CHOOSERS
 from edgewise_converters.quantize.rules import has_weights
-from edgewise_converters.quantize.static import widths_of
+from edgewise_converters.quantize.ways import widths_of
 from edgewise_converters.quantize.widths import Widths
 from edgewise_converters.search.candidates import Candidates, Trial
 from edgewise_converters.search.cost import products_of, time_of, weight_bytes

@@ -8,8 +8,8 @@ from converters.onnx_cases import Case, case
 from converters.search.search_parts import PLAIN, candidates
 
 from edgewise_converters.quantize import StaticOptions, Width
-from edgewise_converters.quantize.static import widths_of
 from edgewise_converters.quantize.swamped import swamped
+from edgewise_converters.quantize.ways import widths_of
 from edgewise_converters.search import Candidates
 
 TOKENS, FEATURES = 12, 16

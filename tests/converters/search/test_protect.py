@@ -6,7 +6,7 @@ from converters.onnx_cases import Case, case
 from converters.search.search_parts import PLAIN, candidates, scaled, weighted
 
 from edgewise_converters.quantize import Width
-from edgewise_converters.quantize.static import widths_of
+from edgewise_converters.quantize.ways import widths_of
 from edgewise_converters.search import Candidates, Trial, protect
 from edgewise_converters.search.cost import time_of, weight_bytes
 from edgewise_converters.search.protect import Budget, culprits
