@@ -10,6 +10,8 @@ _DAMPING = 0.01
 _TRIES = 4
 """Each with ten times the damping of the one before, for covariances that rounding has spoilt."""
 _BLOCK = 64
+_WEIGHTS_AT_ONCE = 1 << 18
+"""So many are float64 at one time, twice; outputs do not depend on each other."""
 
 
 def round_jointly(weights: Array, scales: Array, covariance: Array, largest: int) -> Array:
@@ -20,13 +22,27 @@ def round_jointly(weights: Array, scales: Array, covariance: Array, largest: int
     algorithm 1). The covariance, not the second moment: what is left of the mean goes into the bias. Returns int8
     [B, O, K] within plus and minus ``largest``.
     """
-    size = weights.shape[2]
     order = np.argsort(-np.diagonal(covariance, axis1=1, axis2=2), axis=1, kind="stable")
-    grids = np.broadcast_to(scales if scales.ndim == 3 else scales[:, :, None], weights.shape)
-    grids = np.take_along_axis(grids, order[:, None, :], axis=2)
-    weights = np.take_along_axis(np.asarray(weights, np.float64), order[:, None, :], axis=2)
     factor = _inverse_factor(covariance, order)
-    integers = np.zeros(weights.shape)
+    grids = np.broadcast_to(scales if scales.ndim == 3 else scales[:, :, None], weights.shape)
+    result = np.empty(weights.shape, np.int8)
+    at_once = max(1, _WEIGHTS_AT_ONCE // weights.shape[2])
+    for start in range(0, weights.shape[1], at_once):
+        part = slice(start, start + at_once)
+        ordered = [
+            np.take_along_axis(np.asarray(array[:, part], np.float64), order[:, None, :], axis=2)
+            for array in (weights, grids)
+        ]
+        integers = _rounded_in_turn(ordered[0], ordered[1], factor, largest)
+        back = np.argsort(order, axis=1)[:, None, :]
+        result[:, part] = np.take_along_axis(integers, back, axis=2)
+    return result
+
+
+def _rounded_in_turn(weights: Array, grids: Array, factor: Array, largest: int) -> Array:
+    """Int8 for ``weights`` [B, O, K], which are used up, on ``grids`` of the same shape."""
+    size = weights.shape[2]
+    integers = np.empty(weights.shape, np.int8)
     for start in range(0, size, _BLOCK):
         end = min(start + _BLOCK, size)
         errors = np.zeros((*weights.shape[:2], end - start))
@@ -37,9 +53,7 @@ def round_jointly(weights: Array, scales: Array, covariance: Array, largest: int
             weights[:, :, k + 1 : end] -= error[:, :, None] * factor[:, None, k, k + 1 : end]
             errors[:, :, k - start] = error
         weights[:, :, end:] -= errors @ factor[:, start:end, end:]
-    result = np.zeros(weights.shape)
-    np.put_along_axis(result, np.broadcast_to(order[:, None, :], weights.shape), integers, axis=2)
-    return result.astype(np.int8)
+    return integers
 
 
 def round_in_blocks(weights: Array, scales: Array, moments: Moments, largest: int) -> Array:

@@ -1,6 +1,7 @@
 """Weights in 8 or 4 bits, rounded once and shared by all operators that use them."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,8 @@ from edgewise_converters.quantize.weight_grids import as_block_scales, least_err
 from edgewise_converters.quantize.weight_slots import WeightSlot
 from edgewise_converters.tflite.graph import BlockScales, Operator, Tensor
 from edgewise_converters.tflite.nibbles import as_int4
+
+_OUTPUTS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -65,16 +68,40 @@ def _narrowed(
     stacked = rows.reshape(batch, rows.shape[0] // batch, -1)
     variance = None if moments is None else moments.variance[:, None, :]
     scales = _scales(stacked, grid, variance)
-    elements = np.repeat(scales, stacked.shape[2] // scales.shape[2], axis=2).astype(np.float64)
     if moments is None:
-        steps = np.clip(np.rint(stacked / elements), -grid.largest, grid.largest).astype(np.int8)
+        steps, shift = _nearest(stacked, scales, grid), None
     else:
-        steps = round_in_blocks(stacked, elements, moments, grid.largest)
-    shift = None
-    if moments is not None:
-        shift = np.einsum("bok,bk->bo", steps * elements - stacked, moments.mean).reshape(-1)
+        steps = round_in_blocks(stacked, _by_weight(scales, stacked.shape[2]), moments, grid.largest)
+        shift = _shift(stacked, steps, scales, moments)
     integers = np.ascontiguousarray(np.moveaxis(steps.reshape(rows.shape), 0, slot.axis))
     return NarrowWeights(_stored(slot, integers, scales, grid), shift)
+
+
+def _parts(outputs: int) -> Iterator[slice]:
+    """A few outputs at a time: all of a wide layer's weights in float64 would be hundreds of megabytes."""
+    return (slice(start, start + _OUTPUTS_AT_ONCE) for start in range(0, outputs, _OUTPUTS_AT_ONCE))
+
+
+def _by_weight(scales: Array, size: int) -> Array:
+    """The scale of each weight, float64 [B, O, size]."""
+    return np.repeat(scales, size // scales.shape[2], axis=2).astype(np.float64)
+
+
+def _nearest(stacked: Array, scales: Array, grid: Grid) -> Array:
+    steps = np.empty(stacked.shape, np.int8)
+    for part in _parts(stacked.shape[1]):
+        real = stacked[:, part] / _by_weight(scales[:, part], stacked.shape[2])
+        steps[:, part] = np.clip(np.rint(real), -grid.largest, grid.largest)
+    return steps
+
+
+def _shift(stacked: Array, steps: Array, scales: Array, moments: Moments) -> Array:
+    """What rounding adds to each output on average, float64 [C]."""
+    shift = np.empty(stacked.shape[:2])
+    for part in _parts(stacked.shape[1]):
+        error = steps[:, part] * _by_weight(scales[:, part], stacked.shape[2]) - stacked[:, part]
+        shift[:, part] = np.einsum("bok,bk->bo", error, moments.mean)
+    return shift.reshape(-1)
 
 
 def _scales(stacked: Array, grid: Grid, variance: Array | None) -> Array:
@@ -86,7 +113,8 @@ def _scales(stacked: Array, grid: Grid, variance: Array | None) -> Array:
             variance = variance.reshape(batch, 1, -1, grid.block)
         return as_block_scales(least_error_scales(pieces, grid.largest, variance)).astype(np.float32)
     if grid.per_channel:
-        return least_error_scales(stacked, grid.largest, variance)[..., None]
+        rows = [least_error_scales(stacked[:, part], grid.largest, variance) for part in _parts(outputs)]
+        return np.concatenate(rows, axis=1)[..., None]
     if variance is not None:
         variance = np.broadcast_to(variance, stacked.shape).reshape(-1)
     one = least_error_scales(stacked.reshape(-1), grid.largest, variance)
