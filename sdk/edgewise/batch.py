@@ -1,7 +1,7 @@
 """Many inputs through one model: pictures and recordings to answers, other .npy and .npz files to tensors."""
 
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +13,7 @@ from edgewise.model import Model
 from edgewise.model_card import ANOMALY_DETECTION, AUDIO_CLASSIFICATION, TIME_SERIES_CLASSIFICATION
 from edgewise.tasks.base import Answer, Drawable
 from edgewise.tasks.tensors import tensors_of
+from edgewise.tasks.text.reader import TextReader
 from edgewise.tensors import Array
 
 PICTURE_SUFFIXES = frozenset(
@@ -51,15 +52,24 @@ def run_inputs(model: Model, sources: Sequence[Path], *, top: int | None = None)
 
     What is wrong with one input is its result. Raises CardError when the model cannot predict at all.
     """
+    return _each(sources, lambda source: _predicted(model, source, top))
+
+
+def read_pages(reader: TextReader, sources: Sequence[Path]) -> Iterator[Result]:
+    """The text of each picture, as `run_inputs` answers. Raises CardError when the models are none for text."""
+    return _each(sources, reader.read)
+
+
+def _each(sources: Sequence[Path], answer: Callable[[Path], Answer]) -> Iterator[Result]:
     for source in sources:
         if not source.is_dir():
-            yield _run_one(model, source, top)
+            yield _answered(source, answer)
             continue
         pictures = _pictures_in(source)
         if not pictures:
             yield Result(source, error=f"{source}: no pictures in this folder")
         for picture in pictures:
-            yield _run_one(model, picture, top)
+            yield _answered(picture, answer)
 
 
 def draw_answer(result: Result, path: Path) -> None:
@@ -78,16 +88,21 @@ def _pictures_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
 
 
-def _run_one(model: Model, source: Path, top: int | None) -> Result:
+def _answered(source: Path, answer: Callable[[Path], Answer]) -> Result:
     try:
-        if source.suffix.lower() in TENSOR_SUFFIXES:
-            return Result(source, answer=_of_arrays(model, read_tensors(source)))
-        return Result(source, answer=model.predict(source, top=top))
+        return Result(source, answer=answer(source))
     except CardError:
         raise
     except EdgewiseError as error:
         message = str(error)
         return Result(source, error=message if str(source) in message else f"{source}: {message}")
+
+
+def _predicted(model: Model, source: Path, top: int | None) -> Answer:
+    if source.suffix.lower() in TENSOR_SUFFIXES:
+        return _of_arrays(model, read_tensors(source))
+    answer: Answer = model.predict(source, top=top)
+    return answer
 
 
 def _of_arrays(model: Model, given: dict[str, Array] | Array) -> Answer:

@@ -4,7 +4,8 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -13,6 +14,7 @@ import typer
 
 if TYPE_CHECKING:
     from edgewise.batch import Result
+    from edgewise.model import Model
 
 COMMAND_GROUP = "edgewise.commands"
 _ORDER = ("convert", "compare", "inspect", "run", "bench", "profile", "doctor", "agent", "fleet")
@@ -34,11 +36,21 @@ _Head = Annotated[
 ]
 _MinScore = Annotated[
     float | None,
-    typer.Option(help="Detections of a lower score, 0 to 1, are left out.", show_default=False),
+    typer.Option(help="Detections and lines of a lower score, 0 to 1, are left out.", show_default=False),
 ]
 _Draw = Annotated[
     Path | None,
     typer.Option(help="Show the answer on the (one) picture, in this new file.", show_default=False),
+]
+_Recogniser = Annotated[
+    Path | None,
+    typer.Option(help="Read text: FILE finds lines, and this model reads them (PP-OCR).", show_default=False),
+]
+_Direction = Annotated[
+    Path | None,
+    typer.Option(
+        help="With --recogniser: a model that tells lines standing on their head.", show_default=False
+    ),
 ]
 
 
@@ -62,24 +74,49 @@ def run_app(
     head: _Head = None,
     min_score: _MinScore = None,
     draw: _Draw = None,
+    recogniser: _Recogniser = None,
+    direction: _Direction = None,
 ) -> None:
     """Run a model on pictures or arrays and show its answers."""
     if draw and (len(inputs) != 1 or inputs[0].is_dir()):
         raise typer.BadParameter("it takes one picture", param_hint="'--draw'")
+    if direction and not recogniser:
+        raise typer.BadParameter("it needs --recogniser", param_hint="'--direction'")
+    if recogniser and (head or top):
+        raise typer.BadParameter("it goes without --head and --top", param_hint="'--recogniser'")
     from edgewise.batch import draw_answer, run_inputs
     from edgewise.loading import load
 
     # Pillow warns of pictures that we refuse, in a line of our own.
     warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
     failures = 0
-    with load(file, backend=backend, threads=threads, head=head, score_threshold=min_score) as model:
-        for result in run_inputs(model, inputs, top=top):
+    with ExitStack() as stack:
+        if recogniser:
+            files = [file, recogniser, *([direction] if direction else [])]
+            models = [stack.enter_context(load(path, backend=backend, threads=threads)) for path in files]
+            results = _read_pages(models, inputs, min_score)
+        else:
+            model = load(file, backend=backend, threads=threads, head=head, score_threshold=min_score)
+            results = run_inputs(stack.enter_context(model), inputs, top=top)
+        for result in results:
             failures += bool(result.error)
             _show(result, as_json=as_json)
             if draw and not result.error:
                 draw_answer(result, draw)
     if failures:
         raise typer.Exit(1)
+
+
+def _read_pages(models: "list[Model]", inputs: list[Path], min_score: float | None) -> "Iterator[Result]":
+    """By a detector, a recogniser and, where there are three, a model of directions."""
+    from edgewise.batch import read_pages
+    from edgewise.tasks.text.options import TextOptions
+    from edgewise.tasks.text.reader import TextReader
+
+    options = TextOptions() if min_score is None else TextOptions(score_threshold=min_score)
+    detector, recogniser, *others = models
+    reader = TextReader(detector, recogniser, direction=others[0] if others else None, options=options)
+    return read_pages(reader, inputs)
 
 
 def _show(result: "Result", *, as_json: bool) -> None:

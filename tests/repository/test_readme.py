@@ -11,14 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
-from sdk.detection_files import card_for, write_nudenet, write_posing, write_yunet
+from sdk.detection_files import card_for, write_nudenet, write_yunet
 from sdk.exercise_files import TEST_SUBJECTS, write_exercise_model
 from sdk.keyword_files import converted, stream_of
 from sdk.test_streams_sources import write_wav
 from sdk.vibration_files import SPEC, write_vibration_model
 
 import edgewise
-from edgewise.pose_card import PoseCard
 from edgewise.testing import write_tiny_model
 from model_sources.exercises import read_exercises
 from model_sources.spoken_words import COMMANDS, RATE_HZ, clips
@@ -199,18 +198,6 @@ def test_read_meter_reads_the_digits(tinyocr: Path, tmp_path: Path) -> None:
         [*words, tmp_path / "dark.png", *place], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1 and "not sure" in done.stderr
-
-
-def test_pose_trainer_counts_what_a_model_sees(tmp_path: Path) -> None:
-    points = np.full((1, 1, 17, 3), 0.9, np.float32)
-    points[0, 0, [5, 7, 9], :2] = (0.2, 0.5), (0.5, 0.5), (0.5, 0.8)  # shoulder, elbow, wrist: y, x
-    model = write_posing(tmp_path / "pose.onnx", {"points": points}, PoseCard("movenet"))
-    (tmp_path / "photos").mkdir()
-    for number in range(2):
-        Image.new("RGB", (64, 64)).save(tmp_path / "photos" / f"{number}.png")
-    words = [sys.executable, ROOT / "examples/pose_trainer.py", model, "photos"]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.stdout == "0: 90 degrees, 0 bends\n1: 90 degrees, 0 bends\n", done.stderr
 
 
 def test_exercise_counter_says_which_exercise_and_how_long(

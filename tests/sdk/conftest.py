@@ -1,12 +1,14 @@
 """Real model files and pictures for the SDK's tests."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import edgewise
 from edgewise.testing import write_tiny_model
 
 
@@ -48,3 +50,18 @@ def save_picture(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return save
+
+
+@pytest.fixture
+def model(tiny: Path) -> Iterator[edgewise.Model]:
+    """The tiny model, loaded."""
+    with edgewise.load(tiny) as opened:
+        yield opened
+
+
+@pytest.fixture
+def no_thread_is_left() -> Iterator[None]:
+    """Fails the test when a thread that it began is still there."""
+    before = set(threading.enumerate())
+    yield
+    assert [thread for thread in threading.enumerate() if thread not in before] == []

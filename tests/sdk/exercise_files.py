@@ -60,9 +60,11 @@ def cut(data: Exercises, spec: SeriesPreprocess, subjects: tuple[int, ...]) -> W
     return Windows(np.stack(series), np.array(labels), np.array(recordings))
 
 
-def split(data: Exercises) -> tuple[SeriesPreprocess, Windows, Windows, Windows]:
+def split(
+    data: Exercises, test: tuple[int, ...] = TEST_SUBJECTS
+) -> tuple[SeriesPreprocess, Windows, Windows, Windows]:
     """The pre-processing, whose numbers are the train people's, and windows to train, to choose and to judge on."""
-    held = {*TEST_SUBJECTS, *VALIDATION_SUBJECTS}
+    held = {*test, *VALIDATION_SUBJECTS}
     train = tuple(sorted(set(data.subjects.tolist()) - held))
     rows = np.concatenate([r for r, s in zip(data.recordings, data.subjects, strict=True) if s in train])
     spec = SeriesPreprocess(
@@ -74,7 +76,7 @@ def split(data: Exercises) -> tuple[SeriesPreprocess, Windows, Windows, Windows]
         mean=tuple(rows.mean(axis=0, dtype=np.float64).tolist()),
         std=tuple(rows.std(axis=0, dtype=np.float64).tolist()),
     )
-    return spec, *(cut(data, spec, people) for people in (train, VALIDATION_SUBJECTS, TEST_SUBJECTS))
+    return spec, *(cut(data, spec, people) for people in (train, VALIDATION_SUBJECTS, test))
 
 
 def tensors(windows: Windows, spec: SeriesPreprocess) -> Array:

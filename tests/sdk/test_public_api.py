@@ -2,12 +2,14 @@
 
 import doctest
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from sdk.test_text_real import meter_of
 
 import edgewise
 import edgewise.testing
@@ -46,12 +48,25 @@ def test_the_examples_in_docstrings_hold() -> None:
     assert doctest.testmod(edgewise.testing).failed == 0
 
 
-def test_the_examples_on_the_page_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_examples_on_the_page_hold(
+    tinyocr: Path, page_photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
+    for file, name in (
+        (tinyocr / "PP-OCRv6_det_tiny.onnx", "det.onnx"),
+        (tinyocr / "PP-OCRv6_rec_tiny.onnx", "rec.onnx"),
+        (page_photo, "page.png"),
+    ):
+        shutil.copy(file, name)
+    meter_of("0048213.7").save("meter.png")
     write_tiny_model("tiny.tflite")
     Image.new("RGB", (64, 64), "lime").save("leaf.png")
-    examples = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(examples) >= 4
+    fences = re.findall(r"^```(\w*)\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    assert {language for language, _ in fences} == {
+        "python",
+        "sh",
+    }  # nothing that looks like Python is left out
+    examples = [block for language, block in fences if language == "python"]
     names: dict[str, object] = {}
     for example in examples:
         exec(example, names)

@@ -19,6 +19,7 @@ from sdk.test_series import SPEC, series, write_more
 import edgewise
 from edgewise.errors import InvalidInput, SourceError
 from edgewise.streams import SensorBlock, SensorSource, SerialLines, SimulatedSensor
+from edgewise.streams.clock import SimulatedClock
 from edgewise.streams.serial_lines import parse_line
 from edgewise.streams.windows import SeriesWindows
 from edgewise.tensors import Array
@@ -60,38 +61,49 @@ def test_every_row_comes_once_and_in_order_and_the_sensor_is_closed() -> None:
     assert (source.missed, source.late, sensor.is_closed) == (0, 0, True)
 
 
-def test_rows_are_read_no_sooner_than_they_are_due() -> None:
-    times: list[float] = []
+def test_rows_are_read_when_they_are_due() -> None:
+    clock, times = SimulatedClock(), []
 
     def read() -> float | None:
-        times.append(time.monotonic())
+        times.append(clock.time_s())
         return float(len(times)) if len(times) <= 20 else None
 
-    began_s = time.monotonic()
-    source = SensorSource(read, rate_hz=200, channels=("x",))
-    rows = np.concatenate([block.samples for block in collected(source)])
-    assert rows[:, 0].tolist() == list(range(1, 21))
-    assert all(at - began_s >= place / 200 for place, at in enumerate(times))
+    source = SensorSource(read, rate_hz=200, channels=("x",), clock=clock)
+    blocks = collected(source)
+    assert np.concatenate([block.samples for block in blocks])[:, 0].tolist() == list(range(1, 21))
+    assert times == pytest.approx([place / 200 for place in range(21)])
+    assert (blocks[0].time_s, source.late, source.missed) == (times[19], 0, 0)
+
+
+def read_with_a_pause(pause_s: float) -> tuple[SensorSource, list[SensorBlock], list[float]]:
+    """Twelve rows at 40 Hz; reading the fifth, due at 0.1 s, takes so long."""
+    clock, times = SimulatedClock(), []
+
+    def read() -> float | None:
+        times.append(clock.time_s())
+        if len(times) == 5:
+            clock.advance(pause_s)
+        return float(len(times)) if len(times) <= 12 else None
+
+    source = SensorSource(read, rate_hz=40, channels=("x",), block_samples=4, clock=clock)
+    return source, collected(source), times
 
 
 def test_a_read_that_takes_several_periods_is_a_gap_that_is_counted_and_ends_a_block() -> None:
-    count = 0
-
-    def read() -> float | None:
-        nonlocal count
-        count += 1
-        if count == 5:
-            time.sleep(0.25)  # ten periods and more at 40 Hz
-        return float(count) if count <= 12 else None
-
-    source = SensorSource(read, rate_hz=40, channels=("x",), block_samples=4)
-    blocks = collected(source)
-    assert source.missed >= 8
-    assert source.late >= 1
-    assert sum(block.missed for block in blocks) >= 8
-    after = next(block for block in blocks if block.missed)
-    assert after.samples[0, 0] == 6
+    source, blocks, times = read_with_a_pause(0.26)
+    # At 0.36 s rows 5 to 14 are due: nine are skipped, the last is read at once, and the pace is kept.
+    assert (source.missed, source.late) == (9, 1)
+    assert times[5:8] == pytest.approx([0.36, 0.375, 0.4])
+    assert [(len(block.samples), block.missed) for block in blocks] == [(4, 0), (1, 0), (4, 9), (3, 0)]
+    assert blocks[2].samples[0, 0] == 6
     assert np.concatenate([block.samples for block in blocks])[:, 0].tolist() == list(range(1, 13))
+
+
+@pytest.mark.parametrize(("pause_s", "late"), [(0.02, 0), (0.03, 0), (0.04, 1)])
+def test_a_read_half_a_period_after_its_time_is_late_and_nothing_is_missed(pause_s: float, late: int) -> None:
+    source, blocks, _ = read_with_a_pause(pause_s)
+    assert (source.late, source.missed) == (late, 0)
+    assert [len(block.samples) for block in blocks] == [4, 4, 4]
 
 
 def test_what_a_busy_reader_leaves_no_room_for_is_missed() -> None:

@@ -1,10 +1,7 @@
 """Models over sources: answers in order, the newest frame only, and nothing left open however a loop ends."""
 
-import asyncio
 import signal
 import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
 
@@ -13,132 +10,14 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 from PIL import Image
+from sdk.stream_parts import COLOURS, Steps, field
 from sdk.test_streams_sources import write_wav
 
 import edgewise
-from edgewise.errors import InvalidInput, ShapeMismatch, SourceError
-from edgewise.streams import Frame, Live, SimulatedSource, WavSource
-from edgewise.tensors import Array
+from edgewise.errors import InvalidInput, ShapeMismatch
+from edgewise.streams import SimulatedSource, WavSource
 
-COLOURS = ("red", "green", "blue")
-
-
-def field(index: int) -> Array:
-    """A picture all in one of the colours."""
-    image = np.zeros((12, 16, 3), np.uint8)
-    image[:, :, index % 3] = 255
-    return image
-
-
-@pytest.fixture
-def model(tiny: Path) -> Iterator[edgewise.Model]:
-    with edgewise.load(tiny) as opened:
-        yield opened
-
-
-@pytest.fixture(autouse=True)
-def no_thread_is_left() -> Iterator[None]:
-    before = set(threading.enumerate())
-    yield
-    assert [thread for thread in threading.enumerate() if thread not in before] == []
-
-
-class Steps:
-    """A source that gives a frame when it is told to, and says when its reader asks for the next one."""
-
-    name = "steps"
-    is_live = False
-
-    def __init__(self, *, fails_at: int | None = None) -> None:
-        self.asked = threading.Semaphore(0)
-        self._allowed = threading.Semaphore(0)
-        self._fails_at = fails_at
-        self._count = 0
-        self.is_open = False
-
-    def give(self, count: int = 1) -> None:
-        """Give that many, and wait until the reader has them all and asks for one more."""
-        for _ in range(count):
-            self._allowed.release()
-            assert self.asked.acquire(timeout=60)
-
-    def open(self) -> None:
-        self.is_open = True
-
-    def read(self) -> Frame | None:
-        self.asked.release()
-        self._allowed.acquire()
-        if not self.is_open:
-            return None
-        index, self._count = self._count, self._count + 1
-        if index == self._fails_at:
-            raise SourceError("steps: the cable came out")
-        return Frame(field(index), index, time.monotonic(), self.name)
-
-    def close(self) -> None:
-        self.is_open = False
-        self._allowed.release()
-
-
-# Live
-
-
-def test_live_gives_the_newest_frame_and_counts_what_it_drops() -> None:
-    source = Steps()
-    with Live(source) as live:
-        source.asked.acquire()
-        source.give(5)
-        frame = live.read()
-        assert frame is not None
-        assert (frame.index, live.dropped) == (4, 4)
-        source.give(1)
-        assert (next(live).index, live.dropped) == (5, 4)
-    assert not source.is_open
-    assert live.read() is None
-
-
-def test_live_says_what_it_dropped(caplog: pytest.LogCaptureFixture) -> None:
-    source = Steps()
-    with caplog.at_level("INFO", "edgewise.streams"), Live(source) as live:
-        source.asked.acquire()
-        source.give(3)
-        assert "2 dropped" in repr(live)
-    assert "steps: 2 frames dropped" in caplog.text
-
-
-def test_an_error_in_the_thread_is_raised_in_the_reader_behind_the_last_frame() -> None:
-    source = Steps(fails_at=1)
-    with Live(source) as live:
-        source.asked.acquire()
-        source.give(1)
-        source._allowed.release()
-        assert next(live).index == 0
-        with pytest.raises(SourceError, match="the cable came out"):
-            next(live)
-        assert live.read() is None
-
-
-def test_live_opens_and_closes_once_and_again(tmp_path: Path) -> None:
-    live = Live(SimulatedSource(count=1))
-    with pytest.raises(SourceError, match="before it was opened"):
-        live.read()
-    for _ in range(2):
-        with live:
-            live.open()
-            assert [frame.index for frame in live] == [0]
-        live.close()
-    with pytest.raises(SourceError, match="No such file"), Live(WavSource(tmp_path / "no.wav")):
-        pass
-
-
-def test_closing_wakes_a_reader_of_a_live_source() -> None:
-    live = Live(SimulatedSource(rate_hz=1e-6))
-    live.open()
-    assert live.read() is not None
-    reader = threading.Thread(target=live.read)
-    reader.start()
-    live.close()
-    reader.join()
+pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 
 
 # Model.stream
@@ -152,26 +31,6 @@ def test_every_frame_of_a_file_gets_its_answer(model: edgewise.Model) -> None:
     assert {(result.dropped, result.skipped) for result in results} == {(0, 0)}
     assert all(result.latency_ms > 0 for result in results)
     assert len(results[0].answer.categories) == 1
-
-
-def test_a_slow_consumer_of_a_live_stream_sees_the_newest_and_how_many_it_missed(
-    model: edgewise.Model,
-) -> None:
-    source = Steps()
-    stream = model.stream(source, live=True)
-    source._allowed.release()
-    first = next(stream)
-    source.asked.acquire()
-    source.asked.acquire()
-    source.give(4)
-    second = next(stream)
-    assert (first.frame.index, first.dropped) == (0, 0)
-    assert (second.frame.index, second.dropped, stream.dropped) == (4, 3, 3)
-    assert second.answer.top.label == COLOURS[4 % 3]
-    stream.close()
-    stream.close()
-    assert not source.is_open
-    assert list(stream) == []
 
 
 def test_pictures_that_cannot_be_read_are_skipped_and_counted(
@@ -319,68 +178,3 @@ def test_a_model_with_two_inputs_for_sound_says_to_call_run(tmp_path: Path, quar
         pytest.raises(InvalidInput, match=r"inputs 'a', 'b', expected one.*call run\(\)"),
     ):
         list(model.stream(quarters))
-
-
-# asyncio
-
-
-def test_astream_answers_while_the_loop_goes_on(model: edgewise.Model) -> None:
-    source = Steps()
-
-    async def give() -> None:
-        for _ in range(3):
-            await asyncio.to_thread(source.give)
-
-    async def main() -> list[str]:
-        giver = asyncio.create_task(give())
-        labels = []
-        async for result in model.astream(source):
-            labels.append(result.answer.top.label)
-            if len(labels) == 3:
-                break
-        await giver
-        return labels
-
-    source.asked.release()
-    assert tuple(asyncio.run(main())) == COLOURS
-    assert not source.is_open
-
-
-def test_an_astream_left_at_the_very_end_of_the_loop_is_closed(model: edgewise.Model) -> None:
-    source = SimulatedSource()
-
-    async def main() -> None:
-        async for _ in model.astream(source, live=True):
-            break
-
-    asyncio.run(main())
-    assert source.read() is None
-
-
-def test_a_cancelled_astream_closes_a_source_that_it_waits_for(model: edgewise.Model) -> None:
-    source = SimulatedSource(rate_hz=1e-6)
-
-    async def main() -> None:
-        answered = asyncio.Event()
-
-        async def consume() -> None:
-            async for _ in model.astream(source):
-                answered.set()
-
-        task = asyncio.create_task(consume())
-        await answered.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    asyncio.run(main())
-    assert source.read() is None
-
-
-def test_astream_ends_and_raises_as_stream_does(model: edgewise.Model, tmp_path: Path) -> None:
-    async def count(source: SimulatedSource | WavSource) -> int:
-        return len([result async for result in model.astream(source)])
-
-    assert asyncio.run(count(SimulatedSource([field(0)] * 4))) == 4
-    with pytest.raises(SourceError, match="No such file"):
-        asyncio.run(count(WavSource(tmp_path / "no.wav")))

@@ -1,11 +1,7 @@
 """Folders, WAV files, simulated frames, and cameras by way of captures that stand in for their libraries."""
 
-import contextlib
-import importlib.util
 import wave
 from collections.abc import Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from io import BytesIO
 from pathlib import Path
 from threading import Thread
 
@@ -26,7 +22,7 @@ from edgewise.streams import (
     open_source,
 )
 from edgewise.streams.picture_end import is_whole
-from edgewise.tensors import Array, FloatArray
+from edgewise.tensors import FloatArray
 
 NEVER_S = 3600.0
 """So long that a test which waited for it would not end."""
@@ -222,156 +218,6 @@ def test_simulated_frames_are_made_or_taken_from_a_list(tmp_path: Path) -> None:
     for wrong in ({"rate_hz": 0}, {"size_wh": (0, 1)}, {"count": -1}):
         with pytest.raises(InvalidInput, match="expected"):
             SimulatedSource(**wrong)  # type: ignore[arg-type]
-
-
-# Cameras
-
-
-class FakeCapture:
-    """So many pictures, and then an end or an error."""
-
-    def __init__(self, count: int, error: str = "") -> None:
-        self.left, self.error = count, error
-        self.is_open = True
-
-    def read(self) -> Array | None:
-        self.left -= 1
-        if self.left >= 0:
-            return np.zeros((2, 2, 3), np.uint8)
-        if self.error:
-            raise SourceError(self.error)
-        return None
-
-    def close(self) -> None:
-        self.is_open = False
-
-
-def test_a_video_file_ends_and_is_not_live() -> None:
-    capture = FakeCapture(2)
-    source = VideoSource("clip.mp4", opener=lambda _: capture)
-    with source:
-        assert [frame.index for frame in source] == [0, 1]
-    assert not source.is_live
-    assert not capture.is_open
-
-
-def test_a_camera_that_goes_away_is_an_error() -> None:
-    with VideoSource(0, opener=lambda _: FakeCapture(1)) as source:
-        next(source)
-        with pytest.raises(SourceError, match="0: the camera gives no more pictures"):
-            next(source)
-    with (
-        PicameraSource(opener=lambda *_: FakeCapture(0)) as module,
-        pytest.raises(SourceError, match="picamera:0"),
-    ):
-        next(module)
-    assert source.is_live
-    assert module.is_live
-
-
-def test_a_broken_rtsp_stream_is_opened_again_and_no_password_is_logged(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    url = "rtsp://me:secret@door/1"
-    captures = [FakeCapture(1), FakeCapture(0, f"{url}: broken"), FakeCapture(2)]
-    opened: list[FakeCapture] = []
-
-    def opener(_: str | int) -> FakeCapture:
-        opened.append(captures[len(opened)])
-        return opened[-1]
-
-    with VideoSource(url, back_off_s=[0.0], opener=opener) as source:
-        assert [next(source).index for _ in range(3)] == [0, 1, 2]
-        assert [capture.is_open for capture in opened] == [False, False, True]
-        assert source.reconnects == 1
-    assert "the stream broke" in caplog.text
-    assert "secret" not in caplog.text + repr(source)
-
-
-def test_closing_ends_the_waiting_for_a_broken_stream() -> None:
-    source = VideoSource("rtsp://door/1", back_off_s=[NEVER_S], opener=lambda _: FakeCapture(0))
-    source.open()
-    reader = Thread(target=source.read)
-    reader.start()
-    source.close()
-    reader.join()
-
-
-def is_missing(module: str) -> bool:
-    return importlib.util.find_spec(module) is None
-
-
-@pytest.mark.skipif(not is_missing("cv2"), reason="OpenCV is installed here")
-def test_without_opencv_the_error_names_what_to_install() -> None:
-    with pytest.raises(SourceError, match=r"rtsp://\.\.\.@door/1: .*pip install opencv-python-headless"):
-        VideoSource("rtsp://me:secret@door/1").open()
-
-
-@pytest.mark.skipif(is_missing("cv2"), reason="OpenCV is not installed here")
-def test_opencv_reads_a_video_in_rgb(tmp_path: Path) -> None:
-    import cv2
-
-    path = tmp_path / "red.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
-    for _ in range(3):
-        writer.write(np.full((48, 64, 3), (0, 0, 255), np.uint8))
-    writer.release()
-    with VideoSource(path) as source:
-        frames = list(source)
-    assert len(frames) == 3
-    red, green, blue = np.asarray(frames[0].image).reshape(-1, 3).mean(axis=0)
-    assert red > 200 > 60 > max(green, blue)
-
-
-class TenPictures(BaseHTTPRequestHandler):
-    """An HTTP camera that breaks off after ten pictures."""
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
-        self.end_headers()
-        file = BytesIO()
-        Image.new("RGB", (64, 48), "red").save(file, "JPEG")
-        head = f"--next\r\nContent-Type: image/jpeg\r\nContent-Length: {len(file.getvalue())}\r\n\r\n"
-        with contextlib.suppress(ConnectionError):
-            for _ in range(10):
-                self.wfile.write(head.encode() + file.getvalue() + b"\r\n")
-
-
-@pytest.mark.skipif(is_missing("cv2"), reason="OpenCV is not installed here")
-def test_opencv_opens_a_network_stream_again_that_breaks() -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), TenPictures) as server:
-        serving = Thread(target=server.serve_forever)
-        serving.start()
-        with VideoSource(f"http://127.0.0.1:{server.server_port}/a.mjpg", back_off_s=[0.01]) as source:
-            frames = [next(source) for _ in range(25)]
-        server.shutdown()
-        serving.join()
-    assert source.reconnects >= 2
-    assert [frame.index for frame in frames] == list(range(25))
-
-
-@pytest.mark.skipif(is_missing("cv2"), reason="OpenCV is not installed here")
-def test_opencv_says_what_it_cannot_open(tmp_path: Path) -> None:
-    (tmp_path / "junk.mp4").write_bytes(b"no video")
-    for what, advice in ((tmp_path / "junk.mp4", "expected a video"), ("rtsp://127.0.0.1:9/", "the address")):
-        with pytest.raises(SourceError, match=f"OpenCV cannot open it; .*{advice}"):
-            VideoSource(what).open()
-
-
-@pytest.mark.skipif(not is_missing("picamera2"), reason="picamera2 is installed here")
-def test_without_picamera2_the_error_names_what_to_install() -> None:
-    with pytest.raises(SourceError, match="apt install python3-picamera2"):
-        PicameraSource().open()
-
-
-@pytest.mark.skipif(not is_missing("sounddevice"), reason="sounddevice is installed here")
-def test_without_sounddevice_the_error_names_what_to_install() -> None:
-    with pytest.raises(SourceError, match="pip install sounddevice"):
-        MicrophoneSource().open()
 
 
 # Which source

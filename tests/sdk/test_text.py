@@ -176,6 +176,20 @@ def test_lines_are_read_row_by_row() -> None:
     assert reading_order(np.zeros((0, 4, 2), np.float32))[0].tolist() == []
 
 
+@pytest.mark.parametrize("degrees", [-40, -12, 0, 5, 30])
+def test_the_lines_of_a_slanting_page_are_read_in_their_order(degrees: float) -> None:
+    """Long and short lines, two beside each other, and a narrow one that stands."""
+    boxes = [(0, 0, 400, 20), (0, 30, 90, 50), (0, 60, 300, 80), (0, 90, 60, 110), (80, 91, 380, 111)]
+    boxes.append((0, 120, 12, 160))
+    quads = np.array([[(x0, y0), (x1, y0), (x1, y1), (x0, y1)] for x0, y0, x1, y1 in boxes], np.float32)
+    angle = math.radians(degrees)
+    turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]], np.float32)
+    mixed = np.array([3, 0, 5, 4, 2, 1])
+    order, rows = reading_order((quads @ turn + 500)[mixed])
+    assert mixed[order].tolist() == list(range(6))
+    assert rows.tolist() == [0, 1, 2, 3, 3, 4]
+
+
 def test_options_out_of_range_are_refused() -> None:
     with pytest.raises(CardError, match="map_threshold: got 30, expected 0 to 1"):
         TextOptions(map_threshold=30)

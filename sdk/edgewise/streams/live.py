@@ -4,7 +4,8 @@ import logging
 from threading import Condition, Thread
 
 from edgewise.errors import SourceError
-from edgewise.streams.source import SLICE_S, ItemT_co, Iterated, Source
+from edgewise.streams.clock import SLICE_S
+from edgewise.streams.source import ItemT_co, Iterated, Source
 
 _log = logging.getLogger("edgewise.streams")
 

@@ -1,7 +1,6 @@
 """Sensors as sources: I2C, SPI, serial lines, whatever a Python function can read."""
 
 import logging
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from threading import Condition, Thread
@@ -10,8 +9,9 @@ from typing import Protocol, TypeAlias
 import numpy as np
 
 from edgewise.errors import EdgewiseError, InvalidInput, SourceError
+from edgewise.streams.clock import SLICE_S, Clock
 from edgewise.streams.frame import SensorBlock
-from edgewise.streams.source import SLICE_S, SourceBase
+from edgewise.streams.source import SourceBase
 
 _log = logging.getLogger("edgewise.streams")
 Row: TypeAlias = Sequence[float] | float | None
@@ -51,14 +51,18 @@ class SensorSource(SourceBase[SensorBlock]):
         block_samples: int | None = None,
         is_paced: bool = True,
         name: str = "sensor",
+        clock: Clock | None = None,
     ) -> None:
-        """``block_samples`` is by default a tenth of a second. Opens nothing yet. Raises InvalidInput."""
+        """``block_samples`` is by default a tenth of a second. Opens nothing yet. Raises InvalidInput.
+
+        ``clock`` stands in for the monotonic clock in tests.
+        """
         if not rate_hz > 0 or not channels or (block_samples is not None and block_samples < 1):
             raise InvalidInput(
                 f"rate_hz, channels, block_samples: got {rate_hz}, {list(channels)}, {block_samples}, expected a "
                 "positive rate, at least one channel, and at least one row to a block"
             )
-        super().__init__(name)
+        super().__init__(name, clock)
         self._sensor = read
         self._read: Callable[[], Row] = read if callable(read) else read.read
         self.rate_hz, self.channels = rate_hz, tuple(channels)
@@ -127,7 +131,7 @@ class SensorSource(SourceBase[SensorBlock]):
                 self._change.notify_all()
 
     def _measure_until_closed(self) -> None:
-        began_s, due = time.monotonic(), 0
+        began_s, due = self._clock.time_s(), 0
         missed = 0
         while not self._closing.is_set():
             if self._is_paced:
@@ -148,7 +152,7 @@ class SensorSource(SourceBase[SensorBlock]):
 
     def _wait_for(self, began_s: float, due: int) -> int | None:
         """Wait until row ``due`` is to be read; how many whole periods it is too late for. None when closed."""
-        wait_s = began_s + due / self.rate_hz - time.monotonic()
+        wait_s = began_s + due / self.rate_hz - self._clock.time_s()
         if wait_s > 0:
             return None if self._is_closed_within(wait_s) else 0
         periods = -wait_s * self.rate_hz
@@ -171,6 +175,6 @@ class SensorSource(SourceBase[SensorBlock]):
             if len(self._rows) >= self._most:
                 self.missed += 1
                 return missed + 1
-            self._rows.append((numbers, time.monotonic(), missed))
+            self._rows.append((numbers, self._clock.time_s(), missed))
             self._change.notify_all()
         return 0

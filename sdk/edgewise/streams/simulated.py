@@ -1,5 +1,7 @@
-"""Sources for tests of what is built on streams: pictures given, or made, and measurements, at a rate."""
+"""For tests of what is built on streams: pictures given, or made, measurements at a rate, and an I2C bus."""
 
+import errno
+import os
 import time
 from collections.abc import Sequence
 from os import PathLike
@@ -102,3 +104,36 @@ class SimulatedSensor(SourceBase[SensorBlock]):
         if self._is_paced and self._is_closed_within(due_s - time.monotonic()):
             return None
         return SensorBlock(rows.copy(), self._rate_hz, index, time.monotonic(), self.name)
+
+
+class SimulatedI2C:
+    """An I2C bus of chips that are nothing but their registers; no bus needed.
+
+    ``chips`` maps each address to the 256 bytes of its registers, which a test may change at any time.
+    """
+
+    def __init__(self, chips: dict[int, bytearray]) -> None:
+        self.chips = chips
+        self.reads: list[tuple[int, int, int]] = []
+        """Address, register and length of each."""
+        self.is_closed = False
+
+    def read_i2c_block_data(self, address: int, register: int, length: int, /) -> list[int]:
+        """See `I2CBus.read_i2c_block_data`."""
+        self.reads.append((address, register, length))
+        return list(self._chip(address)[register : register + length])
+
+    def write_byte_data(self, address: int, register: int, value: int, /) -> None:
+        """See `I2CBus.write_byte_data`."""
+        self._chip(address)[register] = value
+
+    def close(self) -> None:
+        """See `I2CBus.close`."""
+        self.is_closed = True
+
+    def _chip(self, address: int) -> bytearray:
+        """Raises what Linux raises where no chip answers."""
+        if self.is_closed or address not in self.chips:
+            number = errno.EBADF if self.is_closed else errno.EREMOTEIO
+            raise OSError(number, os.strerror(number))
+        return self.chips[address]

@@ -1,19 +1,15 @@
 """The seam between what pictures and sound come from and who reads them."""
 
-import time
 from abc import ABC, abstractmethod
 from threading import Event, Lock
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
 
 from edgewise.errors import SourceError
+from edgewise.streams.clock import Clock, MonotonicClock
 from edgewise.streams.frame import Block, Frame, SensorBlock
 
 ItemT_co = TypeVar("ItemT_co", bound=Frame | Block | SensorBlock, covariant=True)
-
-
-SLICE_S = 0.25
-"""Longest single wait. A Ctrl-C that comes just as a wait begins is seen only at its end (CPython's lock.acquire)."""
 
 
 class Source(Protocol[ItemT_co]):
@@ -79,8 +75,9 @@ class SourceBase(Iterated[ItemT_co]):
 
     is_live = False
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, clock: Clock | None = None) -> None:
         self.name = name
+        self._clock = clock or MonotonicClock()
         self._closing = Event()
         """Set by `close`; whoever waits inside `_next` waits for this by `_is_closed_within`."""
         self._turn = Lock()
@@ -119,11 +116,7 @@ class SourceBase(Iterated[ItemT_co]):
 
     def _is_closed_within(self, seconds: float) -> bool:
         """Wait, at most so long. True when it is being closed."""
-        end_s = time.monotonic() + seconds
-        while (left_s := end_s - time.monotonic()) > 0:
-            if self._closing.wait(min(left_s, SLICE_S)):
-                return True
-        return self._closing.is_set()
+        return self._clock.is_set_within(self._closing, seconds)
 
     @abstractmethod
     def _start(self) -> None:

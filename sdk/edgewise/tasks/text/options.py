@@ -17,12 +17,16 @@ DIRECTION_INPUT = ImagePreprocess((192, 48), colour="bgr", mean=(127.5,), std=(1
 
 @dataclass(frozen=True)
 class TextOptions:
-    """Which regions are lines, and which lines count. The defaults are PaddleOCR's (tools/infer/utility.py)."""
+    """Which regions are lines, and which lines count.
+
+    The defaults are PaddleOCR's (tools/infer/utility.py), but for ``box_threshold``, with whose 0.6 there PP-OCRv4
+    misses lines.
+    """
 
     map_threshold: float = 0.3
     """Cells of the detector's map above it are text, 0 to 1."""
-    box_threshold: float = 0.6
-    """A line's rectangle needs this mean of the map, 0 to 1."""
+    box_threshold: float = 0.4
+    """A line's rectangle needs this mean of the map, 0 to 1. Chosen by benchmarks/text_threshold.py (docs/sdk.md)."""
     unclip_ratio: float = 1.5
     """The network learns shrunk lines: their rectangle grows on each side by area * ratio / perimeter."""
     is_dilated: bool = False

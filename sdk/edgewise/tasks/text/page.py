@@ -132,8 +132,14 @@ class PageText:
 
 
 def reading_order(quads_xy: FloatArray) -> tuple[Array, Array]:
-    """The order in which lines [n, 4, 2] are read, and in that order the row, from 0, of each: both int64 [n]."""
-    low, high = quads_xy.min(axis=1), quads_xy.max(axis=1)
+    """The order in which lines [n, 4, 2] are read, and in that order the row, from 0, of each: both int64 [n].
+
+    Along the lines of a page that lies slanting, and across them.
+    """
+    slant = _slant(quads_xy)
+    turn = np.array([[np.cos(slant), -np.sin(slant)], [np.sin(slant), np.cos(slant)]])
+    straight = quads_xy.astype(np.float64) @ turn
+    low, high = straight.min(axis=1), straight.max(axis=1)
     middles, heights = (low[:, 1] + high[:, 1]) / 2, high[:, 1] - low[:, 1]
     rows: list[list[int]] = []
     for index in np.argsort(middles, kind="stable").tolist():
@@ -147,3 +153,21 @@ def reading_order(quads_xy: FloatArray) -> tuple[Array, Array]:
     order = [index for row in ordered for index in row]
     numbers = [number for number, row in enumerate(ordered) for _ in row]
     return np.array(order, np.int64), np.array(numbers, np.int64)
+
+
+def _slant(quads_xy: FloatArray) -> float:
+    """The angle of most of the text, in radians: the median of the lines' upper sides, weighted by their lengths.
+
+    Lines that stand rather than lie say nothing about it.
+    """
+    across = quads_xy[:, 1].astype(np.float64) - quads_xy[:, 0]
+    lengths = np.hypot(*across.T)
+    is_lying = (np.abs(across[:, 1]) < np.abs(across[:, 0])) & (
+        lengths > np.hypot(*(quads_xy[:, 3] - quads_xy[:, 0]).T)
+    )
+    if not is_lying.any():
+        return 0.0
+    angles = np.arctan(across[is_lying, 1] / across[is_lying, 0])
+    order = np.argsort(angles)
+    weights = np.cumsum(lengths[is_lying][order])
+    return float(angles[order][np.searchsorted(weights, weights[-1] / 2)])
