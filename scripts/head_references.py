@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Raw outputs of every detection and pose head, and what the reference implementations make of them.
 
-Usage: head_references.py [OUT]. Writes OUT.npz and OUT.json, by default tests/sdk/data/head_references, which
-tests/sdk/test_head_references.py reads. Each reference is the released package, in an environment of its own under
+Usage: head_references.py [--check] [OUT]. Writes OUT.npz and OUT.json, by default tests/sdk/data/head_references,
+which tests/sdk/test_head_references.py reads; with --check it only says whether they are what it would write. Each
+reference is the released package, in an environment of its own under
 ~/.cache/edgewise (about 6 GB, mostly PyTorch); Edgewise needs none of them.
 """
 
@@ -185,21 +186,34 @@ def save(out: Path, cases: list[Case], answers: Answer) -> None:
     np.savez_compressed(out.with_suffix(".npz"), float32_bytes=numbers.view(np.uint8).reshape(-1, 4).T)
 
 
+def _are_equal(made: Path, kept: Path) -> bool:
+    endings = (".json", ".npz")
+    changed = [
+        end for end in endings if made.with_suffix(end).read_bytes() != kept.with_suffix(end).read_bytes()
+    ]
+    print(f"{kept}: {'differs in ' + ', '.join(changed) if changed else 'is what the references say'}")
+    return not changed
+
+
 def main() -> int:
     """Write the fixture; 1 when a reference cannot be had."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("out", nargs="?", type=Path, default=DEFAULT, help="without ending")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; 1 when it would change the files"
+    )
     arguments = parser.parse_args()
     cases = all_cases()
     ssd, ssd_answer = ssd_answers(ssd_case())
     try:
         with tempfile.TemporaryDirectory() as work:
             answers = answers_of(cases, Path(work))
+            made = Path(work) / "made" if arguments.check else arguments.out
+            save(made, [*cases, ssd], answers | ssd_answer)
+            return int(arguments.check and not _are_equal(made, arguments.out))
     except (SourceError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    save(arguments.out, [*cases, ssd], answers | ssd_answer)
-    return 0
 
 
 if __name__ == "__main__":
