@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from edgewise.tasks.boxes import overlaps, suppress, xyxy_from_cxcywh
+from edgewise.tasks.heads.base import Candidates
+from edgewise.tasks.heads.blending import blend
 
 
 def random_boxes(seed: int, count: int, classes: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -85,6 +87,19 @@ def test_at_most_so_many_boxes_stay_and_they_are_the_best() -> None:
 def test_boxes_without_area_overlap_nothing() -> None:
     point = np.array([5, 5, 5, 5], np.float32)
     assert overlaps(point, np.array([[0, 0, 9, 9], [5, 5, 5, 5]], np.float32)).tolist() == [0, 0]
+
+
+def test_blended_boxes_are_means_by_score_and_one_without_area_stays_alone() -> None:
+    boxes = np.array([[0, 0, 10, 10], [5, 5, 5, 5], [2, 0, 12, 10], [50, 50, 60, 60]], np.float32)
+    scores = np.array([0.6, 0.9, 0.2, 0.7], np.float32)
+    found = blend(Candidates(boxes, scores, np.zeros(4, np.int64)), overlap_threshold=0.3)
+    assert found.scores.tolist() == scores[[1, 3, 0]].tolist()
+    assert found.boxes_xyxy[:2].tolist() == boxes[[1, 3]].tolist()
+    assert found.boxes_xyxy[2].tolist() == pytest.approx([0.5, 0, 10.5, 10])
+    assert (
+        blend(Candidates(boxes[:0], scores[:0], np.zeros(0, np.int64)), overlap_threshold=0.3).scores.size
+        == 0
+    )
 
 
 def test_centre_and_size_become_corners() -> None:

@@ -100,6 +100,16 @@ def test_ssd_is_read_in_its_order_or_by_its_names(tmp_path: Path) -> None:
         detect(tmp_path, nameless, "ssd")
 
 
+def test_an_ssd_may_leave_anything_beyond_its_count_but_no_nan_within(tmp_path: Path) -> None:
+    answers = ssd_answers()
+    for name in ("boxes", "classes", "scores"):
+        answers[name][0, 2] = np.nan
+    assert_cat_and_dog(detect(tmp_path, answers, "ssd"))
+    answers["count"][0] = 3
+    with pytest.raises(InvalidInput, match="head 'ssd': the model gave NaN"):
+        detect(tmp_path, answers, "ssd")
+
+
 @pytest.mark.parametrize("batched", [True, False])
 def test_finished_boxes_are_read_and_padding_is_not(tmp_path: Path, batched: bool) -> None:
     six = np.array([[8, 16, 24, 32, 0.9, 0], [30, 30, 60, 60, 0.8, 1], [0, 0, 0, 0, 0, 0]], np.float32)

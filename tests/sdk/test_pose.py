@@ -1,7 +1,6 @@
-"""Every pose head against its reference's formulas, written out point by point; cards, answers and errors."""
+"""Pose heads' layouts, cards, answers and errors; what they decode is compared in test_head_references.py."""
 
 import json
-import math
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,22 +28,9 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def test_heatmaps_are_read_as_simple_baselines_reads_them() -> None:
+def test_heatmaps_are_read_whichever_way_they_lie() -> None:
     maps = rng().random((1, 17, 64, 48), np.float32)
-    maps[0, 0, 0, 20] = maps[0, 1, 30, 47] = maps[0, 2, 1, 1] = (
-        2  # border, border, and one that it also leaves
-    )
-    expected = []
-    for one in maps[0]:
-        place = int(one.argmax())
-        px, py = place % 48, place // 48
-        x, y = float(px), float(py)
-        if 1 < px < 47 and 1 < py < 63:
-            x += math.copysign(0.25, one[py, px + 1] - one[py, px - 1])
-            y += math.copysign(0.25, one[py + 1, px] - one[py - 1, px])
-        expected.append((x * 192 / 48, y * 256 / 64))
     found = open_pose_head("heatmap", FACTS).decode([maps], 0.0)
-    assert np.abs(found.points_xy[0] - expected).max() < PX
     assert found.point_scores[0].tolist() == [float(one.max()) for one in maps[0]]
     turned = open_pose_head("heatmap", FACTS).decode([maps.transpose(0, 2, 3, 1).copy()], 0.0)
     assert np.array_equal(turned.points_xy, found.points_xy)
@@ -67,7 +53,8 @@ def test_movenet_counts_y_first_and_in_shares_of_the_input() -> None:
     for k, (y, x, score) in enumerate(points[0, 0].tolist()):
         assert abs(found.points_xy[0, k, 0] - x * 192) < PX and abs(found.points_xy[0, k, 1] - y * 256) < PX
         assert found.point_scores[0, k] == pytest.approx(score)
-    assert found.scores[0] == pytest.approx(points[0, 0, :, 2].mean())
+    seen = points[0, 0, :, 2][points[0, 0, :, 2] > 0.2]
+    assert found.scores[0] == pytest.approx(seen.mean())
 
 
 def test_movenet_multipose_keeps_bodies_of_its_threshold() -> None:

@@ -110,11 +110,16 @@ class Task(Protocol):
 
 def real_outputs(outputs: Mapping[str, Array], specs: Sequence[TensorSpec]) -> list[FloatArray]:
     """The outputs in the model's order, dequantized to float32. Raises InvalidInput for NaN."""
-    real = [spec.dequantized(outputs[spec.name]).astype(np.float32, copy=False) for spec in specs]
+    real = float_outputs(outputs, specs)
     for array, spec in zip(real, specs, strict=True):
         if np.isnan(array).any():
             raise InvalidInput(f"output '{spec.name}': the model gave NaN for this picture")
     return real
+
+
+def float_outputs(outputs: Mapping[str, Array], specs: Sequence[TensorSpec]) -> list[FloatArray]:
+    """The outputs in the model's order, dequantized to float32, whatever they are."""
+    return [spec.dequantized(outputs[spec.name]).astype(np.float32, copy=False) for spec in specs]
 
 
 def label_of(labels: Sequence[str], index: int) -> str:

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from edgewise.detection_card import DetectionCard
+from edgewise.detection_card import SSD, DetectionCard
 from edgewise.errors import EdgewiseError, InvalidInput
 from edgewise.preprocess.geometry import View
 from edgewise.preprocess.picture import ImageSource, upright
-from edgewise.tasks.base import Setup, label_of, real_outputs
+from edgewise.tasks.base import Setup, float_outputs, label_of, real_outputs
 from edgewise.tasks.boxes import MAX_DETECTIONS, areas, suppress
 from edgewise.tasks.drawing import Mark, colour_of, draw_marks
 from edgewise.tasks.heads.base import Candidates, Facts
+from edgewise.tasks.heads.blending import blend
 from edgewise.tasks.heads.choice import guess_head, head_unknown, open_head
 from edgewise.tasks.timings import Stopwatch, Timings
 from edgewise.tensors import Array, FloatArray
@@ -185,8 +186,15 @@ class Detector:
         self, outputs: Mapping[str, Array], view: View, *, top: int | None, watch: Stopwatch
     ) -> Detections:
         """See `Task.answer`; ``top`` is by default 300."""
-        found = self._head.decode(real_outputs(outputs, self._outputs), self._min_score)
-        kept = self._suppress(found, MAX_DETECTIONS if top is None else top)
+        # The operator of an ssd leaves what it does not mean as it was in memory; its head looks at the rest.
+        read = float_outputs if self._head.name == SSD else real_outputs
+        found = self._head.decode(read(outputs, self._outputs), self._min_score)
+        limit = MAX_DETECTIONS if top is None else top
+        if found.is_blended and self._max_overlap is not None:
+            found = blend(found, overlap_threshold=self._max_overlap)
+            kept = np.arange(min(len(found.scores), limit))
+        else:
+            kept = self._suppress(found, limit)
         boxes = view.boxes_to_picture(found.boxes_xyxy[kept])
         inside = areas(boxes) > 0  # a box in a letterbox's border shows nothing of the picture
         kept, boxes = kept[inside], boxes[inside]
@@ -210,7 +218,11 @@ class Detector:
             return np.argsort(-found.scores, kind="stable")[:limit]
         class_ids = None if self._is_class_agnostic else found.class_ids
         return suppress(
-            found.boxes_xyxy, found.scores, class_ids, overlap_threshold=self._max_overlap, limit=limit
+            found.boxes_xyxy if found.compared_xyxy is None else found.compared_xyxy,
+            found.scores,
+            class_ids,
+            overlap_threshold=self._max_overlap,
+            limit=limit,
         )
 
 

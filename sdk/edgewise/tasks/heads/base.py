@@ -12,7 +12,7 @@ from edgewise.tensors import Array, FloatArray
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Boxes before suppression, those at or above the score threshold, in the order of the network."""
+    """Boxes before suppression, those that the score threshold lets through, in the order of the network."""
 
     boxes_xyxy: FloatArray
     """[n, 4] in pixels of the input, not clipped."""
@@ -24,6 +24,10 @@ class Candidates:
     """[n, k, 2] in pixels of the input."""
     keypoint_scores: FloatArray | None = None
     """[n, k]."""
+    compared_xyxy: FloatArray | None = None
+    """[n, 4]: what suppression measures overlaps of, where the head's authors do not take the boxes themselves."""
+    is_blended: bool = False
+    """Whether overlapping boxes become their mean, weighted by score, rather than the best of them."""
 
 
 class Head(Protocol):
@@ -38,7 +42,10 @@ class Head(Protocol):
     """Of its classes where they are always the same, for files that name none."""
 
     def decode(self, outputs: Sequence[FloatArray], min_score: float) -> Candidates:
-        """Real-valued outputs of one picture, in the model's order. Raises CardError for other shapes."""
+        """Real-valued outputs of one picture, in the model's order. Raises CardError for other shapes.
+
+        Whether a score equal to ``min_score`` passes is as in the head's reference implementation.
+        """
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,9 @@ class YunetHead:
     cls and obj [1, cells, 1], whose clipped product's square root is the score; bbox [1, cells, 4], centre
     in cells from the cell's corner and logarithm of width and height in cells; kps [1, cells, 10], five
     points likewise (opencv/modules/objdetect/src/face_detect.cpp, postProcess). cls and obj enter alike, so
-    the outputs are told by their shapes alone. Default thresholds are those of FaceDetectorYN::create.
+    the outputs are told by their shapes alone. As there a score must be more than the threshold, and suppression
+    compares boxes whose corner and size were cut to whole pixels. Default thresholds are those of
+    FaceDetectorYN::create.
     """
 
     name = YUNET
@@ -40,8 +42,11 @@ class YunetHead:
             _yunet_boxes(*self._maps(outputs, len(grid)), grid, stride, min_score)
             for grid, stride in zip(self._grids, YUNET_STRIDES, strict=True)
         ]
-        boxes, scores, points = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return Candidates(boxes, scores, np.zeros(len(scores), np.int64), points)
+        centred, scores, points = (np.concatenate(part) for part in zip(*parts, strict=True))
+        boxes = xyxy_from_cxcywh(centred)
+        corners = np.trunc(boxes[:, :2])
+        cut = np.concatenate([corners, corners + np.trunc(centred[:, 2:])], axis=1)
+        return Candidates(boxes, scores, np.zeros(len(scores), np.int64), points, compared_xyxy=cut)
 
     def _maps(self, outputs: Sequence[FloatArray], cells: int) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Scores [cells], boxes [cells, 4] and points [cells, 10] of one stride."""
@@ -75,12 +80,13 @@ def _yunet_boxes(
     stride: int,
     min_score: float,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    keep = scores >= min_score
+    """Centres and sizes [n, 4], scores [n] and points [n, 5, 2] of one stride, in pixels of the input."""
+    keep = scores > min_score
     boxes, grid = boxes[keep], grid[keep]
     sizes = np.exp(boxes[:, 2:])
     centred = np.concatenate([boxes[:, :2] + grid, sizes], axis=1) * np.float32(stride)
     spots = (points[keep].reshape(-1, YUNET_POINTS, 2) + grid[:, np.newaxis]) * np.float32(stride)
-    return xyxy_from_cxcywh(centred), scores[keep], spots
+    return centred, scores[keep], spots
 
 
 class BlazefaceHead:
@@ -90,8 +96,9 @@ class BlazefaceHead:
     centre (mediapipe/calculators/tensor/tensors_to_detections_calculator.cc with reverse_output_order). The
     anchors are those of mediapipe/modules/face_detection: 896 for the short range (two on each of 16 x 16
     cells, six on each of 8 x 8: strides 8, 16, 16, 16 at 128 pixels; as many at 256), 2304 for the full
-    range (one on each of 48 x 48 cells), all of the input's size. MediaPipe averages overlapping boxes;
-    here the best one stays, as for every other head. Default thresholds are those of its
+    range (one on each of 48 x 48 cells), all of the input's size. Overlapping boxes and
+    their points become their mean, weighted by score, with the best score (mediapipe/calculators/util/
+    non_max_suppression_calculator.cc, WEIGHTED). Default thresholds are those of its
     face_detection_short_range.pbtxt (min_score_thresh, min_suppression_threshold).
     """
 
@@ -117,7 +124,8 @@ class BlazefaceHead:
         rows = boxes[0][keep]
         centred = np.concatenate([rows[:, :2] + anchors, rows[:, 2:4]], axis=1)
         points = rows[:, 4:].reshape(-1, BLAZEFACE_POINTS, 2) + anchors[:, np.newaxis]
-        return Candidates(xyxy_from_cxcywh(centred), scores[keep], np.zeros(len(rows), np.int64), points)
+        classes = np.zeros(len(rows), np.int64)
+        return Candidates(xyxy_from_cxcywh(centred), scores[keep], classes, points, is_blended=True)
 
 
 BLAZEFACE_ANCHORS = {896: ((16, 2), (8, 6)), 2304: ((48, 1),)}

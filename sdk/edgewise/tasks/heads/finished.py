@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgewise.detection_card import NMS, SSD
+from edgewise.errors import InvalidInput
 from edgewise.tasks.heads.base import Candidates, Facts, mismatch
 from edgewise.tensors import FloatArray
 
@@ -13,9 +14,9 @@ class SsdHead:
     """The four outputs of TFLite_Detection_PostProcess: boxes, classes, scores, count.
 
     Boxes [1, n, 4] are top, left, bottom, right as shares of the input, classes [1, n] count from 0 without
-    the background, count [1] says how many of the n are meant (tensorflow/lite/kernels/
-    detection_postprocess.cc). Where the file has them in another order, their names say which are which.
-    The default score is a choice of ours: the operator's own threshold lies in the file.
+    the background, count [1] says how many of the n are meant; the others may be anything, also NaN
+    (tensorflow/lite/kernels/detection_postprocess.cc). Where the file has them in another order, their names
+    say which are which. The default score is a choice of ours: the operator's own threshold lies in the file.
     """
 
     name = SSD
@@ -29,8 +30,10 @@ class SsdHead:
     def decode(self, outputs: Sequence[FloatArray], min_score: float) -> Candidates:
         """See `Head.decode`."""
         boxes, classes, scores, count = self._in_order(outputs)
-        number = min(max(int(count.ravel()[0]), 0), boxes.shape[1])
+        number = min(max(int(np.nan_to_num(count.ravel()[0])), 0), boxes.shape[1])
         boxes, classes, scores = boxes[0, :number], classes[0, :number], scores[0, :number]
+        if any(np.isnan(meant).any() for meant in (boxes, classes, scores)):
+            raise InvalidInput("head 'ssd': the model gave NaN for this picture")
         keep = scores >= min_score
         sides = np.array(self._facts.input_wh * 2, np.float32)
         return Candidates(
@@ -66,7 +69,7 @@ class FinishedHead:
     [n, 6] or [1, n, 6]: left, top, right, bottom, score, class, as YOLOv10 and Ultralytics' exports with
     nms=True give; k keypoints of x, y, visibility may follow. [n, 7]: picture's number in the batch, left,
     top, right, bottom, class, score, as YOLOv7's end-to-end ONNX files give. Rows of score 0 are padding.
-    The default score is Ultralytics'.
+    The default score is Ultralytics', and as there only more than it passes.
     """
 
     name = NMS
@@ -88,6 +91,6 @@ class FinishedHead:
             rows = rows[rows[:, 0] == 0][:, [1, 2, 3, 4, 6, 5]]
         elif rows.ndim != 2 or rows.shape[1] != width:
             raise mismatch(self.name, outputs, expected)
-        rows = rows[(rows[:, 4] >= min_score) & (rows[:, 4] > 0)]
+        rows = rows[rows[:, 4] > min_score]
         points = rows[:, 6:].reshape(len(rows), self._keypoints, 3)[:, :, :2] if self._keypoints else None
         return Candidates(rows[:, :4], rows[:, 4], np.rint(rows[:, 5]).astype(np.int64), points)

@@ -56,10 +56,14 @@ class YoloPoseHead:
         return Bodies(found.keypoints_xy, found.keypoint_scores, found.scores, found.boxes_xyxy)
 
 
+_MOVENET_SEEN = np.float32(0.2)
+
+
 class MovenetHead:
     """MoveNet for one body: [1, 1, 17, 3] of y, x as shares of the input, and score (its model card on TF Hub).
 
-    The body's score is its points' mean.
+    The body's score is the mean of its points of more than 0.2, or 0 where there are none (@tensorflow-models/
+    pose-detection, src/movenet/detector.ts, MIN_CROP_KEYPOINT_SCORE).
     """
 
     name = MOVENET
@@ -74,7 +78,10 @@ class MovenetHead:
         if len(outputs) != 1 or outputs[0].shape != (1, 1, 17, 3):
             raise mismatch(self.name, outputs, "[1, 1, 17, 3]")
         points = outputs[0][0]
-        return _single(points[:, :, 1::-1] * self._input_wh, points[:, :, 2], min_score)
+        scores = points[:, :, 2]
+        seen = scores > _MOVENET_SEEN
+        mean = (scores * seen).sum(axis=1) / np.maximum(seen.sum(axis=1), 1).astype(np.float32)
+        return _single(points[:, :, 1::-1] * self._input_wh, scores, min_score, mean)
 
 
 class MovenetMultiposeHead:
@@ -105,8 +112,9 @@ class MovenetMultiposeHead:
 class HeatmapHead:
     """SimpleBaseline, HRNet and their like: [1, k, h, w] or [1, h, w, k], a map of scores for each point.
 
-    The largest cell, moved a quarter of a cell towards its larger neighbour where it is not at the map's border, and
-    cell i at i * stride (microsoft/human-pose-estimation.pytorch, lib/core/inference.py, get_final_preds). One body.
+    The largest cell, along either axis moved a quarter of a cell towards its larger neighbour where it is not at or
+    beside the map's border, and cell i at i * stride (mmpose/codecs/msra_heatmap.py and utils/refinement.py,
+    refine_keypoints). A point whose largest cell is not more than 0 is at cell -1, -1, as there. One body.
     """
 
     name = HEATMAP
@@ -124,9 +132,12 @@ class HeatmapHead:
         each = np.arange(len(maps))
         left, right = maps[each, y, np.maximum(x - 1, 0)], maps[each, y, np.minimum(x + 1, width - 1)]
         upper, lower = maps[each, np.maximum(y - 1, 0), x], maps[each, np.minimum(y + 1, height - 1), x]
-        is_inner = (x > 1) & (x < width - 1) & (y > 1) & (y < height - 1)  # more than 1, as there
-        shift = np.sign(np.stack([right - left, lower - upper], axis=1)) * np.float32(0.25)
-        cells = np.stack([x, y], axis=1).astype(np.float32) + shift * is_inner[:, np.newaxis]
+        # More than 1 along the axis of the shift, more than 0 across it, as there.
+        shifts_x = (x > 1) & (x < width - 1) & (y > 0)
+        shifts_y = (y > 1) & (y < height - 1) & (x > 0)
+        shift = np.sign(np.stack([(right - left) * shifts_x, (lower - upper) * shifts_y], axis=1))
+        cells = np.stack([x, y], axis=1).astype(np.float32) + shift * np.float32(0.25)
+        cells[maps[each, y, x] <= 0] = -1
         stride = self._input_wh / np.array([width, height], np.float32)
         return _single((cells * stride)[np.newaxis], maps[each, y, x][np.newaxis], min_score)
 
@@ -144,8 +155,9 @@ class HeatmapHead:
 class SimccHead:
     """RTMPose: [1, k, s * width] and [1, k, s * height], a row of scores across and one down for each point.
 
-    The largest place divided by s, and the smaller of both scores (mmpose/codecs/utils/post_processing.py,
-    get_simcc_maximum, and simcc_label.py). The outputs are told by their lengths. One body.
+    The largest place divided by s, and the smaller of both scores; place -1 where that score is not more than 0
+    (mmpose/codecs/utils/post_processing.py, get_simcc_maximum, and simcc_label.py). The outputs are told by their
+    lengths. One body.
     """
 
     name = SIMCC
@@ -165,8 +177,10 @@ class SimccHead:
             raise mismatch(self.name, outputs, f"[1, {k}, s * {width}] and [1, {k}, s * {height}]")
         across, down = outputs[0][0], outputs[1][0]
         split = np.float32(across.shape[1] / width)
-        points = np.stack([across.argmax(axis=1), down.argmax(axis=1)], axis=1).astype(np.float32) / split
+        places = np.stack([across.argmax(axis=1), down.argmax(axis=1)], axis=1).astype(np.float32)
         scores: FloatArray = np.minimum(across.max(axis=1), down.max(axis=1))
+        places[scores <= 0] = -1
+        points = places / split
         return _single(points[np.newaxis], scores[np.newaxis], min_score)
 
 
@@ -174,9 +188,11 @@ def _share_a_scale(across: FloatArray, down: FloatArray, width: int, height: int
     return across.shape[2] > 0 and across.shape[2] * height == down.shape[2] * width
 
 
-def _single(points_xy: FloatArray, point_scores: FloatArray, min_score: float) -> Bodies:
-    """One body, or none, whose score is its points' mean."""
-    scores: FloatArray = point_scores.mean(axis=1)
+def _single(
+    points_xy: FloatArray, point_scores: FloatArray, min_score: float, score: FloatArray | None = None
+) -> Bodies:
+    """One body, or none, whose score is its points' mean where none is given."""
+    scores: FloatArray = point_scores.mean(axis=1) if score is None else score
     keep = scores >= min_score if min_score > 0 else np.ones(len(scores), bool)
     return Bodies(points_xy[keep], point_scores[keep], scores[keep])
 

@@ -17,7 +17,8 @@ class Yolov8Head:
     """YOLOv8, v9 and v11 as Ultralytics exports them: [1, 4 + C + 3k, N] or [1, N, 4 + C + 3k].
 
     A column is cx, cy, w, h in pixels of the input, C class probabilities, and k keypoints of x, y,
-    visibility (Ultralytics, nn/modules/head.py, Detect and Pose). A box counts once, with its best class.
+    visibility (Ultralytics, nn/modules/head.py, Detect and Pose). A box counts once, with its best class,
+    where the score is more than the threshold (utils/nms.py, non_max_suppression, as its predictors call it).
     Default thresholds are those of ultralytics/cfg/default.yaml (conf, iou).
     """
 
@@ -35,7 +36,7 @@ class Yolov8Head:
         rows = self._rows(outputs)
         ends = rows.shape[1] - _POINT_NUMBERS * self._keypoints
         class_ids, scores = _best(rows[:, 4:ends])
-        keep = scores >= min_score
+        keep = scores > min_score
         rows = rows[keep]
         boxes = xyxy_from_cxcywh(rows[:, :4])
         if not self._keypoints:
@@ -87,7 +88,7 @@ class Yolov5Head:
             raise mismatch(self.name, outputs, f"[1, boxes, 5 + {classes}]")
         rows = outputs[0][0]
         class_ids, scores = _best(rows[:, 5:] * rows[:, 4:5])
-        keep = scores >= min_score
+        keep = scores > min_score
         return Candidates(xyxy_from_cxcywh(rows[keep, :4]), scores[keep], class_ids[keep])
 
 
