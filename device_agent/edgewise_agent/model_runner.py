@@ -51,14 +51,17 @@ class Runner(Protocol):
 class ModelRunner:
     """A Runner on a model file."""
 
-    def __init__(self, path: Path) -> None:
-        """Load the model and let it pass its own proof. Raises edgewise.EdgewiseError or ModelUnfit."""
+    def __init__(self, path: Path, *, observes: bool = True) -> None:
+        """Load the model and let it pass its own proof. Raises edgewise.EdgewiseError or ModelUnfit.
+
+        ``observes`` says whether predictions carry an observation, where the card has a baseline.
+        """
         self._model = edgewise.load(path)
         try:
             self._check_pictures(path)
             self._reader = self._model.image_reader()
             self._scores = self._score_reader()
-            self._observer = self._make_observer()
+            self._observer = self._make_observer() if observes else None
             self._prove(path)
             self._sha256 = self._model.file.sha256()
         except BaseException:

@@ -39,7 +39,7 @@ def run_agent(settings: Settings) -> str:
     Raises AgentError or edgewise.EdgewiseError when it cannot begin.
     """
     with StateFolder(settings.device.state_dir) as state, contextlib.ExitStack() as stack:
-        runner = ModelRunner(settings.model.path)
+        runner = ModelRunner(settings.model.path, observes=settings.drift.enabled)
         stack.callback(runner.close)
         outbox = Outbox(state.outbox, max_bytes=settings.outbox.max_mb * 1024 * 1024)
         stack.callback(outbox.close)
