@@ -51,12 +51,11 @@ def _log_alternative(pairs: Sequence[tuple[int, int]], s: float, window: int, to
 
 
 def _beta_binomial(m: int, a: float, b: float) -> Floats:
-    """Its probabilities for 0 to m."""
-    logs = [
-        math.lgamma(m + 1) - math.lgamma(x + 1) - math.lgamma(m - x + 1) + _log_beta(x + a, m - x + b)
-        for x in range(m + 1)
-    ]
-    probabilities: Floats = np.exp(np.array(logs) - _log_beta(a, b))
+    """Its probabilities for 0 to m, each from the one before."""
+    x = np.arange(m)
+    ratios = np.log((m - x) * (x + a) / ((x + 1) * (m - x - 1 + b)))
+    logs = _log_beta(a, m + b) - _log_beta(a, b) + np.concatenate(([0.0], np.cumsum(ratios)))
+    probabilities: Floats = np.exp(logs)
     return probabilities
 
 
