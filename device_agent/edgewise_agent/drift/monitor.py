@@ -56,7 +56,7 @@ class Change:
 
 
 class DriftMonitor:
-    """Takes observations one by one. Memory: `LONGEST` rows, and tables of about 200 kB."""
+    """Takes observations one by one. Memory: `LONGEST` rows, and tables of about 120 kB."""
 
     def __init__(self, reference: Reference, *, false_alarm_inputs: int = FALSE_ALARM_INPUTS) -> None:
         """``false_alarm_inputs`` is how many inputs without drift there are to one false alarm, at least."""
