@@ -1,17 +1,27 @@
 """Gathers the drift baseline of a written file: what it meets and answers, sample by sample."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from edgewise.drift_baseline import AnswerBaseline, ClassCount, DriftBaseline, Histogram, TensorBaseline
+from edgewise.drift_baseline import (
+    AnswerBaseline,
+    ClassCount,
+    DriftBaseline,
+    Histogram,
+    PictureBaseline,
+    TensorBaseline,
+)
+from edgewise.model_card import TensorCard
+from edgewise.preprocess.picture_statistics import picture_statistics, some_rows
 from edgewise.tasks.classification import softmax
 from edgewise.tensors import Array
 
 MOST_TENSORS = 4
 """Inputs or outputs described; a card stays a few kilobytes."""
-MOST_CLASSES = 32
+MOST_CLASSES = 256
+"""As many as a device can compare one by one; the rarer ones of a larger set are lumped together."""
 _BINS = 10
 _KEPT_OF_SAMPLE = 2048
 """Elements of one sample that go into the histogram of values."""
@@ -74,12 +84,41 @@ class TensorObserver:
         )
 
 
+class PictureObserver:
+    """Adds up the statistics of pictures over samples."""
+
+    def __init__(self, card: TensorCard) -> None:
+        """``card`` is of an input that pictures become."""
+        assert card.image is not None
+        self._spec, self._channels_first = card.image, card.layout == "nchw"
+        self._values: dict[str, list[float]] = {}
+
+    def add(self, array: Array) -> None:
+        """One sample, real numbers. What is not finite is left out."""
+        rows = some_rows(array, channels_first=self._channels_first)
+        for name, value in picture_statistics(rows, self._spec).items():
+            if np.isfinite(value):
+                self._values.setdefault(name, []).append(value)
+
+    def result(self) -> tuple[PictureBaseline, ...]:
+        """What was seen."""
+        return tuple(
+            PictureBaseline(name, _short(float(np.mean(values))), by_tenths(np.array(values)))
+            for name, values in self._values.items()
+        )
+
+
 class BaselineObserver:
     """Adds up a file's inputs and answers."""
 
-    def __init__(self, *, classifies: bool, activation: str = "") -> None:
-        """``activation`` is what the first output of a classifier holds: logits or probabilities."""
+    def __init__(self, *, classifies: bool, activation: str = "", inputs: Sequence[TensorCard] = ()) -> None:
+        """``activation`` is what the first output of a classifier holds: logits or probabilities.
+
+        ``inputs`` are the card's: whether its only one is a picture.
+        """
         self._classifies, self._activation = classifies, activation
+        is_picture = len(inputs) == 1 and inputs[0].image is not None
+        self._pictures = PictureObserver(inputs[0]) if is_picture else None
         self._samples = 0
         self._inputs: dict[str, TensorObserver] = {}
         self._outputs: dict[str, TensorObserver] = {}
@@ -91,6 +130,8 @@ class BaselineObserver:
         """One sample: real numbers by name, of which the first output holds a classifier's scores."""
         self._samples += 1
         _observe(self._inputs, inputs)
+        if self._pictures is not None:
+            self._pictures.add(next(iter(inputs.values())))
         if self._classifies:
             self._answer(next(iter(outputs.values())))
         else:
@@ -115,6 +156,7 @@ class BaselineObserver:
             inputs=_results(self._inputs),
             outputs=_results(self._outputs),
             answers=self._answers() if self._classifies else None,
+            pictures=self._pictures.result() if self._pictures else None,
         )
 
     def _answers(self) -> AnswerBaseline:

@@ -155,9 +155,8 @@ class Conversion:
         """With what the network does on all samples."""
         if self.survey is None:
             return built
-        activation = built.card.outputs[0].activation
         runtime = self.target.runtimes[0]
-        baseline, accuracy = examine(self.survey, self.network, runtime, plan, activation, self.progress)
+        baseline, accuracy = examine(self.survey, self.network, runtime, plan, built.card, self.progress)
         return replace(built, baseline=baseline, accuracy=accuracy)
 
     def _build(

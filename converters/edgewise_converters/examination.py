@@ -1,6 +1,7 @@
 """What a conversion asks all samples, beside those it verifies on: accuracy, and what the device should expect."""
 
 from edgewise.drift_baseline import DriftBaseline
+from edgewise.model_card import ModelCard
 from edgewise_converters.baseline import BaselineObserver
 from edgewise_converters.plan import Plan
 from edgewise_converters.progress import Progress
@@ -28,11 +29,12 @@ def begin_survey(
 
 
 def examine(
-    survey: Survey, network: bytes, runtime: str, plan: Plan, activation: str, progress: Progress
+    survey: Survey, network: bytes, runtime: str, plan: Plan, card: ModelCard, progress: Progress
 ) -> tuple[DriftBaseline | None, Accuracy | None]:
-    """What a network does on all samples. ``activation`` is what a classifier's output holds."""
+    """What a network does on all samples."""
     progress.stage("Asking all samples", len(survey.asked))
-    observer = BaselineObserver(classifies=plan.classifies, activation=activation)
+    activation = card.outputs[0].activation
+    observer = BaselineObserver(classifies=plan.classifies, activation=activation, inputs=card.inputs)
     backend = open_runtime(network, runtime)
     found = survey.of_network(backend, plan.layouts, observer, progress.tick)
     backend.close()

@@ -12,6 +12,7 @@ import edgewise
 from edgewise_agent.clock import TimeSource
 from edgewise_agent.commands import Action, CommandDesk
 from edgewise_agent.config import ReportSettings, SourceSettings
+from edgewise_agent.drift_watch import DriftWatch
 from edgewise_agent.errors import SourceError
 from edgewise_agent.model_metrics import ModelMetrics
 from edgewise_agent.model_runner import Prediction, Runner
@@ -40,6 +41,7 @@ class Parts:
     health: Callable[[], Mapping[str, float | int]]
     parse_command: Callable[[bytes], Command]
     respond: Callable[[Response], None]
+    drift: DriftWatch | None = None
 
 
 class Agent:
@@ -128,6 +130,8 @@ class Agent:
             invoke_ms=prediction.invoke_ms,
             confidence=prediction.confidence,
         )
+        if self._parts.drift is not None and prediction.observation is not None:
+            self._parts.drift.see(prediction.observation)
         if self._report_settings.events == "all":
             self._tell_prediction(path, prediction)
 
@@ -168,6 +172,7 @@ class Agent:
             {
                 **self._metrics.take(now_ns=self._parts.clock.mono_ns()),
                 **self._parts.health(),
+                **(self._parts.drift.metrics() if self._parts.drift else {}),
                 "agent.outbox_records": outbox.records,
                 "agent.outbox_bytes": outbox.size_bytes,
                 "agent.dropped_records": outbox.dropped,

@@ -2,20 +2,18 @@
 
 import difflib
 import hashlib
-import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
-from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 from msgspec import UNSET, Meta, Struct
 
+from edgewise_agent.broker_url import BrokerUrl
 from edgewise_agent.errors import WHOLE_FILE, InvalidSettings, Problem
 from edgewise_messages import InvalidTopic
 from edgewise_messages.topics import check_id
 
-DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
 Seconds = Annotated[float, Meta(ge=0.0, le=86_400.0)]
 
 
@@ -23,33 +21,6 @@ class Id(str):
     """One level of a topic."""
 
     __slots__ = ()
-
-
-class BrokerUrl(str):
-    """``mqtt://host[:port]`` or ``mqtts://host[:port]``, checked when it is made."""
-
-    __slots__ = ()
-
-    def __new__(cls, text: str) -> "BrokerUrl":
-        """Raises ValueError with what was expected."""
-        _check_url(text)
-        return super().__new__(cls, text)
-
-    @property
-    def host(self) -> str:
-        """Name or address of the broker."""
-        return urlsplit(self).hostname or ""
-
-    @property
-    def port(self) -> int:
-        """1883 or 8883 unless given."""
-        parts = urlsplit(self)
-        return parts.port or DEFAULT_PORTS[parts.scheme]
-
-    @property
-    def is_tls(self) -> bool:
-        """True for mqtts."""
-        return urlsplit(self).scheme == "mqtts"
 
 
 class DeviceSettings(Struct, frozen=True, kw_only=True):
@@ -101,6 +72,14 @@ class OutboxSettings(Struct, frozen=True, kw_only=True):
     commit_interval_s: Annotated[float, Meta(ge=0.0, le=60.0)] = 1.0
 
 
+class DriftSettings(Struct, frozen=True, kw_only=True):
+    """[drift]: what it compares with the baseline in the model's card."""
+
+    enabled: bool = True
+    false_alarm_inputs: Annotated[int, Meta(ge=1_000, le=1_000_000_000)] = 10_000
+    every_s: Seconds = 0.0
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """Everything the agent can be told."""
 
@@ -110,6 +89,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     broker: BrokerSettings
     report: ReportSettings = ReportSettings()
     outbox: OutboxSettings = OutboxSettings()
+    drift: DriftSettings = DriftSettings()
     sha256: str = ""
     """Of the settings file; not a key in it."""
 
@@ -121,6 +101,7 @@ SECTIONS: dict[str, type[Struct]] = {
     "broker": BrokerSettings,
     "report": ReportSettings,
     "outbox": OutboxSettings,
+    "drift": DriftSettings,
 }
 
 
@@ -257,22 +238,6 @@ def _contradictions(sections: dict[str, Any]) -> list[Problem]:
     if broker.password_file is not None and not broker.username:
         problems.append(Problem("broker.password_file", "is of no use without broker.username"))
     return problems
-
-
-def _check_url(text: str) -> None:
-    expected = "expected mqtt://host[:port] or mqtts://host[:port]"
-    try:
-        parts: SplitResult = urlsplit(text)
-        port = parts.port
-    except ValueError as error:
-        raise ValueError(f"{expected} ({error})") from error
-    if parts.username or parts.password:
-        raise ValueError(
-            f"{expected}; the name goes to broker.username, the password to broker.password_file"
-        )
-    odd = parts.path.strip("/") or parts.query or parts.fragment or re.search(r"\s", text)
-    if parts.scheme not in DEFAULT_PORTS or not parts.hostname or port == 0 or odd:
-        raise ValueError(expected)
 
 
 def _nearest(name: str, known: Any) -> str:

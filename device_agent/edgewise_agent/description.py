@@ -9,8 +9,8 @@ from edgewise_agent.health import board_name
 from edgewise_messages import Meta, ModelInfo
 
 
-def describe(settings: Settings, *, model: ModelInfo, boot: str, clock: TimeSource) -> Meta:
-    """The retained meta notice."""
+def describe(settings: Settings, *, model: ModelInfo, boot: str, clock: TimeSource, drift: str) -> Meta:
+    """The retained meta notice. ``drift`` says whether drift is watched."""
     return Meta(
         ts_ms=clock.now_ms(),
         boot=boot,
@@ -18,6 +18,7 @@ def describe(settings: Settings, *, model: ModelInfo, boot: str, clock: TimeSour
         agent_version=edgewise_version(),
         settings_sha256=settings.sha256,
         model=model,
+        drift=drift,
         versions={
             "python": platform.python_version(),
             "kernel": platform.release(),

@@ -34,4 +34,9 @@ url = "mqtt://127.0.0.1:1883" # or mqtts://host:8883
 [outbox]
 # max_mb = 64                 # when full, older records are thinned out
 # commit_interval_s = 1.0     # most that a kill or power cut loses; longer spares the SD card
+
+[drift]                       # compares inputs and answers with the baseline in the model's card
+# enabled = true
+# false_alarm_inputs = 10000  # at most one false alarm in so many independent inputs; more sees less
+# every_s = 0.0               # inputs sooner than this after the last one compared are left out; for video some seconds
 """

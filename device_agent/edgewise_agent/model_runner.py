@@ -7,6 +7,9 @@ from typing import Protocol
 
 import edgewise
 from edgewise.model_card import IMAGE_CLASSIFICATION
+from edgewise.tasks.classification import ScoreReader
+from edgewise.tasks.timings import Stopwatch
+from edgewise_agent.drift import Observation, Observer, Reference, reference_of
 from edgewise_agent.errors import ModelUnfit
 from edgewise_messages import ModelInfo
 
@@ -23,6 +26,8 @@ class Prediction:
     """From the file to the answer."""
     invoke_ms: float | None = None
     """In the runtime alone, where the SDK tells."""
+    observation: Observation | None = None
+    """For the drift monitor, where the card has a baseline."""
 
     @property
     def confidence(self) -> float | None:
@@ -46,11 +51,17 @@ class Runner(Protocol):
 class ModelRunner:
     """A Runner on a model file."""
 
-    def __init__(self, path: Path) -> None:
-        """Load the model and let it pass its own proof. Raises edgewise.EdgewiseError or ModelUnfit."""
+    def __init__(self, path: Path, *, observes: bool = True) -> None:
+        """Load the model and let it pass its own proof. Raises edgewise.EdgewiseError or ModelUnfit.
+
+        ``observes`` says whether predictions carry an observation, where the card has a baseline.
+        """
         self._model = edgewise.load(path)
         try:
             self._check_pictures(path)
+            self._reader = self._model.image_reader()
+            self._scores = self._score_reader()
+            self._observer = self._make_observer() if observes else None
             self._prove(path)
             self._sha256 = self._model.file.sha256()
         except BaseException:
@@ -59,13 +70,26 @@ class ModelRunner:
 
     def predict(self, path: Path) -> Prediction:
         """Read the image, run the model."""
-        answer = self._model.predict(path, top=1)
+        watch = Stopwatch()
+        tensor = self._reader.read(path)
+        watch.lap()
+        outputs = self._model.run(tensor)
+        watch.lap()
+        scores = self._scores.scores(outputs[self._model.outputs[0].name])
+        top = self._scores.best(scores, 1)[0]
+        timings = watch.timings()
         return Prediction(
-            label=answer.top.label or str(answer.top.index),
-            score=answer.top.score,
-            latency_ms=answer.latency_ms,
-            invoke_ms=answer.timings.invoke_ms,
+            label=top.label or str(top.index),
+            score=top.score,
+            latency_ms=timings.total_ms,
+            invoke_ms=timings.invoke_ms,
+            observation=self._observer.observe(tensor, scores) if self._observer else None,
         )
+
+    def drift_reference(self) -> Reference | str:
+        """What to compare inputs and answers with, or why there is nothing."""
+        card = self._model.card
+        return reference_of(card.drift if card else None, self._model.labels)
 
     def info(self) -> ModelInfo:
         """Name, digest and what the card says."""
@@ -82,6 +106,19 @@ class ModelRunner:
     def close(self) -> None:
         """Let go of the runtime."""
         self._model.close()
+
+    def _score_reader(self) -> ScoreReader:
+        card = self._model.card
+        activation = card.outputs[0].activation if card else ""
+        return ScoreReader(self._model.outputs[0], labels=self._model.labels, activation=activation)
+
+    def _make_observer(self) -> Observer | None:
+        reference = self.drift_reference()
+        if isinstance(reference, str):
+            return None
+        return Observer(
+            self._reader.spec, self._model.inputs[0], measures_pictures=reference.measures_pictures
+        )
 
     def _check_pictures(self, path: Path) -> None:
         """A model that says too little about its pictures is refused now, not at every image."""

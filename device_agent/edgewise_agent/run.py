@@ -7,6 +7,7 @@ import secrets
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from edgewise_agent.agent import Agent, Parts
 from edgewise_agent.backoff import Backoff, phase
@@ -15,8 +16,9 @@ from edgewise_agent.clock import SystemClock
 from edgewise_agent.config import Settings
 from edgewise_agent.courier import Courier
 from edgewise_agent.description import describe
+from edgewise_agent.drift_watch import DriftWatch
 from edgewise_agent.health import BoardHealth
-from edgewise_agent.model_runner import ModelRunner, Runner
+from edgewise_agent.model_runner import ModelRunner
 from edgewise_agent.outbox import Outbox
 from edgewise_agent.recorder import Recorder
 from edgewise_agent.sources.images import ImageFiles
@@ -37,11 +39,11 @@ def run_agent(settings: Settings) -> str:
     Raises AgentError or edgewise.EdgewiseError when it cannot begin.
     """
     with StateFolder(settings.device.state_dir) as state, contextlib.ExitStack() as stack:
-        runner = ModelRunner(settings.model.path)
+        runner = ModelRunner(settings.model.path, observes=settings.drift.enabled)
         stack.callback(runner.close)
         outbox = Outbox(state.outbox, max_bytes=settings.outbox.max_mb * 1024 * 1024)
         stack.callback(outbox.close)
-        return _run(settings, runner, outbox)
+        return _run(settings, runner, outbox, state.drift)
 
 
 def client_id(settings: Settings) -> str:
@@ -49,11 +51,13 @@ def client_id(settings: Settings) -> str:
     return f"edgewise:{settings.device.group}:{settings.device.id}"
 
 
-def _run(settings: Settings, runner: Runner, outbox: Outbox) -> str:
+def _run(settings: Settings, runner: ModelRunner, outbox: Outbox, drift_file: Path) -> str:
     boot = secrets.token_hex(8)
     recorder = Recorder(outbox, SystemClock(), boot=boot)
     profile = JsonProfile(DeviceAddress(settings.device.group, settings.device.id), boot=boot)
     responses: queue.SimpleQueue[Response] = queue.SimpleQueue()
+    drift, said_of_drift = _watch_drift(settings, runner, recorder, drift_file)
+    log.info("drift is %s", said_of_drift)
     parts = Parts(
         source=ImageFiles(
             settings.source.path, loop=settings.source.loop, recursive=settings.source.recursive
@@ -65,10 +69,11 @@ def _run(settings: Settings, runner: Runner, outbox: Outbox) -> str:
         health=BoardHealth(disk=settings.device.state_dir).read,
         parse_command=profile.parse_command,
         respond=responses.put,
+        drift=drift,
     )
     own_phase_s = phase(client_id(settings), settings.report.interval_s)
     agent = Agent(parts, source=settings.source, report=settings.report, phase_s=own_phase_s)
-    courier = _make_courier(settings, parts, profile, responses, agent.command)
+    courier = _make_courier(settings, parts, profile, responses, agent.command, said_of_drift)
     recorder.event("agent.started", data={"model": runner.info().name}, durable=True)
     log.info("device %s runs %s, boot %s", settings.device.id, settings.model.path.name, boot)
     with _stopping_on_signals(agent), _committing(outbox, settings.outbox.commit_interval_s):
@@ -76,11 +81,28 @@ def _run(settings: Settings, runner: Runner, outbox: Outbox) -> str:
         try:
             agent.run()
         finally:
+            if drift is not None:
+                drift.save()
             recorder.event("agent.stopped", agent.stop_reason, durable=True)
             log.info("stopping: %s", agent.stop_reason or "after an error")
             courier.stop(reason=agent.stop_reason, drain_s=DRAIN_S)
             log.info("stopped; %d records wait for the next start", outbox.state().records)
     return agent.stop_reason
+
+
+def _watch_drift(
+    settings: Settings, runner: ModelRunner, recorder: Recorder, state_file: Path
+) -> tuple[DriftWatch | None, str]:
+    """The watch, and in words whether there is one."""
+    if not settings.drift.enabled:
+        return None, "off: drift.enabled is false"
+    reference = runner.drift_reference()
+    if isinstance(reference, str):
+        return None, f"off: {reference}"
+    watch = DriftWatch(
+        reference, recorder, settings.drift, state_file=state_file, model_sha256=runner.info().sha256
+    )
+    return watch, f"on: against {reference.samples} samples of {reference.measured_on}"
 
 
 def _make_courier(
@@ -89,6 +111,7 @@ def _make_courier(
     profile: JsonProfile,
     responses: "queue.SimpleQueue[Response]",
     on_command: Callable[[bytes, bool], None],
+    said_of_drift: str,
 ) -> Courier:
     boot, clock = parts.recorder.boot, parts.clock
     name = client_id(settings)
@@ -109,7 +132,9 @@ def _make_courier(
         connect,
         profile,
         Backoff(f"{name} {boot}", longest_s=settings.broker.reconnect_max_s),
-        meta=lambda: describe(settings, model=parts.runner.info(), boot=boot, clock=clock),
+        meta=lambda: describe(
+            settings, model=parts.runner.info(), boot=boot, clock=clock, drift=said_of_drift
+        ),
         now_ms=clock.now_ms,
         responses=responses,
         on_command=on_command,

@@ -11,6 +11,7 @@ from edgewise_agent.errors import OutboxError, StateInUse
 
 LOCK_NAME = "agent.lock"
 OUTBOX_NAME = "outbox.db"
+DRIFT_NAME = "drift.json"
 
 
 class StateFolder:
@@ -24,6 +25,11 @@ class StateFolder:
     def outbox(self) -> Path:
         """Where the outbox lies."""
         return self.path / OUTBOX_NAME
+
+    @property
+    def drift(self) -> Path:
+        """Where the drift monitor keeps its state."""
+        return self.path / DRIFT_NAME
 
     def __enter__(self) -> Self:
         """Create the folder if need be and lock it. Raises StateInUse or OutboxError."""

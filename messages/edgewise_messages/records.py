@@ -116,5 +116,7 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     settings_sha256: Text = ""
     raw_data_leaves_device: bool = False
     model: ModelInfo | None = None
+    drift: Text = ""
+    """Whether drift from the card's baseline is watched, "on: ..." or "off: ..." with the reason."""
     versions: dict[Name, Text] = {}
     version: Version = SCHEMA_VERSION

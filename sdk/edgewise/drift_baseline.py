@@ -7,8 +7,9 @@ Histograms are kept with their edges, so that live values can be counted in the 
 import math
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from edgewise import typed_json
 from edgewise.errors import CardError
 
 
@@ -61,6 +62,15 @@ class TensorBaseline:
 
 
 @dataclass(frozen=True)
+class PictureBaseline:
+    """One statistic of pictures by `edgewise.preprocess.picture_statistics`, over all samples."""
+
+    name: str
+    mean: float
+    values: Histogram
+
+
+@dataclass(frozen=True)
 class ClassCount:
     """How often a class was the first answer."""
 
@@ -93,3 +103,7 @@ class DriftBaseline:
     """Of models that do not classify."""
     answers: AnswerBaseline | None = None
     """Of classifiers."""
+    pictures: tuple[PictureBaseline, ...] | None = field(
+        default=None, metadata={typed_json.LEFT_OUT_WHEN_NONE: True}
+    )
+    """Of models whose one input is a picture; cards of earlier versions have none."""

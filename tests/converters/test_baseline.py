@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from edgewise.model_card import ImagePreprocess, TensorCard
 from edgewise_converters.baseline import BaselineObserver, TensorObserver, by_tenths
 
 FLOAT32 = 1e-5
@@ -66,3 +67,15 @@ def test_identifiers_of_64_bits_have_a_deviation() -> None:
     found = observer.result()
     assert found is not None
     assert found.deviation == pytest.approx(values.astype(np.float64).std(), rel=FLOAT32)
+
+
+def test_pictures_are_measured_where_the_only_input_is_one() -> None:
+    picture = TensorCard("x", (1, 3, 8, 8), "float32", "nchw", image=ImagePreprocess((8, 8), std=(255.0,)))
+    observer = BaselineObserver(classifies=False, inputs=(picture,))
+    for brightness in (0.2, 0.4, 0.6):
+        observer.add({"x": np.full((1, 3, 8, 8), brightness, np.float32)}, {"y": np.ones(2)})
+    found = {one.name: one for one in observer.result("three").pictures or ()}
+    assert found["brightness"].mean == pytest.approx(102, rel=1e-5)
+    assert found["brightness"].values.total == 3 and found["saturation"].mean == 0
+    assert BaselineObserver(classifies=False, inputs=(picture, picture)).result("").pictures is None
+    assert BaselineObserver(classifies=False).result("").pictures is None

@@ -62,9 +62,9 @@ def write_config(tmp_path: Path, tiny_model: Path, photos: Path) -> Callable[...
             "outbox": {"commit_interval_s": 0.05},
         }
         lines = []
-        for name, section in sections.items():
-            lines.append(f"[{name}]")
-            lines += [f"{key} = {toml(value)}" for key, value in {**section, **changes.get(name, {})}.items()]
+        for name in {**sections, **changes}:
+            section = {**sections.get(name, {}), **changes.get(name, {})}
+            lines += [f"[{name}]", *(f"{key} = {toml(value)}" for key, value in section.items())]
         config = tmp_path / "agent.toml"
         config.write_text("\n".join([*lines, ""]))
         return config

@@ -16,8 +16,9 @@ def test_the_pages_python_runs() -> None:
     exec(compile(code, "docs/messages.md", "exec"), {})
 
 
-def test_the_pages_example_is_a_valid_publish() -> None:
-    (example,) = blocks("json")
-    batch = decode_records(example.encode())
-    assert [record.seq for record in batch.records] == [6, 7]
-    assert json.loads(example)["records"][0]["type"] == "telemetry"
+def test_the_pages_examples_are_valid_publishes() -> None:
+    first, drift = blocks("json")
+    assert [record.seq for record in decode_records(first.encode()).records] == [6, 7]
+    assert json.loads(first)["records"][0]["type"] == "telemetry"
+    names = [getattr(record, "name", "") for record in decode_records(drift.encode()).records]
+    assert names == ["drift.started", "drift.ended"]

@@ -1,12 +1,20 @@
 """The drift baseline in the card: what a device needs to notice that it meets something else."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from edgewise.baseline_text import baseline_rows
-from edgewise.drift_baseline import AnswerBaseline, ClassCount, DriftBaseline, Histogram, TensorBaseline
+from edgewise.drift_baseline import (
+    AnswerBaseline,
+    ClassCount,
+    DriftBaseline,
+    Histogram,
+    PictureBaseline,
+    TensorBaseline,
+)
 from edgewise.errors import CardError
 from edgewise.model_card import ModelCard, TensorCard
 
@@ -90,3 +98,11 @@ def test_the_page_says_it_in_short() -> None:
     assert rows[1][1] == "input x: mean 0.5, deviation 0.25, 0 to 1"
     assert rows[2][1].startswith("confidence 0 ") and rows[2][1].count("█") == 11
     assert rows[3][1] == "2 or more classes answered, most often bee 8, ant 1"
+
+
+def test_a_card_made_before_pictures_were_measured_stays_as_it_was() -> None:
+    text = card(baseline()).to_json()
+    assert "pictures" not in text and ModelCard.from_json(text).drift.pictures is None
+    few = Histogram((0.0, 0.5, 1.0), (4, 6))
+    with_pictures = replace(baseline(), pictures=(PictureBaseline("brightness", 0.5, few),))
+    assert ModelCard.from_json(card(with_pictures).to_json()).drift == with_pictures

@@ -1,0 +1,191 @@
+"""Watches the latest inputs for drift from the card's baseline, with a bounded rate of false alarms.
+
+Every `EVERY` inputs the latest 50 and the latest 200 are compared with the baseline, statistic by statistic
+(`tails`, `classes`). Each comparison is a two-sample test that counts the baseline's finite size and holds whatever
+the distribution is, so with independent inputs the chance of exceeding a level a is at most a. The level of a look,
+EVERY / false_alarm_inputs, is shared out over all tests of that look (Bonferroni). By linearity of expectation, which
+asks for no independence between looks, at most one look in ``false_alarm_inputs`` inputs is expected to exceed its
+level while nothing moved; an alarm is the first of such looks, so there are at most as many alarms. The expectation
+is over inputs and over baselines: an unlucky choice of baseline photos has more than its share.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edgewise_agent.drift.classes import OTHER, SwitchTest, class_chance, switch_share
+from edgewise_agent.drift.observation import CONFIDENCE, MARGIN, Observation
+from edgewise_agent.drift.reference import Reference
+from edgewise_agent.drift.stability import class_index, histogram_index
+from edgewise_agent.drift.tails import Beyond, TailTest, marks
+from edgewise_agent.drift.window import Window
+
+EVERY = 20
+WINDOWS = (50, 200)
+LONGEST = max(WINDOWS)
+CLEAR_FACTOR = 100.0
+"""What exceeds this many times the level of the alarm counts as still there."""
+HOLD_INPUTS = 100
+"""A drift has ended when for so long nothing exceeded the lower level."""
+FALSE_ALARM_INPUTS = 10_000
+CLASSES, SWITCHES = "classes", "switches"
+
+
+@dataclass(frozen=True)
+class Moved:
+    """One statistic that is not what it was at conversion."""
+
+    name: str
+    chance: float
+    """Of at least this much by chance in one look, all its tests together: at most this."""
+    window: int
+    beyond: Beyond | None = None
+    """Of statistics of single inputs."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A drift that started, or ended."""
+
+    is_start: bool
+    moved: tuple[Moved, ...]
+    """What moved, the least likely first; of an end, what had."""
+    inputs: int
+    """Since the monitor began; of an end, since its start."""
+
+
+class DriftMonitor:
+    """Takes observations one by one. Memory: `LONGEST` rows, and tables of about 120 kB."""
+
+    def __init__(self, reference: Reference, *, false_alarm_inputs: int = FALSE_ALARM_INPUTS) -> None:
+        """``false_alarm_inputs`` is how many inputs without drift there are to one false alarm, at least."""
+        self.reference = reference
+        self._names = [scalar.name for scalar in reference.scalars]
+        self._window = Window(self._names, LONGEST)
+        self._level = EVERY / false_alarm_inputs
+        self._tails = {
+            length: [
+                TailTest(
+                    marks(scalar.histogram, has_outer=scalar.has_outer),
+                    samples=scalar.histogram.total,
+                    window=length,
+                )
+                for scalar in reference.scalars
+            ]
+            for length in WINDOWS
+        }
+        self._switches = {length: SwitchTest(reference.classes, window=length) for length in WINDOWS}
+        self._groups = len(self._names) + (2 if reference.classes else 0)
+        self._moved: tuple[Moved, ...] = ()
+        self._started_at = self._last_moved_at = 0
+
+    @property
+    def moved(self) -> tuple[Moved, ...]:
+        """What moved, while there is a drift."""
+        return self._moved
+
+    def add(self, observation: Observation) -> Change | None:
+        """Take one observation; say if a drift starts or ends with it."""
+        self._window.add(observation)
+        if self._window.seen % EVERY:
+            return None
+        found = self._look()
+        if not self._moved:
+            if found and found[0].chance <= self._level:
+                self._moved = tuple(one for one in found if one.chance <= self._level * CLEAR_FACTOR)
+                self._started_at = self._last_moved_at = self._window.seen
+                return Change(True, self._moved, self._window.seen)
+            return None
+        if found and found[0].chance <= self._level * CLEAR_FACTOR:
+            self._last_moved_at = self._window.seen
+        if self._window.seen - self._last_moved_at < HOLD_INPUTS:
+            return None
+        ended, self._moved = self._moved, ()
+        return Change(False, ended, self._window.seen - self._started_at)
+
+    def _look(self) -> list[Moved]:
+        """All statistics, the least likely first, each with the chance times the number of all tests."""
+        best: dict[str, Moved] = {}
+        for length in WINDOWS:
+            if self._window.filled < length:
+                continue
+            for one in self._look_at(length):
+                if one.name not in best or one.chance < best[one.name].chance:
+                    best[one.name] = one
+        return sorted(best.values(), key=lambda one: one.chance)
+
+    def _look_at(self, length: int) -> list[Moved]:
+        found, share = [], len(WINDOWS) * self._groups
+        values = self._window.values(length)
+        for place, (name, test) in enumerate(zip(self._names, self._tails[length], strict=True)):
+            beyond = test.look(values[:, place])
+            found.append(Moved(name, beyond.chance * test.tests * share, length, beyond))
+        answers = self._window.answers(length)
+        if self.reference.classes and len(answers) == length:
+            chance = class_chance(self.reference.classes, self._counted(answers))
+            found.append(Moved(CLASSES, chance * share, length))
+            switches = self._switches[length]
+            found.append(Moved(SWITCHES, switches.look(answers) * switches.tests * share, length))
+        return found
+
+    def _counted(self, answers: list[int]) -> dict[int, int]:
+        """By class, as the baseline counts."""
+        classes = self.reference.classes
+        return Counter(index if OTHER not in classes or index in classes else OTHER for index in answers)
+
+    def live_mean(self, name: str, length: int) -> float:
+        """Of a statistic over the latest ``length`` inputs that had it; NaN without any."""
+        values = self._window.values(length)[:, self._names.index(name)]
+        kept = values[values == values]
+        return float(kept.mean()) if kept.size else float("nan")
+
+    def live_classes(self, length: int) -> Mapping[int, int]:
+        """First answers of the latest ``length`` inputs, by class."""
+        return self._counted(self._window.answers(length))
+
+    def live_switches(self, length: int) -> float:
+        """Answers that differ from the one before, as a share of the latest ``length``."""
+        return switch_share(self._window.answers(length))
+
+    def baseline_switches(self) -> float:
+        """The same of the baseline, in an order by chance."""
+        return self._switches[LONGEST].share
+
+    def readings(self) -> dict[str, float | int]:
+        """A few numbers for a report; nothing but the state before the window is half full."""
+        found: dict[str, float | int] = {"drift.moved": len(self._moved)}
+        if self._window.filled < LONGEST // 2:
+            return found
+        values = self._window.values(LONGEST)
+        indices = {
+            scalar.name: histogram_index(scalar.histogram, values[:, place].tolist())
+            for place, scalar in enumerate(self.reference.scalars)
+        }
+        for name in (CONFIDENCE, MARGIN):
+            if name in indices:
+                found[f"drift.psi_{name}"] = round(indices.pop(name), 2)
+        found["drift.psi_inputs"] = round(max(indices.values(), default=0.0), 2)
+        if self.reference.classes:
+            found["drift.psi_classes"] = round(
+                class_index(self.reference.classes, self.live_classes(LONGEST)), 2
+            )
+            found["drift.switch_rate"] = round(self.live_switches(LONGEST), 2)
+        return found
+
+    def state(self) -> dict[str, Any]:
+        """For `restore`, as JSON can hold it."""
+        return {
+            "window": self._window.state(),
+            "moved": [[one.name, one.chance, one.window] for one in self._moved],
+            "since_start": self._window.seen - self._started_at,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken. Raises ValueError, KeyError or TypeError for anything else."""
+        window = Window(self._names, LONGEST)
+        window.restore(state["window"])
+        moved = tuple(Moved(str(name), float(chance), int(w)) for name, chance, w in state["moved"])
+        since = int(state["since_start"])
+        self._window, self._moved = window, moved
+        self._started_at, self._last_moved_at = window.seen - since, window.seen

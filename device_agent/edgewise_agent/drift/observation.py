@@ -1,0 +1,48 @@
+"""What one input and its answer tell, at next to no cost beside the inference."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgewise.model_card import ImagePreprocess
+from edgewise.preprocess.picture_statistics import picture_statistics, some_rows
+from edgewise.tensors import Array, FloatArray, TensorSpec
+
+CONFIDENCE, MARGIN = "confidence", "margin"
+INPUT_MEAN, INPUT_DEVIATION = "input mean", "input deviation"
+"""Of cards made before pictures were measured."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """The statistics of one input by name, and the class that came first."""
+
+    statistics: Mapping[str, float]
+    answer: int | None = None
+
+
+class Observer:
+    """Measures inputs as the baseline was measured."""
+
+    def __init__(self, image: ImagePreprocess, spec: TensorSpec, *, measures_pictures: bool) -> None:
+        """``spec`` is of the model's input. Without ``measures_pictures`` the tensor's mean and deviation are taken."""
+        self._image, self._spec, self._measures_pictures = image, spec, measures_pictures
+
+    def observe(self, tensor: Array, scores: FloatArray) -> Observation:
+        """``tensor`` is a picture as the model takes it, ``scores`` are probabilities, [classes]."""
+        found = self._of_picture(tensor) if self._measures_pictures else self._of_tensor(tensor)
+        if scores.size < 2:
+            return Observation(found)
+        second, first = np.partition(scores, -2)[-2:]
+        if 0.0 <= second <= first <= 1.0:  # a foreign file may give raw scores
+            found[CONFIDENCE], found[MARGIN] = float(first), float(first - second)
+        return Observation(found, int(np.argmax(scores)))
+
+    def _of_picture(self, tensor: Array) -> dict[str, float]:
+        rows = some_rows(tensor, channels_first=self._spec.layout == "nchw")
+        return picture_statistics(self._spec.dequantized(rows), self._image)
+
+    def _of_tensor(self, tensor: Array) -> dict[str, float]:
+        real = self._spec.dequantized(tensor)
+        return {INPUT_MEAN: float(real.mean()), INPUT_DEVIATION: float(real.std())}
