@@ -13,7 +13,7 @@ from edgewise.model_file import write_model
 from edgewise_converters import cards
 from edgewise_converters.agreement import Agreement
 from edgewise_converters.as_source import AS_SOURCE, at_source_precision, described
-from edgewise_converters.described import read_description
+from edgewise_converters.described import description_in, read_description
 from edgewise_converters.errors import ConversionError, VerificationFailed
 from edgewise_converters.examination import begin_survey, examine, too_much_lost
 from edgewise_converters.layers import layer_precisions
@@ -77,7 +77,9 @@ class Conversion:
         self.notices: list[str] = []
         self.target: Target = load_target(request.target)
         self.labels = read_labels(request.labels)
-        self.description = read_description(request.describe)
+        self.description = (
+            read_description(request.describe) if request.describe else description_in(request.source)
+        )
         self.keeps_quantization = request.precision in ("auto", AS_SOURCE)
         """Whether a quantized source stays so; not when it steps down from that."""
         self.report = report_path(request.report)

@@ -13,7 +13,7 @@ from edgewise import typed_json
 from edgewise.anomaly_card import AnomalyCard
 from edgewise.audio_card import AudioPreprocess
 from edgewise.detection_card import DetectionCard
-from edgewise.errors import CardError
+from edgewise.errors import CardError, EdgewiseError
 from edgewise.feedback import check_feedback, guess_feedback
 from edgewise.model_card import (
     ANOMALY_DETECTION,
@@ -24,6 +24,7 @@ from edgewise.model_card import (
     TIME_SERIES_CLASSIFICATION,
     TensorCard,
 )  # fmt: skip
+from edgewise.model_file import read_model
 from edgewise.pose_card import PoseCard
 from edgewise.series_card import SeriesPreprocess
 from edgewise.tensors import TensorSpec
@@ -102,6 +103,22 @@ def read_description(path: Path | None) -> Description:
     except CardError as error:
         raise ConversionError(str(error) if where in str(error) else f"{where}: {error}") from error
     return _with_digest(description, path)
+
+
+def description_in(source: Path) -> Description:
+    """What the card of a model that is converted says, where it has one that can be read."""
+    try:
+        card = read_model(source).card
+    except (
+        EdgewiseError,
+        OSError,
+    ):  # a .pt2, a card of a later version: what is wrong in the model its reader says
+        return Description()
+    if card is None:
+        return Description()
+    inputs = {t.name: InputDescription(t.audio, t.series) for t in card.inputs if t.audio or t.series}
+    parts = card.text, card.anomaly, card.detection, card.pose
+    return Description(inputs, None, None, *parts, feedback=dict(card.feedback))
 
 
 def feedback_of(

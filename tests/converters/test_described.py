@@ -135,6 +135,17 @@ def test_what_does_not_fit_is_refused_before_the_long_work(
     assert not (tmp_path / "net.tflite").exists()
 
 
+@pytest.mark.parametrize("form", ["onnx", "tflite"])
+def test_what_the_card_of_the_original_says_is_taken_over(form: str, tmp_path: Path) -> None:
+    first = converted(tmp_path, SERIES, SERIES_TEXT, format=form, out=tmp_path / f"first.{form}")
+    again = Request(
+        source=tmp_path / f"first.{form}", target="rpi4", precision="fp32", out=tmp_path / "again.tflite"
+    )
+    card = convert(again).card
+    assert card.task == "time-series-classification"
+    assert card.inputs[0].series == first.inputs[0].series is not None
+
+
 def test_a_missing_description_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match=r"--describe .*gone.toml: cannot be read"):
         converted(tmp_path, SERIES, describe=tmp_path / "gone.toml")
