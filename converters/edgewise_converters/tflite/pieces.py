@@ -49,17 +49,21 @@ def _is_large(graph: Graph) -> bool:
 
 
 def cut(graph: Graph, *, most: int = _PIECE_BYTES) -> list[Piece]:
-    """The pieces of a graph: one unless it is large, else of about ``most`` bytes each."""
-    is_large = _is_large(graph)
+    """The pieces of a graph: one unless it is large, else of about ``most`` bytes each.
+
+    What follows an operator whose results may have several sizes stays with it: a piece's inputs have one.
+    """
+    may_cut = _is_large(graph)
     runs: list[list[Operator]] = [[]]
     filled = 0
     for operator in graph.operators:
         size = _weights(operator) + sum(int(np.prod(t.shape)) * t.dtype.itemsize for t in operator.outputs)
-        if is_large and runs[-1] and filled + size > most:
+        if may_cut and runs[-1] and filled + size > most:
             runs.append([])
             filled = 0
         runs[-1].append(operator)
         filled += size
+        may_cut = may_cut and not _has_open_sizes(operator)
     pieces: list[Piece] = []
     reads = [_reads(run) for run in runs]
     ready = {id(tensor): tensor for tensor in graph.inputs}
@@ -108,6 +112,11 @@ def run_in_pieces(
         done(piece)
         release_mapped()
         given, feeds = carried, ([one.read() for one in sample] for sample in waiting)
+
+
+def _has_open_sizes(operator: Operator) -> bool:
+    inside = any(isinstance(option, Graph) for option in operator.options.values())
+    return inside or any(tensor.open_axis is not None for tensor in operator.outputs)
 
 
 def _weights(operator: Operator) -> int:

@@ -113,6 +113,14 @@ def test_mapped_weights_are_the_same_and_shared_ones_stay_shared(large: None) ->
     assert twin.data is first.data
 
 
+def test_nothing_is_cut_behind_results_of_open_length(large: None) -> None:
+    graph = dense_graph(NET)
+    whole = len(cut(graph))
+    graph.operators[1].output.open_axis = 1
+    pieces = cut(graph)
+    assert whole > 3 and [len(piece.operators) for piece in pieces] == [1, len(graph.operators) - 1]
+
+
 @pytest.mark.parametrize("precision", ["int8", "dynamic"])
 def test_a_large_network_converts_in_pieces_as_well_as_in_one(
     precision: str, request: pytest.FixtureRequest, tmp_path: Path
