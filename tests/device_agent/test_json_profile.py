@@ -58,7 +58,9 @@ def test_a_device_describes_itself_within_the_schema() -> None:
     """
     settings, _ = parse_settings(text, base=Path("/"))
     assert settings is not None
-    meta = describe(settings, model=ModelInfo(name="m"), boot="b", clock=SystemClock(), drift="off: no baseline")
+    meta = describe(
+        settings, model=ModelInfo(name="m"), boot="b", clock=SystemClock(), drift="off: no baseline"
+    )
     assert decode_notice(PROFILE.meta(meta).payload, Meta) == meta
     assert meta.settings_sha256 == settings.sha256
     assert not meta.raw_data_leaves_device
