@@ -1,10 +1,13 @@
 """Arrays that wait on the disk, so that they are not in memory while nobody needs them."""
 
+import ctypes
 import mmap
 import os
+import sys
 import tempfile
 import weakref
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,10 +60,17 @@ _MAPS: "weakref.WeakSet[mmap.mmap]" = weakref.WeakSet()
 
 
 def release_mapped() -> None:
-    """Let go of the pages of all arrays that `Spill.map` made; they come back from the file where they are read."""
-    for pages in list(_MAPS):
+    """Let go of the pages of all arrays that `Spill.map` made; they come back from the file where they are read.
+
+    Where there are such arrays, memory is short: what the heap holds free goes back to the system, too.
+    """
+    maps = list(_MAPS)
+    for pages in maps:
         if hasattr(mmap, "MADV_DONTNEED"):
             pages.madvise(mmap.MADV_DONTNEED)
+    if maps and sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # musl has none
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 class Spill:
@@ -89,11 +99,10 @@ class Spill:
         self._end += len(data)
         return spilled
 
-    def map(self, arrays: Sequence[Array]) -> list[Array]:
-        """The same arrays, read-only, in memory only where they are read (see `release_mapped`)."""
-        places = [self.put(array) for array in arrays]
+    def map(self, places: Sequence[Spilled]) -> list[Array]:
+        """Arrays of this file, read-only, in memory only where they are read (see `release_mapped`)."""
         if self._file is None or not self._end:
-            return list(arrays)
+            return [place.read() for place in places]
         pages = mmap.mmap(self._file.descriptor, self._end, access=mmap.ACCESS_READ)
         _MAPS.add(pages)
         return [

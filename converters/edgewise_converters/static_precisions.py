@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -129,26 +130,32 @@ def _evened(graph: Graph, options: StaticOptions, setting: Setting) -> tuple[Gra
 
     Judged in the plainest way, with ranges from the trial cases alone: what it gains does not depend on the rest.
     """
-    ways: list[tuple[str, Graph]] = []
+    makers: list[tuple[str, Callable[[], Graph]]] = []
     inputs = setting.trial_inputs(graph)
     if options.per_tensor:
-        ways.append(("channels evened out between layers", cross_layer_equalized(graph)))
+        makers.append(("channels evened out between layers", partial(cross_layer_equalized, graph)))
     if normalisation_links(graph):
         largest = largest_by_channel(graph, inputs)
-        ways += [(f"normalisations smoothed by {s}", smoothed(graph, largest, s)) for s in _SMOOTHING]
-    if not ways:
+        makers += [
+            (f"normalisations smoothed by {s}", partial(smoothed, graph, largest, s)) for s in _SMOOTHING
+        ]
+    if not makers:
         return graph, []
-    ways = [("channels as they are", graph), *ways]
-    setting.stage("Evening out channels", 2 * len(ways) * len(inputs))
+    makers = [("channels as they are", lambda: graph), *makers]
+    setting.stage("Evening out channels", 2 * len(makers) * len(inputs))
     plain = replace(options, ranges="minmax", rounding="nearest")
     tried: list[Trial] = []
-    for why, way in ways:
+    ways: list[Graph] = []
+    for why, make in makers:
+        way = make()
+        map_weights(way)
+        ways.append(way)
         calibration = calibrate(way, inputs, count=len(inputs), tick=setting.tick, threads=1, moments=False)
         wide = options.width is Width.INT16
         tried.append(setting.candidates(way, calibration, wide=wide).ask(plain, why))
     best = max(range(len(ways)), key=lambda place: tried[place].score_db)
     worth = tried[best].score_db >= tried[0].score_db + _EVENING_WORTH_DB
-    return (ways[best][1] if worth else graph), tried
+    return (ways[best] if worth else graph), tried
 
 
 def check_ends(ends: str, precision: str) -> None:

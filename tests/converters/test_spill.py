@@ -34,7 +34,8 @@ def test_what_is_put_comes_back() -> None:
 
 def test_mapped_arrays_survive_the_release_of_their_pages() -> None:
     given = arrays()
-    mapped = Spill().map(given)
+    spill = Spill()
+    mapped = spill.map([spill.put(array) for array in given])
     for _ in range(2):
         for back, array in zip(mapped, given, strict=True):
             assert back.dtype == array.dtype and np.array_equal(back, array)
@@ -48,7 +49,8 @@ def test_released_pages_are_out_of_memory() -> None:
     if not pages.exists():
         pytest.skip("tells resident pages on Linux only")
     size = 64 << 20
-    [mapped] = Spill().map([np.ones(size, np.uint8)])
+    spill = Spill()
+    [mapped] = spill.map([spill.put(np.ones(size, np.uint8))])
     assert mapped.sum() == size
 
     def resident() -> int:

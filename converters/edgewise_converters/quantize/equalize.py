@@ -16,9 +16,8 @@ from edgewise.tensors import Array
 from edgewise_converters.quantize.rules import has_weights
 from edgewise_converters.quantize.weights import channel_axis
 from edgewise_converters.tflite.graph import Graph, Operator, Tensor
-from edgewise_converters.tflite.plain_interpreter import open_any
+from edgewise_converters.tflite.pieces import Piece, cut, run_in_pieces
 from edgewise_converters.tflite.schema import Activation
-from edgewise_converters.tflite.writer import serialize
 
 _LARGEST_FACTOR = 1e3
 _SMALLEST = 1e-8
@@ -207,12 +206,15 @@ def _divide(writer: Operator, factor: Array) -> None:
 def largest_by_channel(graph: Graph, batches: Iterable[list[Array]]) -> dict[str, Array]:
     """Largest magnitude seen of each channel behind each normalisation, by name of the link's tensor."""
     links = normalisation_links(graph)
-    probe = Graph(graph.name, graph.inputs, [link.tensor for link in links], graph.operators)
-    backend = open_any(serialize(probe, description="channels", metadata={}))
     found = {link.tensor.name: np.zeros(link.channels) for link in links}
-    for inputs in batches:
-        for link, answer in zip(links, backend.run(inputs), strict=True):
-            rows = np.abs(answer.reshape(-1, link.channels)).max(axis=0)
-            found[link.tensor.name] = np.maximum(found[link.tensor.name], rows)
-    backend.close()
+    by_tensor = {id(link.tensor): link for link in links}
+
+    def look(piece: Piece, values: Mapping[int, Array]) -> None:
+        for operator in piece.operators:
+            for tensor in operator.outputs:
+                if link := by_tensor.get(id(tensor)):
+                    rows = np.abs(values[id(tensor)].reshape(-1, link.channels)).max(axis=0)
+                    found[tensor.name] = np.maximum(found[tensor.name], rows)
+
+    run_in_pieces(cut(graph), batches, [link.tensor for link in links], look, inputs=graph.inputs)
     return found

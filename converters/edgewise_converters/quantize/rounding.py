@@ -60,7 +60,9 @@ class Rounding:
         if moments is None:
             real = quantization.dequantize(integers)
             mean = self._calibration.of(data_input(operator)).channel_mean
-            return RoundedWeights(integers, quantization, mean_shift(operator.kind, weights, real, mean))
+            shift = mean_shift(operator.kind, weights, real, mean)
+            release_mapped()
+            return RoundedWeights(integers, quantization, shift)
         shift = _shift_by_moments(operator, weights, integers, quantization, moments)
         release_mapped()
         return RoundedWeights(integers, quantization, shift)

@@ -35,13 +35,24 @@ def map_weights(graph: Graph) -> None:
     """Move a large graph's weights to the disk, from where they are read when they are needed."""
     if not _is_large(graph):
         return
-    large = {
-        id(t.data): t.data for t in graph.tensors() if t.data is not None and t.data.nbytes >= _MAPPED_BYTES
-    }
-    mapped = dict(zip(large, Spill().map(list(large.values())), strict=True))
+    sharing: dict[int, list[Tensor]] = {}
     for tensor in graph.tensors():
-        if tensor.data is not None:
-            tensor.data = mapped.get(id(tensor.data), tensor.data)
+        if tensor.data is not None and tensor.data.nbytes >= _MAPPED_BYTES:
+            sharing.setdefault(id(tensor.data), []).append(tensor)
+    spill = Spill()
+    places = []
+    for (
+        tensors
+    ) in sharing.values():  # one after the other, so that each is let go of before the next is written
+        data = tensors[0].data
+        assert data is not None
+        places.append(spill.put(data))
+        for tensor in tensors:
+            tensor.data = None
+    for tensors, data in zip(sharing.values(), spill.map(places), strict=True):
+        for tensor in tensors:
+            tensor.data = data
+    release_mapped()
 
 
 def _is_large(graph: Graph) -> bool:
