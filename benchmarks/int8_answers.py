@@ -5,6 +5,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -146,9 +147,9 @@ def network_bytes(path: Path) -> int:
         return min(info.header_offset for info in archive.infolist())
 
 
-def _to_integers(values: Array, details: dict[str, object]) -> Array:
-    kind = np.dtype(details["dtype"])  # type: ignore[call-overload]
-    scale, zero_point = details["quantization"]  # type: ignore[misc]
+def _to_integers(values: Array, details: dict[str, Any]) -> Array:
+    kind = np.dtype(details["dtype"])
+    scale, zero_point = details["quantization"]
     if kind.kind == "f" or not scale:
         return np.ascontiguousarray(values.astype(kind))
     limits = np.iinfo(kind)
@@ -156,8 +157,8 @@ def _to_integers(values: Array, details: dict[str, object]) -> Array:
     return np.ascontiguousarray(integers.astype(kind))
 
 
-def _to_reals(values: Array, details: dict[str, object]) -> Array:
-    scale, zero_point = details["quantization"]  # type: ignore[misc]
+def _to_reals(values: Array, details: dict[str, Any]) -> Array:
+    scale, zero_point = details["quantization"]
     if values.dtype.kind == "f" or not scale:
         return values
     return np.asarray((values.astype(np.float32) - zero_point) * scale, np.float32)

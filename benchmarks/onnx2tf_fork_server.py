@@ -13,6 +13,7 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 PATIENCE_S = 60.0
@@ -32,7 +33,7 @@ def main() -> None:
         answers.write(json.dumps({"reason": reason(status, f"{out}/log"), "file": "".join(files[:1])}) + "\n")
 
 
-def convert(work, model: str, out: str) -> int | None:  # type: ignore[no-untyped-def]
+def convert(work: Callable[..., object], model: str, out: str) -> int | None:
     """The exit status of one conversion in a child; None when it was killed for its slowness."""
     Path(out).mkdir(parents=True, exist_ok=True)
     ended, ends = os.pipe()
@@ -63,7 +64,7 @@ def wait_readable(descriptor: int) -> bool:
     return False
 
 
-def run(work, model: str, out: str) -> None:  # type: ignore[no-untyped-def]
+def run(work: Callable[..., object], model: str, out: str) -> None:
     """In the child: convert and leave, whatever happens."""
     code = 1
     try:

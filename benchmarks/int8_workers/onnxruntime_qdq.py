@@ -22,7 +22,7 @@ PART = 5
 HEAVY = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 
 
-class Part(CalibrationDataReader):  # type: ignore[misc]
+class Part(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
     """Some of the samples."""
 
     def __init__(self, name: str, samples: np.ndarray) -> None:

@@ -97,7 +97,7 @@ class Conversion:
         )
         said = tensor_cards(plan, lowered.graph.inputs, lowered.graph.outputs, "")
         # What was described and does not fit is said before the long work.
-        made_card(self.request, self.description, plan, self.target, plan.precision, said)
+        self._card(plan, plan.precision, said)
         waiting = [lowered]
         del lowered  # the list holds it alone, so that `_make` frees its weights once they are serialized
         cases, trials = self._ask_original(plan)
@@ -191,20 +191,17 @@ class Conversion:
         smallest = self.request.smallest
         return Trials(plan.calibration, plan.layouts, trials, stage, tick, self._notice, smallest)
 
+    def _card(self, plan: Plan, precision: str, tensors: cards.Tensors) -> ModelCard:
+        """Without what is measured. Raises ConversionError where what is described does not fit the model."""
+        return made_card(self.request, self.description, plan, self.target, precision, tensors)
+
     def _make(self, plan: Plan, precision: str, lowered: list[LoweredGraph], trials: list[Case]) -> ModelCard:
         """Serialize the network at a precision. Returns its card, without what is measured later."""
         graph = (lowered.pop() if lowered else self._lower()[1]).graph
         graph, ranges = self._at_precision(plan, precision, graph, trials)
         activation = cards.activation_of(graph, graph.outputs[0])
         named = described(graph) if precision == AS_SOURCE else precision
-        card = made_card(
-            self.request,
-            self.description,
-            plan,
-            self.target,
-            named,
-            tensor_cards(plan, graph.inputs, graph.outputs, activation),
-        )
+        card = self._card(plan, named, tensor_cards(plan, graph.inputs, graph.outputs, activation))
         card = replace(card, layers=layer_precisions(graph), calibration=ranges)
         metadata = {
             tflite_metadata.BUFFER_NAME: tflite_metadata.encode(card),

@@ -133,9 +133,10 @@ def feedback_of(
             return guess_feedback(given, made, where="--feedback auto")
         check_feedback(asked, given, made)
     except (CardError, ValueError) as error:
-        advice = ": say it, as in --feedback OUTPUT=INPUT" if asked == AUTO_FEEDBACK else ""
-        text = str(error).split(": say it")[0]
-        raise ConversionError(text + advice) from error
+        text, advised, _ = str(error).partition(": say it")  # the SDK's advice is for apps
+        raise ConversionError(
+            text + (f"{advised}, as in --feedback OUTPUT=INPUT" if advised else "")
+        ) from error
     return dict(asked)
 
 
@@ -145,6 +146,8 @@ def _specs(cards: Sequence[TensorCard]) -> list[TensorSpec]:
 
 def _parsed(path: Path, where: str) -> dict[str, Any]:
     try:
+        if path.exists() and not path.is_file():
+            raise ConversionError(f"{where}: this is no file, expected a TOML or JSON file")
         if path.stat().st_size > _MOST_BYTES:
             raise ConversionError(f"{where}: larger than {_MOST_BYTES >> 20} MB, expected a small text file")
         text = path.read_text(encoding="utf-8")
@@ -156,6 +159,8 @@ def _parsed(path: Path, where: str) -> dict[str, Any]:
         raise ConversionError(f"{where}: expected {kind}: {error}") from error
     if not isinstance(value, dict):
         raise ConversionError(f"{where}: got a {type(value).__name__}, expected tables such as [audio]")
+    if not value:
+        raise ConversionError(f"{where}: it says nothing, expected tables such as [audio]")
     return value
 
 

@@ -1,5 +1,6 @@
 """Many inputs through one model: pictures and recordings to answers, other .npy and .npz files to tensors."""
 
+import io
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -7,7 +8,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from PIL import Image
 
+from edgewise.atomic_file import write_bytes
 from edgewise.errors import CardError, EdgewiseError, InvalidInput
 from edgewise.model import Model
 from edgewise.model_card import ANOMALY_DETECTION, AUDIO_CLASSIFICATION, TIME_SERIES_CLASSIFICATION
@@ -72,14 +75,30 @@ def _each(sources: Sequence[Path], answer: Callable[[Path], Answer]) -> Iterator
             yield _answered(picture, answer)
 
 
+def check_drawing(path: Path, taken: Sequence[Path]) -> None:
+    """Raise InvalidInput for a place where no picture can be written, or that is one of the files the work reads."""
+    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+        raise InvalidInput(
+            f"{path}: cannot write the picture: unknown file extension: {path.suffix or 'none'}"
+        )
+    if not path.parent.is_dir():
+        raise InvalidInput(f"{path}: cannot write the picture: the folder {path.parent} does not exist")
+    if path.exists() and any(other.exists() and path.samefile(other) for other in taken):
+        raise InvalidInput(
+            f"{path}: this is a file that is read here, which is never overwritten; give another name"
+        )
+
+
 def draw_answer(result: Result, path: Path) -> None:
     """Save the result's picture with its answer on it. Raises InvalidInput when there is nothing to draw."""
     if not hasattr(result.answer, "draw"):
         raise InvalidInput(f"{result.source}: its answer is not one that can be drawn on a picture")
     picture = cast(Drawable, result.answer).draw(result.source)
+    written = io.BytesIO()
     try:
-        picture.save(path)
-    except (OSError, ValueError) as error:  # Pillow's ValueError: no format of this suffix
+        picture.save(written, Image.registered_extensions()[path.suffix.lower()])
+        write_bytes(path, [written.getbuffer()])
+    except (OSError, ValueError) as error:  # Pillow's ValueError: a format that cannot hold this picture
         reason = getattr(error, "strerror", None) or error
         raise InvalidInput(f"{path}: cannot write the picture: {reason}") from error
 

@@ -84,15 +84,17 @@ def run_app(
         raise typer.BadParameter("it needs --recogniser", param_hint="'--direction'")
     if recogniser and (head or top):
         raise typer.BadParameter("it goes without --head and --top", param_hint="'--recogniser'")
-    from edgewise.batch import draw_answer, run_inputs
+    from edgewise.batch import check_drawing, draw_answer, run_inputs
     from edgewise.loading import load
 
     # Pillow warns of pictures that we refuse, in a line of our own.
     warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
     failures = 0
+    files = [file, *(other for other in (recogniser, direction) if other)]
+    if draw:
+        check_drawing(draw, [*files, *inputs])
     with ExitStack() as stack:
         if recogniser:
-            files = [file, recogniser, *([direction] if direction else [])]
             models = [stack.enter_context(load(path, backend=backend, threads=threads)) for path in files]
             results = _read_pages(models, inputs, min_score)
         else:

@@ -1,6 +1,7 @@
 """What only a model's maker knows goes into its card, and the SDK then answers by it without being told."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -124,6 +125,7 @@ def test_the_tokenizer_that_was_described_is_the_one_that_counts(tmp_path: Path)
         (MEMORY, "[inputs.z.audio]\n", "got input 'z', expected one of x, xh"),
         (MEMORY, "[feedback]\ny = 'xh'\n", r"'y' is float32\[1, 2\], input 'xh' is float32\[1, 6\]"),
         (SERIES, "[series\n", "expected TOML"),
+        (SERIES, "# nothing yet\n", "it says nothing"),
         (SERIES, "[sounds]\n", "got 'sounds', expected one of"),
     ],
 )
@@ -149,6 +151,9 @@ def test_what_the_card_of_the_original_says_is_taken_over(form: str, tmp_path: P
 def test_a_missing_description_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match=r"--describe .*gone.toml: cannot be read"):
         converted(tmp_path, SERIES, describe=tmp_path / "gone.toml")
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(ConversionError, match="this is no file"):
+        converted(tmp_path, SERIES, describe=tmp_path / "pipe.toml")
 
 
 def test_feedback_that_nothing_tells_is_asked_for(tmp_path: Path) -> None:

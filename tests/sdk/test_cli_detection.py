@@ -69,9 +69,25 @@ def test_draw_takes_one_picture_an_answer_that_can_be_drawn_and_a_name_it_can_wr
     for model, out, message in (
         (tiny, "drawn.png", "its answer is not one that can be drawn"),
         (detector, "drawn.nonsense", "cannot write the picture: unknown file extension"),
-        (detector, "no/drawn.png", "cannot write the picture: No such file"),
+        (detector, "no/drawn.png", "does not exist"),
+        (detector, "drawn", "unknown file extension: none"),
     ):
         done = edgewise("run", model, red, "--draw", tmp_path / out)
         assert done.returncode == 1
         (line,) = done.stderr.splitlines()
         assert line.startswith("error: ") and message in line
+
+
+def test_drawing_never_overwrites_what_is_read_and_writes_all_or_nothing(
+    yunet: Path, red: Path, tmp_path: Path
+) -> None:
+    detector = write_yunet(tmp_path / "yunet.onnx", yunet)
+    link = tmp_path / "link.png"
+    link.symlink_to(red)
+    before = red.read_bytes()
+    for out in (red, link):
+        done = edgewise("run", detector, red, "--draw", out)
+        assert (done.returncode, done.stdout) == (1, "") and "never overwritten" in done.stderr
+    assert red.read_bytes() == before
+    assert edgewise("run", detector, red, "--draw", tmp_path / "new.jpg").returncode == 0
+    assert sorted(path.suffix for path in tmp_path.glob("*new*")) == [".jpg"]

@@ -12,7 +12,6 @@ from edgewise_converters.conversion import Conversion
 from edgewise_converters.errors import ConversionError, UnknownTarget
 from edgewise_converters.lower import LoweredGraph
 from edgewise_converters.lower.layout import identity
-from edgewise_converters.made_card import made_card
 from edgewise_converters.onnx_out.choice import PRECISIONS, at_precision
 from edgewise_converters.onnx_out.opset import serialized
 from edgewise_converters.onnx_out.prepare import prepare
@@ -79,14 +78,7 @@ class OnnxConversion(Conversion):
         activation = "probabilities" if _ends_in_softmax(self._model.graph.outputs[0]) else "logits"
         layers = layers_of(choice.model.graph)
         named = f"{layers[0].precision} (as in the source)" if precision == AS_SOURCE else precision
-        card = made_card(
-            self.request,
-            self.description,
-            plan,
-            self.target,
-            named,
-            tensor_cards(plan, ends.inputs, ends.outputs, activation),
-        )
+        card = self._card(plan, named, tensor_cards(plan, ends.inputs, ends.outputs, activation))
         return replace(card, layers=layers, calibration=dict(choice.ranges))
 
     def _check_network(self) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from edgewise.backends import Backend
 from edgewise.tensors import Array, Quantization
 from edgewise_converters.quantize.rules import SAME_SCALE, data_input
-from edgewise_converters.tflite.graph import Graph, Operator, Tensor
+from edgewise_converters.tflite.graph import Graph, Operator, Option, Tensor
 from edgewise_converters.tflite.pieces import Piece, cut, run_in_pieces
 from edgewise_converters.tflite.plain_interpreter import open_any
 from edgewise_converters.tflite.writer import serialize
@@ -154,9 +154,9 @@ class _Probe:
         return self._write("SUM", [flat, self._axis], Tensor("sum", (), tensor.dtype), {"keepDims": False})
 
     def _write(
-        self, kind: str, inputs: list[Tensor], output: Tensor, options: Mapping[str, object] | None = None
+        self, kind: str, inputs: list[Tensor], output: Tensor, options: Mapping[str, Option] | None = None
     ) -> Tensor:
-        self._graph.operators.append(Operator(kind, list(inputs), [output], dict(options or {})))  # type: ignore[arg-type]
+        self._graph.operators.append(Operator(kind, list(inputs), [output], dict(options or {})))
         return output
 
 

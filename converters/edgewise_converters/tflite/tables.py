@@ -15,7 +15,7 @@ _FIRST_BYTES = 64
 """By which buffers are told apart before all of them is compared."""
 
 
-class Tables(flatbuffers.Builder):  # type: ignore[misc]
+class Tables(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers has no types
     """A Builder that writes a table by one call; a search for a quantization writes hundreds of networks.
 
     All that is returned are offsets from the end, as everywhere in the Builder.

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from edgewise.commands.options import Arrays, AsJson, DelegateName, DelegateOptions, Shapes
+
 
 def bench_app(
     files: Annotated[
@@ -26,22 +28,11 @@ def bench_app(
     backend: Annotated[
         str | None, typer.Option(help="litert, tflite-runtime or onnxruntime.", show_default=False)
     ] = None,
-    shape: Annotated[
-        list[str] | None,
-        typer.Option(help="NAME=SIZES of an input with open sizes: image=1x224x224x3.", show_default=False),
-    ] = None,
-    arrays: Annotated[
-        Path | None,
-        typer.Option(help="A .npy or .npz file with the inputs to feed.", show_default=False),
-    ] = None,
-    delegate: Annotated[
-        str | None,
-        typer.Option(help="edgetpu, gpu, a shared library or an execution provider.", show_default=False),
-    ] = None,
-    delegate_option: Annotated[
-        list[str] | None, typer.Option(help="KEY=VALUE for the delegate.", show_default=False)
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Everything, as one JSON object.")] = False,
+    shape: Shapes = None,
+    arrays: Arrays = None,
+    delegate: DelegateName = None,
+    delegate_option: DelegateOptions = None,
+    as_json: AsJson = False,
 ) -> None:
     """Measure latency, memory and energy of model files, side by side."""
     from edgewise.benchmark import Plan, benchmark_files

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from edgewise.commands.options import Arrays, AsJson, DelegateName, DelegateOptions, Shapes
+
 
 def profile_app(
     file: Annotated[Path, typer.Argument(help="A .tflite or .onnx model.", show_default=False)],
@@ -18,22 +20,11 @@ def profile_app(
         int | None, typer.Option(min=1, help="Default: the cores, at most 4.", show_default=False)
     ] = None,
     backend: Annotated[str | None, typer.Option(help="litert or onnxruntime.", show_default=False)] = None,
-    shape: Annotated[
-        list[str] | None,
-        typer.Option(help="NAME=SIZES of an input with open sizes: image=1x224x224x3.", show_default=False),
-    ] = None,
-    arrays: Annotated[
-        Path | None,
-        typer.Option(help="A .npy or .npz file with the inputs to feed.", show_default=False),
-    ] = None,
-    delegate: Annotated[
-        str | None,
-        typer.Option(help="edgetpu, gpu, a shared library or an execution provider.", show_default=False),
-    ] = None,
-    delegate_option: Annotated[
-        list[str] | None, typer.Option(help="KEY=VALUE for the delegate.", show_default=False)
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Everything, as one JSON object.")] = False,
+    shape: Shapes = None,
+    arrays: Arrays = None,
+    delegate: DelegateName = None,
+    delegate_option: DelegateOptions = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show which operators of a model take how long, and which of them XNNPACK runs."""
     from edgewise.commands.progress import ProgressLine
