@@ -22,13 +22,12 @@ from edgewise_converters.quantize.share_weights import share_weights
 from edgewise_converters.quantize.swamped import swamped
 from edgewise_converters.samples import Samples, spread
 from edgewise_converters.search import Candidates, StaticRequest, Trial, search_static
-from edgewise_converters.search.candidates import in_order
 from edgewise_converters.search.cost import threads_for
 from edgewise_converters.targets import Target
 from edgewise_converters.tflite.graph import Graph
 from edgewise_converters.tflite.pieces import map_weights
 from edgewise_converters.tflite.runtimes import rules_of
-from edgewise_converters.verify import Case, Layouts
+from edgewise_converters.verify import Case, Layouts, in_order
 
 STATIC = frozenset({"int8", "mixed", "mixed16", "int16x8"})
 _INT16_TRIAL_CASES = 6

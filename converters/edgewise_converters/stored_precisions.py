@@ -29,7 +29,7 @@ from edgewise_converters.tflite.graph import Graph
 from edgewise_converters.tflite.pieces import map_weights
 from edgewise_converters.tflite.runtimes import RuntimeRules, rules_of
 from edgewise_converters.tflite.writer import serialize
-from edgewise_converters.verify import Case, Layouts, measure, open_runtime, run_case, to_stored
+from edgewise_converters.verify import Case, Layouts, in_order, measure, open_runtime, run_case, to_stored
 
 ROUNDED = frozenset({"weights8", "dynamic", "int4"})
 """Precisions whose weights are rounded so much that samples help."""
@@ -152,7 +152,7 @@ def observed(graph: Graph, trials: Trials, precision: str) -> Calibration:
 
 def _inputs(graph: Graph, samples: Samples, layouts: Layouts) -> Iterator[list[Array]]:
     for feed in samples.feeds():
-        yield [np.asarray(feed[t.name].transpose(layouts.inputs[t.name]), order="C") for t in graph.inputs]
+        yield in_order(graph, feed, layouts)
 
 
 def mean_db(graph: Graph, target: Target, trials: Trials) -> float:

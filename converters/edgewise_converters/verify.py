@@ -14,6 +14,7 @@ from edgewise_converters.errors import RuntimeMissing, SourceError, Verification
 from edgewise_converters.lower.layout import Layout
 from edgewise_converters.reference import Reference
 from edgewise_converters.samples import Feed, Sample, Samples
+from edgewise_converters.tflite.graph import Graph
 from edgewise_converters.tflite.schema import operator_kinds
 
 GATES_DB = {
@@ -104,6 +105,11 @@ def to_stored(backend: Backend, feed: Feed, layouts: Layouts) -> list[Array]:
             array = spec.quantization.quantize(array, spec.dtype)
         arrays.append(np.asarray(array, spec.dtype, order="C"))
     return arrays
+
+
+def in_order(graph: Graph, feed: Feed, layouts: Layouts) -> list[Array]:
+    """A sample as the graph takes it: its inputs' order and layout."""
+    return [np.asarray(feed[t.name].transpose(layouts.inputs[t.name]), order="C") for t in graph.inputs]
 
 
 def run_case(backend: Backend, inputs: list[Array], layouts: Layouts) -> dict[str, Array]:

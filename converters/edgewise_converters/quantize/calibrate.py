@@ -74,12 +74,14 @@ def calibrate(
     def look(piece: Piece, values: Mapping[int, Array]) -> None:
         nonlocal looks
         operators = set(map(id, piece.operators))
-        new = graph.inputs if piece is pieces[0] else ()
-        for tensor in (*(new or piece.entries), *(t for o in piece.operators for t in o.outputs)):
-            array = values.get(id(tensor))
-            if array is None:
-                continue
-            if id(tensor) in seen and (tensor not in piece.entries or new):
+        is_first = piece is pieces[0]
+        entries = graph.inputs if is_first else piece.entries
+        written = [t for operator in piece.operators for t in operator.outputs if id(t) in values]
+        for place, tensor in enumerate((*entries, *written)):
+            array = values[id(tensor)]
+            if id(tensor) in seen and (
+                is_first or place >= len(entries)
+            ):  # entries were seen as they were written
                 seen[id(tensor)].add(array, kept, rng)
             for operator, observer in readers.get(id(tensor), ()):
                 if id(operator) in operators:

@@ -12,14 +12,13 @@ from edgewise_converters.agreement import Agreement, Meter, nothing_agrees
 from edgewise_converters.errors import VerificationFailed
 from edgewise_converters.quantize import Shared, StaticOptions, quantize_static
 from edgewise_converters.quantize.empirical_bias import measured_shifts, samples_to_keep
-from edgewise_converters.samples import Feed
 from edgewise_converters.search.cost import threads_for
 from edgewise_converters.search.judging import judged_tensors
 from edgewise_converters.spill import release_mapped
 from edgewise_converters.tflite.graph import Graph
 from edgewise_converters.tflite.pieces import Piece, cut, run_in_pieces
 from edgewise_converters.tflite.writer import serialize
-from edgewise_converters.verify import Case, Layouts, open_runtime, to_stored
+from edgewise_converters.verify import Case, Layouts, in_order, open_runtime, to_stored
 
 _SMALLEST = 1e-30
 WORTH_DB = 0.05
@@ -162,11 +161,6 @@ class Candidates:
     def _answers(self, backend: Backend, case: Case) -> dict[str, Array]:
         arrays = backend.run(to_stored(backend, case.feed, self.layouts))
         return {f"{place}": array for place, array in enumerate(arrays)}
-
-
-def in_order(graph: Graph, feed: Feed, layouts: Layouts) -> list[Array]:
-    """A sample as the graph takes it: its inputs' order and layout."""
-    return [np.asarray(feed[t.name].transpose(layouts.inputs[t.name]), order="C") for t in graph.inputs]
 
 
 def _energy(expected: Array, got: Array) -> float:

@@ -117,7 +117,9 @@ class _Probe:
         noises: dict[int, float] = {}
         for place, pair in enumerate(self._pairs):
             noise, signal = sums[2 * place : 2 * place + 2]
-            noises[pair.tensor] = noises.get(pair.tensor, 0.0) + float(noise / max(signal, _SMALLEST))
+            share = float(noise / max(signal, _SMALLEST))
+            # Masks next to minus infinity overflow when squared: nothing is known of this reader then.
+            noises[pair.tensor] = noises.get(pair.tensor, 0.0) + (share if np.isfinite(share) else 0.0)
         return noises
 
     def _answers(self, backend: Backend, sample: Sequence[Array]) -> Array:

@@ -128,7 +128,7 @@ def proposed_ranges(
         noises = {key: [0.0] * len(grids) for key, grids in ways.items()}
     proposals = []
     for dispute in disputes:
-        own, *others = noises[id(dispute.tensor)] or [0.0] * len(dispute.choosers)
+        own, *others = noises[id(dispute.tensor)]
         place = int(np.argmin(others))
         proposals.append(Proposal(dispute.tensor, dispute.choosers[1 + place], own - others[place]))
     return sorted(proposals, key=lambda proposal: -proposal.gain)  # of equal ones the widest apart first

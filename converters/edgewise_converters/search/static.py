@@ -140,7 +140,7 @@ def _rescued(candidates: Candidates, best: Trial, stage: Callable[[str, int], No
     stage("Sparing what int8 harms most", len(found) * len(candidates.cases))
     for rescue in found:
         widths = {**best.options.widths_of, **rescue.widths}
-        if _is_cheap(candidates, widths, best):
+        if widths != best.options.widths_of and _is_cheap(candidates, widths, best):
             options = replace(best.options, widths_of=widths)
             best = candidates.better(best, [(rescue.name, options)], worth_db=_RESCUE_WORTH_DB)
     return best
