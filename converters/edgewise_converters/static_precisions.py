@@ -23,6 +23,7 @@ from edgewise_converters.quantize.swamped import swamped
 from edgewise_converters.samples import Samples, spread
 from edgewise_converters.search import Candidates, StaticRequest, Trial, search_static
 from edgewise_converters.search.cost import threads_for
+from edgewise_converters.spill import release_mapped
 from edgewise_converters.targets import Target
 from edgewise_converters.tflite.graph import Graph
 from edgewise_converters.tflite.pieces import map_weights
@@ -149,12 +150,19 @@ def _evened(graph: Graph, options: StaticOptions, setting: Setting) -> tuple[Gra
         way = make()
         map_weights(way)
         ways.append(way)
-        calibration = calibrate(way, inputs, count=len(inputs), tick=setting.tick, threads=1, moments=False)
-        wide = options.width is Width.INT16
-        tried.append(setting.candidates(way, calibration, wide=wide).ask(plain, why))
+        tried.append(_tried_plainly(way, why, plain, setting, inputs))
+        release_mapped()
     best = max(range(len(ways)), key=lambda place: tried[place].score_db)
     worth = tried[best].score_db >= tried[0].score_db + _EVENING_WORTH_DB
     return (ways[best] if worth else graph), tried
+
+
+def _tried_plainly(
+    way: Graph, why: str, plain: StaticOptions, setting: Setting, inputs: list[list[Array]]
+) -> Trial:
+    """One graph calibrated and asked; a large one's calibration takes a hundred megabytes, which end here."""
+    calibration = calibrate(way, inputs, count=len(inputs), tick=setting.tick, threads=1, moments=False)
+    return setting.candidates(way, calibration, wide=plain.width is Width.INT16).ask(plain, why)
 
 
 def check_ends(ends: str, precision: str) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from edgewise.tensors import Array
 from edgewise_converters.quantize.moments import Moments, MomentsObserver
-from edgewise_converters.spill import Spill
+from edgewise_converters.spill import Spill, release_mapped
 from edgewise_converters.tflite.graph import Graph, Operator, Tensor
 from edgewise_converters.tflite.pieces import Piece, cut, run_in_pieces
 
@@ -104,7 +104,9 @@ def calibrate(
 
     run_in_pieces(pieces, batches, observed, look, inputs=graph.inputs, threads=threads, done=take)
     done = looks // len(pieces)
-    return Calibration(done, {key: running.result(done) for key, running in seen.items()}, gathered)
+    statistics = {key: running.result(done) for key, running in seen.items()}
+    release_mapped()
+    return Calibration(done, statistics, gathered)
 
 
 def _observers(
@@ -157,5 +159,6 @@ class _Running:
 
     def result(self, samples: int) -> Statistics:
         mean = np.asarray(self.channel_sum) / max(samples, 1)
-        values = np.concatenate(self.values)
+        # The pieces are let go of at once: of all tensors together they are as large as the result.
+        values, self.values = np.concatenate(self.values), []
         return Statistics(self.minimum, self.maximum, values, mean, self.is_filled)

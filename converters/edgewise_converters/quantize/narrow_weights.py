@@ -12,6 +12,7 @@ from edgewise_converters.quantize.gptq import round_in_blocks
 from edgewise_converters.quantize.moments import Moments
 from edgewise_converters.quantize.weight_grids import as_block_scales, least_error_scales
 from edgewise_converters.quantize.weight_slots import WeightSlot
+from edgewise_converters.spill import release_mapped
 from edgewise_converters.tflite.graph import BlockScales, Operator, Tensor
 from edgewise_converters.tflite.nibbles import as_int4
 
@@ -57,6 +58,7 @@ class WeightStore:
         if key not in self._known:
             moments = self._calibration.moments_of(operator) if self._calibration else None
             self._known[key] = _narrowed(operator, slot, data, grid, moments)
+            release_mapped()
         return self._known[key]
 
 

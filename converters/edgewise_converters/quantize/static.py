@@ -26,6 +26,7 @@ from edgewise_converters.quantize.weights import (
     smallest_scales,
 )
 from edgewise_converters.quantize.widths import Width
+from edgewise_converters.spill import release_mapped
 from edgewise_converters.tflite.graph import Graph, Operator, Tensor
 
 _FLOAT = np.dtype(np.float32)
@@ -109,6 +110,7 @@ class _StaticQuantizer:
 
     def run(self) -> Graph:
         """Rebuild the graph, operator by operator."""
+        release_mapped()
         self._round_side_by_side()
         for tensor in self.source.inputs:
             dtype = np.dtype(np.int8) if id(tensor) in self.fixed else _FLOAT
