@@ -29,10 +29,10 @@ class Observer:
         """``spec`` is of the model's input. Without ``measures_pictures`` the tensor's mean and deviation are taken."""
         self._image, self._spec, self._measures_pictures = image, spec, measures_pictures
 
-    def observe(self, tensor: Array, scores: FloatArray) -> Observation:
-        """``tensor`` is a picture as the model takes it, ``scores`` are probabilities, [classes]."""
+    def observe(self, tensor: Array, scores: FloatArray | None) -> Observation:
+        """``tensor`` is a picture as the model takes it, ``scores`` are a classifier's probabilities, [classes]."""
         found = self._of_picture(tensor) if self._measures_pictures else self._of_tensor(tensor)
-        if scores.size < 2:
+        if scores is None or scores.size < 2:
             return Observation(found)
         second, first = np.partition(scores, -2)[-2:]
         if 0.0 <= second <= first <= 1.0:  # a foreign file may give raw scores
