@@ -38,6 +38,7 @@ STANDARD = (
     Metric("drift.psi_confidence", "1", Kind.GAUGE, "stability index of the first answer's confidence"),
     Metric("drift.psi_margin", "1", Kind.GAUGE, "stability index of first less second answer"),
     Metric("drift.psi_classes", "1", Kind.GAUGE, "stability index of the first answers' classes"),
+    Metric("drift.psi_embedding", "1", Kind.GAUGE, "stability index of embeddings' distance from their mean direction"),
     Metric("drift.switch_rate", "1", Kind.GAUGE, "share of answers that differ from the one before"),
     Metric("board.cpu_percent", "%", Kind.GAUGE, "processor use, all cores, 0 to 100"),
     Metric("board.memory_used_percent", "%", Kind.GAUGE, "memory in use"),

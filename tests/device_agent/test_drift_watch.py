@@ -16,6 +16,7 @@ from edgewise.streams import Frame
 from edgewise.testing import tiny_card, write_tiny_model
 from edgewise_agent.clock import SystemClock
 from edgewise_agent.drift import Observation
+from edgewise_agent.drift.observation import EMBEDDING_DISTANCE
 from edgewise_agent.drift_watch import DriftWatch
 from edgewise_agent.outbox import Outbox
 from edgewise_agent.pipelines.model_slot import ModelSlot
@@ -105,6 +106,31 @@ def test_the_device_measures_what_the_converter_measured(
     blind = open_slot(tmp_path / name, is_watched=False)
     assert observed(blind, usual / "000.png") is None
     blind.close()
+
+
+def test_the_distance_of_embeddings_is_measured_as_the_converter_measured_it(
+    usual: Path, tmp_path: Path
+) -> None:
+    """In int8: the device takes the answer as real numbers, as the converter did."""
+    card = replace(tiny_card(dtype="int8"), task="image-embedding", golden=None, labels=())
+    path = write_tiny_model(tmp_path / "embedder.tflite", dtype="int8", card=card, golden=())
+    observer = BaselineObserver(classifies=False, inputs=card.inputs, embeds=True)
+    with edgewise.load(path) as model:
+        for file in sorted(usual.iterdir()):
+            tensor = model.image_reader().read(file)
+            real = {spec.name: spec.dequantized(model.run(tensor)[spec.name]) for spec in model.outputs}
+            observer.add({model.inputs[0].name: model.inputs[0].dequantized(tensor)}, real)
+    baseline = observer.result("pictures/")
+    write_tiny_model(path, dtype="int8", card=replace(card, drift=baseline), golden=())
+    slot = open_slot(path)
+    seen = [observed(slot, file) for file in sorted(usual.iterdir())]
+    slot.close()
+    distances = [one.statistics[EMBEDDING_DISTANCE] for one in seen if one is not None]
+    assert baseline.embedding is not None and len(distances) == PICTURES
+    # The card's are each from the direction of the 79 others, the device's from that of all 80: 1 / 79 further.
+    assert np.mean(distances) == pytest.approx(
+        baseline.embedding.mean_distance * (1 - 1 / PICTURES) ** 2, rel=0.02
+    )
 
 
 def test_a_model_without_a_baseline_is_observed_by_nobody(tiny_model: Path, photos: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import edgewise
-from edgewise.model_card import IMAGE_CLASSIFICATION
+from edgewise.model_card import IMAGE_CLASSIFICATION, IMAGE_EMBEDDING
 from edgewise.streams import Block, Frame, SensorBlock
 from edgewise.streams.answering import Answering
 from edgewise.tasks.classification import ScoreReader
@@ -106,8 +106,11 @@ class ModelSlot:
     def _see(self, inputs: Mapping[str, Array] | Array, outputs: Mapping[str, Array]) -> None:
         if self._observer is None or not isinstance(inputs, np.ndarray):
             return
-        scores = self._scores.scores(outputs[self.model.outputs[0].name]) if self._scores else None
-        self._observation = self._observer.observe(inputs, scores)
+        spec = self.model.outputs[0]
+        answer = outputs[spec.name]
+        scores = self._scores.scores(answer) if self._scores else None
+        embedding = spec.dequantized(answer) if self.model.task == IMAGE_EMBEDDING else None
+        self._observation = self._observer.observe(inputs, scores, embedding)
 
     def _make_observer(self) -> Observer | None:
         """Only of pictures: what a baseline says of series and sound is not compared yet."""
@@ -126,7 +129,12 @@ class ModelSlot:
             if is_classifier
             else None
         )
-        return Observer(image, self.model.inputs[0], measures_pictures=reference.measures_pictures)
+        return Observer(
+            image,
+            self.model.inputs[0],
+            measures_pictures=reference.measures_pictures,
+            direction=reference.direction,
+        )
 
 
 def load_model(
