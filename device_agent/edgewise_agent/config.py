@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, Struct
 
 from edgewise_agent.broker_url import BrokerUrl
 from edgewise_agent.errors import WHOLE_FILE, InvalidSettings, Problem
+from edgewise_agent.wire.settings import HomeAssistantSettings, SparkplugSettings
 from edgewise_messages import InvalidTopic
 from edgewise_messages.topics import check_id
 
@@ -63,6 +64,8 @@ class ReportSettings(Struct, frozen=True, kw_only=True):
 
     interval_s: Annotated[float, Meta(ge=0.1, le=86_400.0)] = 10.0
     events: Literal["none", "all"] = "none"
+    profile: Literal["json", "sparkplug"] = "json"
+    format: Literal["json", "msgpack", "compact"] = "json"
 
 
 class OutboxSettings(Struct, frozen=True, kw_only=True):
@@ -90,6 +93,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     report: ReportSettings = ReportSettings()
     outbox: OutboxSettings = OutboxSettings()
     drift: DriftSettings = DriftSettings()
+    sparkplug: SparkplugSettings = SparkplugSettings()
+    home_assistant: HomeAssistantSettings = HomeAssistantSettings()
     sha256: str = ""
     """Of the settings file; not a key in it."""
 
@@ -102,6 +107,8 @@ SECTIONS: dict[str, type[Struct]] = {
     "report": ReportSettings,
     "outbox": OutboxSettings,
     "drift": DriftSettings,
+    "sparkplug": SparkplugSettings,
+    "home_assistant": HomeAssistantSettings,
 }
 
 
@@ -219,6 +226,9 @@ def _in_words(kind: Any, message: str) -> str:
     if noun is None:
         return message
     metas = [meta for meta in get_args(kind)[1:] if isinstance(meta, Meta)]
+    told = next((meta.description for meta in metas if meta.description), None)
+    if told is not None:
+        return f"expected {told}"
     found = [
         f"{word} {getattr(meta, key):g}"
         for meta in metas
@@ -229,10 +239,15 @@ def _in_words(kind: Any, message: str) -> str:
 
 
 def _contradictions(sections: dict[str, Any]) -> list[Problem]:
+    problems = []
+    report: ReportSettings | None = sections.get("report")
+    if report is not None and report.profile == "sparkplug" and report.format != "json":
+        problems.append(
+            Problem("report.format", 'is of no use with report.profile = "sparkplug"; leave it out')
+        )
     broker: BrokerSettings | None = sections.get("broker")
     if broker is None:
-        return []
-    problems = []
+        return problems
     if broker.ca_file is not None and not broker.url.is_tls:
         problems.append(Problem("broker.ca_file", f"is of no use with {broker.url}; use an mqtts:// url"))
     if broker.password_file is not None and not broker.username:

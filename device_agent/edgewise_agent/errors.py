@@ -7,6 +7,7 @@ AgentError
 │   └── OutboxDamaged                  the outbox's file is not a sound database: set it aside
 ├── ModelUnfit (RuntimeError)          the model fails its own golden cases here: get another file
 ├── SourceError (OSError)              nothing to read where the settings point
+├── MalformedPayload (ValueError)      bytes that are not a Sparkplug payload: leave the message out
 └── BrokerError (ConnectionError)      try again later
     └── BrokerRefused                  the broker answers and says no: repair name, password or rights
 """
@@ -75,3 +76,7 @@ class BrokerError(AgentError, ConnectionError):
 
 class BrokerRefused(BrokerError):
     """The broker answered the connection request with no."""
+
+
+class MalformedPayload(AgentError, ValueError):
+    """Bytes that are not a Sparkplug payload."""

@@ -30,6 +30,8 @@ url = "mqtt://127.0.0.1:1883" # or mqtts://host:8883
 [report]
 # interval_s = 10.0           # between two telemetry records
 # events = "none"             # "all" sends every prediction as an event
+# profile = "json"            # "sparkplug" speaks Sparkplug B to SCADA hosts instead
+# format = "json"             # "msgpack", or "compact" with a fifth of the bytes; the fleet reads all three
 
 [outbox]
 # max_mb = 64                 # when full, older records are thinned out
@@ -39,4 +41,12 @@ url = "mqtt://127.0.0.1:1883" # or mqtts://host:8883
 # enabled = true
 # false_alarm_inputs = 10000  # at most one false alarm in so many independent inputs; more sees less
 # every_s = 0.0               # inputs sooner than this after the last one compared are left out; for video some seconds
+
+[sparkplug]                   # only with report.profile = "sparkplug"
+# primary_host = ""           # send only while this host application is online
+# rebirth_min_s = 5.0         # between two births that a host asked for
+
+[home_assistant]              # makes the device appear in Home Assistant, beside the profile
+# enabled = false
+# prefix = "homeassistant"
 """

@@ -23,9 +23,10 @@ from edgewise_agent.outbox import Outbox
 from edgewise_agent.recorder import Recorder
 from edgewise_agent.sources.images import ImageFiles
 from edgewise_agent.state_folder import StateFolder
-from edgewise_agent.wire.json_profile import JsonProfile
+from edgewise_agent.wire.json_profile import parse_command
+from edgewise_agent.wire.make_profile import DeviceFacts, make_profile
 from edgewise_agent.wire.message import Message
-from edgewise_messages import DeviceAddress, Response
+from edgewise_messages import Response
 
 DRAIN_S = 3.0
 """Most that a graceful stop spends on sending what is still waiting; the rest waits on disk."""
@@ -54,7 +55,6 @@ def client_id(settings: Settings) -> str:
 def _run(settings: Settings, runner: ModelRunner, outbox: Outbox, drift_file: Path) -> str:
     boot = secrets.token_hex(8)
     recorder = Recorder(outbox, SystemClock(), boot=boot)
-    profile = JsonProfile(DeviceAddress(settings.device.group, settings.device.id), boot=boot)
     responses: queue.SimpleQueue[Response] = queue.SimpleQueue()
     drift, said_of_drift = _watch_drift(settings, runner, recorder, drift_file)
     log.info("drift is %s", said_of_drift)
@@ -67,13 +67,13 @@ def _run(settings: Settings, runner: ModelRunner, outbox: Outbox, drift_file: Pa
         outbox=outbox,
         clock=SystemClock(),
         health=BoardHealth(disk=settings.device.state_dir).read,
-        parse_command=profile.parse_command,
+        parse_command=parse_command,
         respond=responses.put,
         drift=drift,
     )
     own_phase_s = phase(client_id(settings), settings.report.interval_s)
     agent = Agent(parts, source=settings.source, report=settings.report, phase_s=own_phase_s)
-    courier = _make_courier(settings, parts, profile, responses, agent.command, said_of_drift)
+    courier = _make_courier(settings, parts, responses, agent.command, said_of_drift)
     recorder.event("agent.started", data={"model": runner.info().name}, durable=True)
     log.info("device %s runs %s, boot %s", settings.device.id, settings.model.path.name, boot)
     with _stopping_on_signals(agent), _committing(outbox, settings.outbox.commit_interval_s):
@@ -108,7 +108,6 @@ def _watch_drift(
 def _make_courier(
     settings: Settings,
     parts: Parts,
-    profile: JsonProfile,
     responses: "queue.SimpleQueue[Response]",
     on_command: Callable[[bytes, bool], None],
     said_of_drift: str,
@@ -127,18 +126,17 @@ def _make_courier(
             on_message=on_message,
         )
 
-    return Courier(
-        parts.outbox,
-        connect,
-        profile,
-        Backoff(f"{name} {boot}", longest_s=settings.broker.reconnect_max_s),
+    facts = DeviceFacts(
+        boot=boot,
+        clock=clock,
         meta=lambda: describe(
             settings, model=parts.runner.info(), boot=boot, clock=clock, drift=said_of_drift
         ),
-        now_ms=clock.now_ms,
         responses=responses,
         on_command=on_command,
     )
+    backoff = Backoff(f"{name} {boot}", longest_s=settings.broker.reconnect_max_s)
+    return Courier(parts.outbox, connect, make_profile(settings, facts), backoff)
 
 
 @contextlib.contextmanager

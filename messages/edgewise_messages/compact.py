@@ -128,7 +128,13 @@ def _is_known(record: list[Any]) -> bool:
 
 def _pack_record(record: AnyRecord, boot: int, base: tuple[int, int, int]) -> list[Any]:
     ts_ms, mono_ns, seq = base
-    common = [_KINDS.index(type(record)), boot, record.ts_ms - ts_ms, record.mono_ns - mono_ns, record.seq - seq]
+    common = [
+        _KINDS.index(type(record)),
+        boot,
+        record.ts_ms - ts_ms,
+        record.mono_ns - mono_ns,
+        record.seq - seq,
+    ]
     return [*common, _CLOCKS.index(record.clock), *_pack_body(record)]
 
 
