@@ -8,6 +8,7 @@ AgentError
 ├── ModelUnfit (RuntimeError)          the model fails its own golden cases here: get another file
 ├── SourceError (OSError)              nothing to read where the settings point
 ├── MalformedPayload (ValueError)      bytes that are not a Sparkplug payload: leave the message out
+├── MalformedPacket (ValueError)       bytes that are not an MQTT packet: leave the connection out
 └── BrokerError (ConnectionError)      try again later
     └── BrokerRefused                  the broker answers and says no: repair name, password or rights
 """
@@ -80,3 +81,7 @@ class BrokerRefused(BrokerError):
 
 class MalformedPayload(AgentError, ValueError):
     """Bytes that are not a Sparkplug payload."""
+
+
+class MalformedPacket(AgentError, ValueError):
+    """Bytes that are not an MQTT packet."""

@@ -175,5 +175,24 @@ def test_the_example_is_valid_and_shows_every_setting_with_its_default() -> None
         settings.broker,
         settings.report,
         settings.outbox,
+        settings.sparkplug,
+        settings.home_assistant,
     ):
         assert all(f"{name} = " in EXAMPLE for name in section.__struct_fields__)
+
+
+@pytest.mark.parametrize(
+    ("more", "where", "what"),
+    [
+        ('report = {profile = "sparkplug", format = "compact"}', "report.format", "leave it out"),
+        ('home_assistant = {prefix = "a/+"}', "home_assistant.prefix", "levels of A-Z a-z 0-9 _ -"),
+        ('sparkplug = {primary_host = "a/b"}', "sparkplug.primary_host", "an id without + # /"),
+    ],
+)
+def test_what_a_wire_profile_cannot_do_is_said(more: str, where: str, what: str) -> None:
+    text = 'device = {id = "d", state_dir = "s"}\nmodel = {path = "m"}\nsource = {path = "p"}\n'
+    text += 'broker = {url = "mqtt://h"}\n' + more
+    settings, (problem,) = parse_settings(text.encode(), base=Path("/"))
+    assert settings is None
+    assert problem.where == where
+    assert what in problem.message
