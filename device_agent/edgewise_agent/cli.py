@@ -122,6 +122,8 @@ def sparkplug_check_command(
             url=BrokerUrl(broker), username=username, password_file=password_file, ca_file=ca_file
         )
         place = split_tap(tap) if tap else None
+        if place is not None and settings.url.is_tls:
+            raise ValueError("--tap passes plain MQTT on: got an mqtts:// broker, expected mqtt://")
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     watch = Watch(group, node, host, seconds, asks_rebirth=rebirth)
