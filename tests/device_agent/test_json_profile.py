@@ -58,6 +58,13 @@ def test_records_of_one_channel_travel_in_one_publish_that_is_not_retained(form:
     assert (message.payload[:1] == b"{") == (form is Format.JSON)
 
 
+def test_what_cannot_be_read_goes_as_the_json_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    """A later version of edgewise wrote it, and the fleet may know it."""
+    (message,) = Setup(Format.COMPACT).session.records(Batch("event", (b'{"type":"later"}',), (1,)))
+    assert message.payload == b'{"version":1,"records":[{"type":"later"}]}'
+    assert "goes as JSON" in caplog.text
+
+
 def test_the_will_says_offline_and_is_retained() -> None:
     will = Setup().session.opening.will
     assert (will.topic, will.retain, will.qos) == ("edgewise/v1/g/d/status", True, 1)

@@ -103,6 +103,34 @@ def test_every_standard_metric_in_the_tables_has_this_name_still() -> None:
     assert {name for table in BY_DIGEST.values() for name in table.names} <= {m.name for m in STANDARD}
 
 
+INTERVAL = {
+    "model.inferences": 1263, "model.errors": 0, "model.throughput_per_s": 47.7158, "model.latency_p50_ms": 4.48192,
+    "model.latency_p95_ms": 6.30221, "model.invoke_p50_ms": 0.0291, "model.confidence_mean": 0.912384,
+    "board.cpu_percent": 41.7, "board.memory_used_percent": 22.4, "board.memory_available_bytes": 2970099712,
+    "board.temperature_c": 61.83, "board.disk_used_percent": 37.1, "board.disk_free_bytes": 18398101504,
+    "agent.memory_bytes": 61202432, "agent.outbox_records": 3, "agent.outbox_bytes": 127336,
+    "agent.dropped_records": 0, "agent.uptime_s": 26.5,
+}  # fmt: skip
+
+
+def test_a_telemetry_interval_needs_little_more_than_a_quarter_of_flat_json() -> None:
+    """Asked for is at most 0.55; benchmarks/wire_size.py measures a running agent's."""
+    record = Telemetry(
+        ts_ms=1795359272618, mono_ns=2155144393977, boot="3aa38b38dbaf4b10", seq=6, clock=Clock.NTP,
+        metrics=dict(INTERVAL),
+    )  # fmt: skip
+    flat = {
+        "ts_ms": 1795359272618,
+        "mono_ns": 2155144393977,
+        "boot": "3aa38b38dbaf4b10",
+        "seq": 6,
+        "clock": "ntp",
+    }
+    assert len(encode_records([record], Format.COMPACT)) < 0.3 * len(
+        msgspec.json.encode({**flat, **INTERVAL})
+    )
+
+
 def changed(place: int, value: object) -> bytes:
     parts = msgspec.msgpack.decode(encode_records([ONE], Format.COMPACT))
     parts[place] = value

@@ -19,7 +19,8 @@ from edgewise_agent.wire.durable_file import write_durably
 from edgewise_agent.wire.home_assistant_payload import Place, discovery_payload, standard_metric
 from edgewise_agent.wire.message import Message
 from edgewise_agent.wire.profile import Opening, Profile, Session, Turn
-from edgewise_messages import Channel, Meta, Telemetry, decode_record
+from edgewise_agent.wire.readable import readable_records
+from edgewise_messages import Channel, Meta, Telemetry
 
 RESEND_WITHIN_S = 10.0
 """After Home Assistant came online all devices send again, each within this time."""
@@ -186,8 +187,7 @@ class _OverlaySession:
         if batch.channel != Channel.TELEMETRY:
             return messages
         newest: dict[str, object] = {}
-        for body in batch.bodies:
-            record = decode_record(body)
+        for record in readable_records(batch.bodies):
             if isinstance(record, Telemetry) and self._overlay.is_news(record):
                 newest |= record.metrics
         if not newest:

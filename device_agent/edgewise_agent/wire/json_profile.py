@@ -13,6 +13,7 @@ from edgewise_messages import (
     DeviceAddress,
     DeviceState,
     Format,
+    MessageError,
     Meta,
     Response,
     Status,
@@ -125,6 +126,9 @@ class JsonSession:
 
 
 def _encode(batch: Batch, form: Format) -> bytes:
-    if form is Format.JSON:
-        return join_encoded(list(batch.bodies))
-    return encode_records([decode_record(body) for body in batch.bodies], form)
+    if form is not Format.JSON:
+        try:
+            return encode_records([decode_record(body) for body in batch.bodies], form)
+        except MessageError as error:
+            log.warning("a batch goes as JSON, not as %s: %s", form.value, error)
+    return join_encoded(list(batch.bodies))

@@ -19,6 +19,7 @@ from edgewise_agent.errors import MalformedPayload
 from edgewise_agent.outbox import Batch
 from edgewise_agent.wire.message import AT_MOST_ONCE, Message
 from edgewise_agent.wire.profile import Opening, Turn
+from edgewise_agent.wire.readable import readable_records
 from edgewise_agent.wire.settings import SparkplugSettings
 from edgewise_agent.wire.sparkplug.bd_seq import BdSeq
 from edgewise_agent.wire.sparkplug.catalogue import EVENT, NODE, Catalogue, Entry, fitting
@@ -31,7 +32,7 @@ from edgewise_agent.wire.sparkplug.payload import (
     encode_payload,
 )
 from edgewise_agent.wire.sparkplug.primary_host import PrimaryHost
-from edgewise_messages import AnyRecord, Clock, DeviceAddress, Drift, Event, Meta, Telemetry, decode_record
+from edgewise_messages import AnyRecord, Clock, DeviceAddress, Drift, Event, Meta, Telemetry
 
 NAMESPACE = "spBv1.0"
 BD_SEQ = "bdSeq"
@@ -125,7 +126,7 @@ class SparkplugSession:
         catalogue = self._profile.catalogue
         readings = [
             (record, name, value)
-            for record in map(decode_record, batch.bodies)
+            for record in readable_records(batch.bodies)
             for name, value in _readings(record)
         ]
         changes = [catalogue.admit(name, value) for _, name, value in readings]
