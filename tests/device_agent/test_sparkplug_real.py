@@ -36,7 +36,7 @@ from edgewise_agent.wire.sparkplug.payload import (
 from edgewise_agent.wire.sparkplug.profile import SparkplugProfile
 from edgewise_agent.wire.sparkplug.rules import judge_all
 from edgewise_agent.wire.sparkplug.tap import Tap
-from edgewise_agent.wire.sparkplug.trace import Disconnected, Published, Seen, read_trace
+from edgewise_agent.wire.sparkplug.trace import Connected, Disconnected, Published, Seen, read_trace
 from edgewise_messages import DeviceAddress, Meta
 
 GROUP, NODE = ADDRESS.group, ADDRESS.device
@@ -47,12 +47,14 @@ class Host:
     """A host application: hears everything, states its presence, asks for births."""
 
     def __init__(self, port: int) -> None:
+        self.states_itself = False
+        """Say that it is online whenever it has connected and subscribed, as a primary host does."""
         self.heard: list[tuple[str, bytes]] = []
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="host")
         self._client.on_message = lambda client, data, message: self.heard.append(
             (message.topic, bytes(message.payload))
         )
-        self._client.on_connect = lambda client, *_: client.subscribe("spBv1.0/#", qos=1)
+        self._client.on_connect = self._connected
         self._client.reconnect_delay_set(1, 1)
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
@@ -61,6 +63,12 @@ class Host:
         stamp_ms = time.time_ns() // 1_000_000 if timestamp_ms is None else timestamp_ms
         payload = json.dumps({"online": online, "timestamp": stamp_ms})
         self._client.publish(f"spBv1.0/STATE/{HOST_ID}", payload, qos=1, retain=True).wait_for_publish(30)
+
+    def _connected(self, client: mqtt.Client, *_: Any) -> None:
+        client.subscribe("spBv1.0/#", qos=1)
+        if self.states_itself:
+            payload = json.dumps({"online": True, "timestamp": time.time_ns() // 1_000_000})
+            client.publish(f"spBv1.0/STATE/{HOST_ID}", payload, qos=1, retain=True)
 
     def ask_rebirth(self) -> None:
         rebirth = Metric(name="Node Control/Rebirth", datatype=DataType.BOOLEAN, value=True)
@@ -217,6 +225,69 @@ def test_a_primary_host_is_awaited_and_its_leaving_loses_nothing(
     judged = node.verdicts(HOST_ID)
     assert Outcome.FAIL not in judged.values()
     assert judged["primary-host-awaited"] is judged["primary-host-offline-leaves"] is Outcome.PASS
+
+
+def test_nothing_is_lost_to_the_primary_host_over_killed_brokers(
+    make_node: Callable[..., Node], host: Host, broker: Broker
+) -> None:
+    """QoS 0 acknowledges nothing, and a killed broker takes along what it had not passed on yet."""
+    host.states_itself = True
+    host.state(online=True)
+    node = make_node(SparkplugSettings(primary_host=HOST_ID))
+    node.courier.start()
+    count = 0
+    for _ in range(3):
+        born = len(host.of("NBIRTH"))
+        wait_until(lambda born=born: node.of("NBIRTH") and len(host.of("NBIRTH")) >= max(born, 1), "born")
+        for _ in range(150):
+            count += 1
+            node.recorder.telemetry({"model.inferences": count})
+            time.sleep(0.002)
+        node.outbox.commit()
+        wait_until(lambda wanted=count - 40: highest(host) >= wanted, "most of it is heard")
+        assert broker.process
+        broker.process.kill()
+        broker.stop()
+        count += 1
+        node.recorder.telemetry({"model.inferences": count})
+        node.outbox.commit()
+        broker.start()
+    wait_until(lambda: inferences(host) >= set(range(1, count + 1)), "every record is heard")
+    node.courier.stop(reason="test", drain_s=5.0)
+    assert node.outbox.state().records == 0
+    assert Outcome.FAIL not in node.verdicts(HOST_ID).values()
+
+
+def inferences(host: Host) -> set[int]:
+    """The distinct values of the one metric that this test counts with."""
+    births = [decode_payload(payload).find("model.inferences") for payload in host.of("NBIRTH")]
+    aliases = {metric.alias for metric in births if metric is not None}
+    metrics = [metric for payload in host.of("NDATA") for metric in decode_payload(payload).metrics]
+    return {int(metric.value or 0) for metric in metrics if metric.alias in aliases}
+
+
+def highest(host: Host) -> int:
+    return max(inferences(host), default=0)
+
+
+def test_what_a_dead_process_had_sent_is_sent_again_as_history(
+    make_node: Callable[..., Node], broker: Broker
+) -> None:
+    first = make_node()
+    first.courier.start()
+    wait_until(lambda: first.of("NBIRTH"), "born")
+    first.measure(41.0, 1)
+    wait_until(lambda: (41.0, False) in values(first, "NDATA"), "sent")
+    broker.stop()
+    first.courier.stop(reason="test", drain_s=0.0)
+    first.outbox.close()
+    broker.start()
+    second = make_node(boot="c")
+    second.courier.start()
+    wait_until(lambda: (41.0, True) in values(second, "NDATA"), "history")
+    will = next(one.will for one in second.seen if isinstance(one, Connected))
+    assert will is not None
+    assert decode_payload(will.payload).find("bdSeq").value > 0  # type: ignore[union-attr,operator]
 
 
 def test_a_hosts_library_reads_births_and_data(make_node: Callable[..., Node], host: Host) -> None:
