@@ -31,7 +31,7 @@ url = "mqtt://127.0.0.1:1883" # or mqtts://host:8883
 # interval_s = 10.0           # between two telemetry records
 # events = "none"             # "all" sends every prediction as an event
 # profile = "json"            # "sparkplug" speaks Sparkplug B to SCADA hosts instead
-# format = "json"             # "msgpack", or "compact" with a fifth of the bytes; the fleet reads all three
+# format = "json"             # "msgpack", or "compact" with a quarter of the bytes; the fleet reads all three
 
 [outbox]
 # max_mb = 64                 # when full, older records are thinned out

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import signal
 import subprocess
 import threading
 import time
@@ -246,6 +247,11 @@ def test_nothing_is_lost_to_the_primary_host_over_killed_brokers(
         node.outbox.commit()
         wait_until(lambda wanted=count - 40: highest(host) >= wanted, "most of it is heard")
         assert broker.process
+        broker.process.send_signal(signal.SIGSTOP)
+        count += 1
+        node.recorder.telemetry({"model.inferences": count})
+        node.outbox.commit()
+        wait_until(lambda wanted=count: (wanted, False) in values(node, "NDATA"), "sent, and no further")
         broker.process.kill()
         broker.stop()
         count += 1
