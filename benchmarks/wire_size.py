@@ -60,8 +60,8 @@ def agents_records(folder: Path) -> list[Telemetry]:
     Image.new("RGB", (32, 32), "red").save(folder / "a.png")
     config = folder / "agent.toml"
     config.write_text(
-        'device = {id = "cam-1", group = "greenhouse", state_dir = "state"}\nmodel = {path = "tiny.tflite"}\n'
-        'source = {path = "a.png", interval_s = 0.02}\nbroker = {url = "mqtt://127.0.0.1:1"}\n'
+        'device = {id = "cam-1", group = "greenhouse", state_dir = "state"}\n'
+        'pipelines.main = {model = "tiny.tflite", source = "a.png", interval_s = 0.02}\nbroker = {url = "mqtt://127.0.0.1:1"}\n'
         "report = {interval_s = 0.5}\noutbox = {commit_interval_s = 0.1}\n"
     )
     with subprocess.Popen([EDGEWISE, "agent", "run", "--config", config], stderr=subprocess.DEVNULL) as agent:

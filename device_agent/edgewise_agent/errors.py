@@ -6,7 +6,6 @@ AgentError
 ├── OutboxError (OSError)              the disk refuses: keep records in memory and try again
 │   └── OutboxDamaged                  the outbox's file is not a sound database: set it aside
 ├── ModelUnfit (RuntimeError)          the model fails its own golden cases here: get another file
-├── SourceError (OSError)              nothing to read where the settings point
 ├── MalformedPayload (ValueError)      bytes that are not a Sparkplug payload: leave the message out
 ├── MalformedPacket (ValueError)       bytes that are not an MQTT packet: leave the connection out
 └── BrokerError (ConnectionError)      try again later
@@ -65,10 +64,6 @@ class OutboxDamaged(OutboxError):
 
 class ModelUnfit(AgentError, RuntimeError):
     """The model's golden cases give other answers on this device than the file promises."""
-
-
-class SourceError(AgentError, OSError):
-    """A source's folder or file is missing or cannot be read."""
 
 
 class BrokerError(AgentError, ConnectionError):

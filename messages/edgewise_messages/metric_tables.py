@@ -32,16 +32,21 @@ FIRST = MetricTable(
     (
         "model.inferences",
         "model.errors",
+        "model.dropped_inputs",
         "model.throughput_per_s",
         "model.latency_p50_ms",
         "model.latency_p95_ms",
+        "model.latency_p99_ms",
+        "model.preprocess_p50_ms",
         "model.invoke_p50_ms",
+        "model.postprocess_p50_ms",
         "model.confidence_mean",
         "drift.moved",
         "drift.psi_inputs",
         "drift.psi_confidence",
         "drift.psi_margin",
         "drift.psi_classes",
+        "drift.psi_embedding",
         "drift.switch_rate",
         "board.cpu_percent",
         "board.memory_used_percent",
@@ -58,6 +63,5 @@ FIRST = MetricTable(
         "agent.uptime_s",
     )
 )
-
 LATEST = FIRST
 BY_DIGEST = {table.digest: table for table in (FIRST,)}

@@ -109,14 +109,17 @@ def test_a_command_is_read_or_refused() -> None:
 def test_a_device_describes_itself_within_the_schema() -> None:
     text = b"""
     device = {id = "d", state_dir = "s"}
-    model = {path = "m"}
-    source = {path = "p"}
+    pipelines.main = {model = "m", source = "p"}
     broker = {url = "mqtt://h"}
     """
     settings, _ = parse_settings(text, base=Path("/"))
     assert settings is not None
     meta = describe(
-        settings, model=ModelInfo(name="m"), boot="b", clock=SystemClock(), drift="off: no baseline"
+        settings,
+        models={"main": ModelInfo(name="m")},
+        boot="b",
+        clock=SystemClock(),
+        drift="off: no baseline",
     )
     assert decode_notice(encode_notice(meta), Meta) == meta
     assert meta.settings_sha256 == settings.sha256

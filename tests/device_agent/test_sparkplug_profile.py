@@ -107,6 +107,16 @@ def test_the_first_birth_names_every_standard_metric_as_null(make: Callable[...,
     assert board.value == "Pi"
 
 
+def test_a_pipeline_of_the_settings_is_a_device_from_the_first_birth_on(tmp_path: Path) -> None:
+    catalogue = Catalogue(("main", "door"))
+    assert catalogue.devices == ["door"]
+    assert "model.errors" in [entry.name for entry in catalogue.of("door")]
+    assert "board.temperature_c" not in [entry.name for entry in catalogue.of("door")]
+    aliases = [entry.alias for device in ("", "door") for entry in catalogue.of(device)]
+    assert len(set(aliases)) == len(aliases)
+    assert not catalogue.admit("door/model.errors", 3)
+
+
 def test_a_birth_repeats_the_latest_values(born: Setup) -> None:
     born.say(born.telemetry({"board.temperature_c": 61.5}))
     born.ask_rebirth()

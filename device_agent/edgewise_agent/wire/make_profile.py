@@ -28,8 +28,6 @@ class DeviceFacts:
     meta: Callable[[], Meta]
     responses: "queue.SimpleQueue[Response]"
     on_command: Callable[[bytes, bool], None]
-    pipelines: tuple[str, ...] | None = None
-    """The pipelines whose metrics are named `<pipeline>/<metric>`; None does not say."""
 
 
 def make_profile(settings: Settings, facts: DeviceFacts) -> Profile:
@@ -52,7 +50,7 @@ def make_profile(settings: Settings, facts: DeviceFacts) -> Profile:
         boot=facts.boot,
         clock=facts.clock,
         meta=facts.meta,
-        pipelines=facts.pipelines,
+        pipelines=tuple(settings.pipelines),
     )
 
 
@@ -66,6 +64,7 @@ def _bare_profile(settings: Settings, facts: DeviceFacts, address: DeviceAddress
             meta=facts.meta,
             bd_seq_file=settings.device.state_dir / BD_SEQ_FILE,
             keepalive_s=settings.broker.keepalive_s,
+            pipelines=tuple(settings.pipelines),
         )
     return JsonProfile(
         address,

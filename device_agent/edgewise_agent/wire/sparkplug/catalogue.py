@@ -7,17 +7,20 @@ or a value that does not fit its metric's datatype, changes the catalogue, and t
 
 import logging
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edgewise_agent.wire.sparkplug.payload import DataType, MetricValue
-from edgewise_messages.metrics import STANDARD, Kind, Metric
+from edgewise_messages.metrics import PIPELINE_SEPARATOR, STANDARD, Kind, Metric
 
 NODE = ""
+MAIN = "main"
 EVENT = "event"
 """The metric that carries events, as JSON text."""
 MOST_METRICS = 2000
 """Names are the agent's own; more than this many are a mistake somewhere, and would not fit one birth."""
 _OF_A_PIPELINE = re.compile(r"([A-Za-z0-9_-]{1,64})/(.+)", re.DOTALL)
+_OF_PIPELINES = ("model.", "drift.")
 _INTEGER_UNITS = ("B", "bitmask")
 _INT64 = range(-(2**63), 2**63)
 
@@ -42,13 +45,18 @@ class Entry:
 class Catalogue:
     """Grows; a metric keeps its alias as long as the process lives."""
 
-    def __init__(self) -> None:
+    def __init__(self, pipelines: Iterable[str] = ()) -> None:
+        """``pipelines``: those that will report; the metrics of `main` bear plain names."""
         self._entries: dict[str, Entry] = {}
         self._described: dict[str, Entry] = {}
         self._full = False
         for metric in STANDARD:
             self._add(metric.name, _standard_type(metric))
         self._add(EVENT, DataType.STRING)
+        for pipeline in pipelines:
+            for metric in STANDARD if pipeline != MAIN else ():
+                if metric.name.startswith(_OF_PIPELINES):
+                    self._add(f"{pipeline}{PIPELINE_SEPARATOR}{metric.name}", _standard_type(metric))
 
     @property
     def devices(self) -> list[str]:

@@ -58,13 +58,14 @@ class SparkplugProfile:
         meta: Callable[[], Meta],
         bd_seq_file: Path,
         keepalive_s: float,
+        pipelines: Iterable[str] = (),
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.address = address
         self.settings = settings
         self.boot = boot
         self.clock = clock
-        self.catalogue = Catalogue()
+        self.catalogue = Catalogue(pipelines)
         self.monotonic_s = monotonic_s
         self.unsure_for_s = UNSURE_KEEPALIVES * keepalive_s
         self._meta = meta
