@@ -150,7 +150,7 @@ class Courier:
                 self._send(connection, message)
             takes_records = turn.takes_records
             if turn.leaves_because:
-                self._say_goodbye(connection, session, turn.leaves_because)
+                self._say_goodbye(connection, session, turn.leaves_because, returns=True)
                 raise BrokerError(turn.leaves_because)
             if takes_records:
                 self._fill(connection, session)
@@ -159,13 +159,13 @@ class Courier:
             self._check_progress()
         for message in session.due().messages:
             self._send(connection, message)
-        if self._say_goodbye(connection, session, self._reason):
+        if self._say_goodbye(connection, session, self._reason, returns=False):
             # The broker handles one client's packets in order: it had all of them before the farewell.
             self._settle_the_sure(all_of_them=True)
 
-    def _say_goodbye(self, connection: Connection, session: Session, reason: str) -> bool:
+    def _say_goodbye(self, connection: Connection, session: Session, reason: str, *, returns: bool) -> bool:
         """True when the broker acknowledged all that was said."""
-        for message in session.farewell(reason):
+        for message in session.farewell(reason, returns=returns):
             self._send(connection, message)
         give_up_s = time.monotonic() + GOODBYE_S
         while self._notices_under_way() and time.monotonic() < give_up_s:

@@ -225,7 +225,7 @@ class UnsureSession:
     def heard(self, message: Message) -> None:
         pass
 
-    def farewell(self, reason: str) -> tuple[Message, ...]:
+    def farewell(self, reason: str, *, returns: bool) -> tuple[Message, ...]:
         return (Message("farewell", reason.encode()),)
 
 

@@ -190,7 +190,7 @@ def test_the_profiles_own_messages_stay_as_they_are(make: Callable[..., Setup]) 
     batch = Batch("event", (body,), (1,))
     assert setup.session.records(batch) == setup.json.begin().records(batch)
     assert setup.session.opening.will == setup.json.begin().opening.will
-    assert setup.session.farewell("x") == setup.json.begin().farewell("x")
+    assert setup.session.farewell("x", returns=False) == setup.json.begin().farewell("x", returns=False)
     heard = setup.session.opening.subscriptions
     assert heard == (*setup.json.begin().opening.subscriptions, "homeassistant/status")
 

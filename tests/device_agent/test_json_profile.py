@@ -82,10 +82,14 @@ def test_meta_and_status_go_out_once_and_retained() -> None:
 
 
 def test_the_last_word_is_stopped_with_the_reason() -> None:
-    (status,) = Setup().session.farewell("why")
+    (status,) = Setup().session.farewell("why", returns=False)
     assert status.retain
     expected = Status(state=DeviceState.STOPPED, ts_ms=7, boot="b", reason="why")
     assert decode_notice(status.payload, Status) == expected
+
+
+def test_a_change_of_connections_is_no_stop() -> None:
+    assert Setup().session.farewell("why", returns=True) == ()
 
 
 def test_commands_come_in_and_answers_go_out_on_topics_of_their_own() -> None:

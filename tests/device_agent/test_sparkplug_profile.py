@@ -281,7 +281,7 @@ def test_every_connection_has_the_next_bd_seq_in_will_birth_and_death(make: Call
     setup = make()
     for number in range(3):
         session = setup.session if number == 0 else setup.profile.begin()
-        messages = (session.opening.will, *session.due().messages, *session.farewell("x"))
+        messages = (session.opening.will, *session.due().messages, *session.farewell("x", returns=False))
         found = [decode_payload(message.payload).find("bdSeq") for message in messages]
         assert [metric.value for metric in found if metric] == [number] * 3
 

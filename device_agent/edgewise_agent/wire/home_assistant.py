@@ -17,7 +17,7 @@ from edgewise_agent.clock import TimeSource
 from edgewise_agent.outbox import Batch
 from edgewise_agent.wire.durable_file import write_durably
 from edgewise_agent.wire.home_assistant_payload import Place, discovery_payload, standard_metric
-from edgewise_agent.wire.message import Message
+from edgewise_agent.wire.message import AT_MOST_ONCE, Message
 from edgewise_agent.wire.profile import Opening, Profile, Session, Turn
 from edgewise_agent.wire.readable import readable_records
 from edgewise_messages import Channel, Meta, Telemetry
@@ -195,7 +195,7 @@ class _OverlaySession:
         if self._overlay.learn(list(newest)):
             self._announce_at_s = self._overlay.monotonic_s()
         payload = json.dumps(newest, ensure_ascii=False).encode()
-        return (*messages, Message(self._overlay.place.state_topic, payload))
+        return (*messages, Message(self._overlay.place.state_topic, payload, qos=AT_MOST_ONCE))
 
     def heard(self, message: Message) -> None:
         """Home Assistant came online: send the discovery again after a random time, not with all the others."""
@@ -205,9 +205,9 @@ class _OverlaySession:
             wait_s = random.uniform(0.0, self._overlay.resend_within_s)
             self._announce_at_s = self._overlay.monotonic_s() + wait_s
 
-    def farewell(self, reason: str) -> tuple[Message, ...]:
+    def farewell(self, reason: str, *, returns: bool) -> tuple[Message, ...]:
         """The profile's; discovery stays, as the device comes back."""
-        return self._session.farewell(reason)
+        return self._session.farewell(reason, returns=returns)
 
 
 class _Cleaning:

@@ -120,8 +120,10 @@ class JsonSession:
             return
         self._profile.on_command(message.payload, message.retain)
 
-    def farewell(self, reason: str) -> tuple[Message, ...]:
-        """Status stopped."""
+    def farewell(self, reason: str, *, returns: bool) -> tuple[Message, ...]:
+        """Status stopped; nothing when it only changes connections, as online stays true."""
+        if returns:
+            return ()
         return (self._profile.status(DeviceState.STOPPED, reason=reason),)
 
 

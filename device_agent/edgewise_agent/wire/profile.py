@@ -46,8 +46,8 @@ class Session(Protocol):
     def heard(self, message: Message) -> None:
         """Something arrived on one of the subscriptions."""
 
-    def farewell(self, reason: str) -> tuple[Message, ...]:
-        """What to say last before a deliberate disconnect."""
+    def farewell(self, reason: str, *, returns: bool) -> tuple[Message, ...]:
+        """What to say last before a deliberate disconnect; with ``returns`` the device connects again at once."""
 
 
 class Profile(Protocol):

@@ -159,7 +159,7 @@ class SparkplugSession:
             else:
                 log.warning("command %s = %r: this node knows %s only", metric.name, metric.value, REBIRTH)
 
-    def farewell(self, reason: str) -> tuple[Message, ...]:
+    def farewell(self, reason: str, *, returns: bool) -> tuple[Message, ...]:
         """The death, said by ourselves: a deliberate disconnect keeps the will from being published."""
         log.debug("NDEATH: %s", reason)
         return (self._death(),)
