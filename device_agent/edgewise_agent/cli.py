@@ -95,11 +95,11 @@ def sparkplug_check_command(
     group: Annotated[str, typer.Option("--group", help="The node's group.")],
     node: Annotated[str, typer.Option("--node", help="The node's id: the agent's device.id.")],
     host: Annotated[str, typer.Option("--host", help="Its primary host, if it waits for one.")] = "",
-    seconds: Annotated[float, typer.Option("--for", help="Seconds to watch.")] = 60.0,
+    seconds: Annotated[float, typer.Option("--for", help="Seconds to watch; Ctrl-C ends it early.")] = 60.0,
     tap: Annotated[
         str, typer.Option("--tap", help="Listen on [HOST:]PORT and pass on to the broker; sees every packet.")
     ] = "",
-    rebirth: Annotated[bool, typer.Option("--rebirth", help="Ask for births half-way, twice.")] = False,
+    rebirth: Annotated[bool, typer.Option("--rebirth", help="Ask for births, twice at once.")] = False,
     username: Annotated[str, typer.Option("--username", help="For the broker.")] = "",
     password_file: Annotated[
         Path | None, typer.Option("--password-file", help="First line: password.")

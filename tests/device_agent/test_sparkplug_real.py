@@ -334,11 +334,14 @@ def test_a_hosts_library_reads_births_and_data(make_node: Callable[..., Node], h
 
 
 def test_the_check_command_judges_a_running_agent_through_a_tap(
-    broker: Broker, write_config: Callable[..., Path], start_agent: Callable[[Path], AgentProcess]
+    broker: Broker,
+    host: Host,
+    write_config: Callable[..., Path],
+    start_agent: Callable[[Path], AgentProcess],
 ) -> None:
     port = unused_port()
     command = [EDGEWISE, "agent", "sparkplug-check", "--broker", broker.url, "--group", GROUP, "--node", NODE]
-    command += ["--tap", str(port), "--for", "7", "--rebirth", "--json"]
+    command += ["--tap", str(port), "--for", "120", "--rebirth", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as check:
         assert check.stdout and check.stderr
         assert "listening" in check.stderr.readline()
@@ -346,9 +349,12 @@ def test_the_check_command_judges_a_running_agent_through_a_tap(
             f"mqtt://127.0.0.1:{port}", report={"profile": "sparkplug"}, sparkplug={"rebirth_min_s": 1.0}
         )
         agent = start_agent(config)
-        agent.wait_until_said("connected")
-        time.sleep(5.0)
+        wait_until(lambda: len(host.of("NBIRTH")) >= 2, "the rebirth that the check asked for")
+        before = len(host.of("NDATA"))
+        wait_until(lambda: len(host.of("NDATA")) > before + 1, "data after it")
         assert agent.end() == 0
+        wait_until(lambda: host.of("NDEATH"), "its death")
+        check.send_signal(signal.SIGINT)
         said, _ = check.communicate(timeout=60)
         assert check.returncode == 0, said
     judged = {one["rule"]: one["outcome"] for one in json.loads(said)["rules"]}

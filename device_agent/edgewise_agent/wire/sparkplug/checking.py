@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 
 from edgewise_agent.broker import BrokerConnection
@@ -17,8 +17,8 @@ from edgewise_agent.wire.sparkplug.tap import Tap
 from edgewise_agent.wire.sparkplug.trace import NAMESPACE, Published, Seen, read_trace
 
 _TURN_S = 0.1
-_ASK_AFTER_SHARE = 0.5
-"""Births are asked for when half of the time is over, so that there is data before and after."""
+_ASK_AFTER_S = 2.0
+"""Births are asked for so long after the first one seen, so that there is data before and after."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def check_node(broker: BrokerSettings, watch: Watch) -> tuple[Verdict, ...]:
         connection.connect()
         for topic in _topics(watch):
             connection.subscribe(topic)
-        _run(lambda: connection.run(_TURN_S), watch, lambda: _ask(connection, watch))
+        _run(lambda: connection.run(_TURN_S), watch, seen, lambda: _ask(connection, watch))
     return _judged(seen, watch)
 
 
@@ -59,7 +59,7 @@ def check_through_tap(
             tap.run()
             connection.run(0.0)
 
-        _run(turn, watch, lambda: _ask(connection, watch))
+        _run(turn, watch, seen, lambda: _ask(connection, watch))
     return _judged(seen, watch)
 
 
@@ -67,15 +67,20 @@ def _judged(seen: list[Seen], watch: Watch) -> tuple[Verdict, ...]:
     return judge_all(read_trace(seen, group=watch.group, node=watch.node, host=watch.host))
 
 
-def _run(turn: Callable[[], None], watch: Watch, ask: Callable[[], None]) -> None:
-    began_s = time.monotonic()
-    asks_at_s = began_s + watch.seconds * _ASK_AFTER_SHARE
+def _run(turn: Callable[[], None], watch: Watch, seen: list[Seen], ask: Callable[[], None]) -> None:
+    """For the time of the watch, or until Ctrl-C, which ends it early."""
+    end_s = time.monotonic() + watch.seconds
     wants_to_ask = watch.asks_rebirth
-    while time.monotonic() < began_s + watch.seconds:
-        if wants_to_ask and time.monotonic() >= asks_at_s:
-            wants_to_ask = False
-            ask()
-        turn()
+    with suppress(KeyboardInterrupt):
+        while time.monotonic() < end_s:
+            if wants_to_ask and _was_born(seen, time.monotonic() - _ASK_AFTER_S):
+                wants_to_ask = False
+                ask()
+            turn()
+
+
+def _was_born(seen: list[Seen], before_s: float) -> bool:
+    return any(isinstance(one, Published) and one.kind == "NBIRTH" and one.at_s < before_s for one in seen)
 
 
 def _ask(connection: BrokerConnection, watch: Watch) -> None:
