@@ -6,6 +6,8 @@ AgentError
 ├── OutboxError (OSError)              the disk refuses: keep records in memory and try again
 │   └── OutboxDamaged                  the outbox's file is not a sound database: set it aside
 ├── ModelUnfit (RuntimeError)          the model fails its own golden cases here: get another file
+├── MalformedPayload (ValueError)      bytes that are not a Sparkplug payload: leave the message out
+├── MalformedPacket (ValueError)       bytes that are not an MQTT packet: leave the connection out
 └── BrokerError (ConnectionError)      try again later
     └── BrokerRefused                  the broker answers and says no: repair name, password or rights
 """
@@ -70,3 +72,11 @@ class BrokerError(AgentError, ConnectionError):
 
 class BrokerRefused(BrokerError):
     """The broker answered the connection request with no."""
+
+
+class MalformedPayload(AgentError, ValueError):
+    """Bytes that are not a Sparkplug payload."""
+
+
+class MalformedPacket(AgentError, ValueError):
+    """Bytes that are not an MQTT packet."""

@@ -21,9 +21,10 @@ from edgewise_agent.pipelines.assembly import Assembly, client_id, open_models
 from edgewise_agent.pipelines.model_slot import ModelSlot
 from edgewise_agent.recorder import Recorder
 from edgewise_agent.state_folder import StateFolder
-from edgewise_agent.wire.json_profile import JsonProfile
+from edgewise_agent.wire.json_profile import parse_command
+from edgewise_agent.wire.make_profile import DeviceFacts, make_profile
 from edgewise_agent.wire.message import Message
-from edgewise_messages import DeviceAddress, Response
+from edgewise_messages import Response
 
 DRAIN_S = 3.0
 """Most that a graceful stop spends on sending what is still waiting; the rest waits on disk."""
@@ -46,7 +47,6 @@ def run_agent(settings: Settings) -> str:
 def _run(settings: Settings, slots: Mapping[str, ModelSlot], outbox: Outbox, state: StateFolder) -> str:
     boot, clock = secrets.token_hex(8), SystemClock()
     recorder = Recorder(outbox, clock, boot=boot)
-    profile = JsonProfile(DeviceAddress(settings.device.group, settings.device.id), boot=boot)
     responses: queue.SimpleQueue[Response] = queue.SimpleQueue()
     health = BoardHealth(disk=settings.device.state_dir)
     assembly = Assembly(
@@ -59,12 +59,12 @@ def _run(settings: Settings, slots: Mapping[str, ModelSlot], outbox: Outbox, sta
         outbox=outbox,
         clock=clock,
         health=health.read,
-        parse_command=profile.parse_command,
+        parse_command=parse_command,
         respond=responses.put,
     )
     interval_s = settings.report.interval_s
     agent = Agent(parts, report_interval_s=interval_s, phase_s=phase(client_id(settings), interval_s))
-    courier = _make_courier(settings, parts, profile, responses, agent.command, assembly.drift_in_words)
+    courier = _make_courier(settings, parts, responses, agent.command, assembly.drift_in_words)
     models = {name: slot.info().name for name, slot in slots.items()}
     recorder.event("agent.started", data={"model": ", ".join(models.values())}, durable=True)
     log.info("device %s runs %s, boot %s", settings.device.id, ", ".join(models.values()), boot)
@@ -83,7 +83,6 @@ def _run(settings: Settings, slots: Mapping[str, ModelSlot], outbox: Outbox, sta
 def _make_courier(
     settings: Settings,
     parts: Parts,
-    profile: JsonProfile,
     responses: "queue.SimpleQueue[Response]",
     on_command: Callable[[bytes, bool], None],
     drift_in_words: Callable[[], str],
@@ -102,11 +101,9 @@ def _make_courier(
             on_message=on_message,
         )
 
-    return Courier(
-        parts.outbox,
-        connect,
-        profile,
-        Backoff(f"{name} {boot}", longest_s=settings.broker.reconnect_max_s),
+    facts = DeviceFacts(
+        boot=boot,
+        clock=clock,
         meta=lambda: describe(
             settings,
             models={one.name: one.slot.info() for one in parts.pipelines},
@@ -114,10 +111,11 @@ def _make_courier(
             clock=clock,
             drift=drift_in_words(),
         ),
-        now_ms=clock.now_ms,
         responses=responses,
         on_command=on_command,
     )
+    backoff = Backoff(f"{name} {boot}", longest_s=settings.broker.reconnect_max_s)
+    return Courier(parts.outbox, connect, make_profile(settings, facts), backoff)
 
 
 @contextlib.contextmanager
