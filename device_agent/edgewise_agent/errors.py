@@ -6,6 +6,11 @@ AgentError
 ├── OutboxError (OSError)              the disk refuses: keep records in memory and try again
 │   └── OutboxDamaged                  the outbox's file is not a sound database: set it aside
 ├── ModelUnfit (RuntimeError)          the model fails its own golden cases here: get another file
+├── InvalidExpression (ValueError)     repair a rule's expression; it says the column
+├── RuleFailed (ValueError)            a rule has no value for one answer: count it and go on
+├── AuditError (OSError)               the audit log cannot be written: nothing raw may leave
+├── RedactionFailed (RuntimeError)     faces or voices cannot be taken out: the input may not leave
+├── OffloadError (ConnectionError)     an edge server gave no usable answer in time: the local one stands
 ├── SourceError (OSError)              nothing to read where the settings point
 └── BrokerError (ConnectionError)      try again later
     └── BrokerRefused                  the broker answers and says no: repair name, password or rights
@@ -75,3 +80,27 @@ class BrokerError(AgentError, ConnectionError):
 
 class BrokerRefused(BrokerError):
     """The broker answered the connection request with no."""
+
+
+class InvalidExpression(AgentError, ValueError):
+    """A rule's expression is not one, or speaks of what there is not; ``column`` counts from 1."""
+
+    def __init__(self, message: str, *, column: int) -> None:
+        self.column = column
+        super().__init__(f"column {column}: {message}")
+
+
+class RuleFailed(AgentError, ValueError):
+    """An expression has no value for this answer, such as after a division by zero."""
+
+
+class AuditError(AgentError, OSError):
+    """The audit log cannot be written: nothing raw may leave."""
+
+
+class RedactionFailed(AgentError, RuntimeError):
+    """What must not be seen cannot be taken out of this input: it may not leave."""
+
+
+class OffloadError(AgentError, ConnectionError):
+    """An edge server gave no answer that can be used, in the time there was."""
