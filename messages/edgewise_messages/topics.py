@@ -20,6 +20,7 @@ class Channel(StrEnum):
     DRIFT = "drift"
     COMMAND = "command"
     RESPONSE = "response"
+    SNAPSHOT = "snapshot"
 
 
 RETAINED = frozenset({Channel.STATUS, Channel.META})
