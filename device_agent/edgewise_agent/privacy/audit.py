@@ -128,11 +128,8 @@ class AuditLog:
 def read_audit(folder: Path) -> Iterator[dict[str, Any]]:
     """Every line that can be read, the oldest first."""
     for line in _all_lines(folder):
-        try:
-            known = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(known, dict):
+        known = _parsed(line)
+        if known is not None:
             yield known
 
 
