@@ -21,8 +21,8 @@ from edgewise.tensors import Array
 from edgewise_agent.errors import RedactionFailed
 
 MIN_SCORE = 0.6
-"""Of YuNet's scores, whose usual threshold is 0.9: small, blurred, dark and turned faces were all found by this one, and
-13 % of the area of pictures without any face is covered; at 0.3 it was 70 %."""
+"""Of YuNet's scores, whose usual threshold is 0.9: small, blurred, dark and turned faces were all found by this one,
+and 13 % of the area of pictures without any face is covered; at 0.3 it was 70 %."""
 MARGIN = 0.35
 """Of the face's longer side, on each side of it: hair, chin and ears."""
 CELLS = 4

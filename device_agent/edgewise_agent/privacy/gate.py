@@ -71,13 +71,20 @@ class Gate:
         self.released = self.refused = 0
 
     def release(
-        self, given: Encoded, *, to: Destination, why: str, snapshot: str = ""
+        self,
+        given: Encoded,
+        *,
+        to: Destination,
+        why: str,
+        snapshot: str = "",
+        is_too_late: Callable[[], bool] = lambda: False,
     ) -> RedactedPayload | Refusal:
         """What may be sent there of an input, already on record; or why nothing may.
 
-        ``why`` and ``snapshot`` (its id, where it is one) are for the record.
+        ``why`` and ``snapshot`` (its id, where it is one) are for the record. ``is_too_late`` is asked before that, so
+        that what nobody waits for any more is neither sent nor said to have been.
         """
-        answer = self._decide(given, to, why, snapshot)
+        answer = self._decide(given, to, why, snapshot, is_too_late)
         if isinstance(answer, Refusal):
             self.refused += 1
             log.info("not released to %s: %s", to, answer.reason)
@@ -97,7 +104,9 @@ class Gate:
             return "faces are to be blurred, and there is no privacy.face_model to find them"
         return ""
 
-    def _decide(self, given: Encoded, to: Destination, why: str, snapshot: str) -> RedactedPayload | Refusal:
+    def _decide(
+        self, given: Encoded, to: Destination, why: str, snapshot: str, is_too_late: Callable[[], bool]
+    ) -> RedactedPayload | Refusal:
         reason = self.would_refuse(to, is_picture=given.is_picture)
         if reason or self._audit is None:
             return Refusal(reason)
@@ -107,6 +116,8 @@ class Gate:
         try:
             if given.is_picture:
                 given, faces = self._redacted(given)
+            if is_too_late():
+                return Refusal("redaction took longer than there was time")
             sha256 = hashlib.sha256(given.data).hexdigest()
             head = self._audit.append(
                 {
