@@ -9,8 +9,11 @@ realtime tracking", ICIP 2016, with an average of speeds for the Kalman filter a
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from edgewise.tensors import FloatArray
 from edgewise_agent.rules.facts import Box
-from edgewise_agent.rules.geometry import Xy, overlap
+from edgewise_agent.rules.geometry import Xy
 
 MAX_TRACKS = 256
 MIN_OVERLAP = 0.2
@@ -18,6 +21,9 @@ MAX_JUMP = 1.0
 """Of middles, in mean sides of the two boxes, where they do not overlap."""
 SPEED_SHARE = 0.5
 """How much of the speed the last step is."""
+
+NEITHER = -2.0
+"""The likeness of what cannot be one object."""
 
 Sides = tuple[float, float, float, float]
 
@@ -89,32 +95,59 @@ class Tracker:
 
     def _match(self, boxes: Sequence[Box], mono_s: float) -> dict[int, Track]:
         """By the boxes' places."""
-        expected = [track.expected(mono_s) for track in self._tracks]
-        pairs = []
-        for place, box in enumerate(boxes):
-            for number, track in enumerate(self._tracks):
-                if track.label == box.label:
-                    likeness = _likeness(_sides(box), expected[number], track)
-                    if likeness is not None:
-                        pairs.append((likeness, -place, -number))
+        if not boxes or not self._tracks:
+            return {}
+        likeness = _likeness(
+            np.array([_sides(box) for box in boxes]),
+            np.array([track.expected(mono_s) for track in self._tracks]),
+            np.array([_sides(track.box) for track in self._tracks]),
+        )
+        labels = np.array([track.label for track in self._tracks])
+        likeness[np.array([box.label for box in boxes])[:, None] != labels] = NEITHER
         matches: dict[int, Track] = {}
         taken: set[int] = set()
-        for _, place, number in sorted(pairs, reverse=True):
-            if -place not in matches and -number not in taken:
-                matches[-place] = self._tracks[-number]
-                taken.add(-number)
+        places, numbers = np.nonzero(likeness > NEITHER)
+        order = np.argsort(-likeness[places, numbers], kind="stable")
+        for place, number in zip(places[order].tolist(), numbers[order].tolist(), strict=True):
+            if place not in matches and number not in taken:
+                matches[place] = self._tracks[number]
+                taken.add(number)
         return matches
 
 
-def _likeness(box: Sides, expected: Sides, track: Track) -> float | None:
-    """Above 0 for what overlaps, below for what is near, None for what is neither."""
-    common = max(overlap(box, expected), overlap(box, _sides(track.box)))
-    if common >= MIN_OVERLAP:
-        return common
-    (x, y), (other_x, other_y) = _middle(box), _middle(expected)
-    far = ((x - other_x) ** 2 + (y - other_y) ** 2) ** 0.5
-    reach = MAX_JUMP * (_side(box) + _side(expected)) / 2
-    return -far / reach if reach > 0 and far <= reach else None
+def _likeness(boxes: FloatArray, expected: FloatArray, seen: FloatArray) -> FloatArray:
+    """[boxes, tracks]: above 0 for what overlaps, from 0 down to -1 for what is near, `NEITHER` for the rest."""
+    common = np.maximum(_overlaps(boxes, expected), _overlaps(boxes, seen))
+    far = np.linalg.norm(_middles(boxes)[:, None] - _middles(expected), axis=2)
+    reach = MAX_JUMP * (_mean_sides(boxes)[:, None] + _mean_sides(expected)) / 2
+    near = np.where((reach > 0) & (far <= reach), -far / np.maximum(reach, 1e-12), NEITHER)
+    likeness: FloatArray = np.where(common >= MIN_OVERLAP, common, near)
+    return likeness
+
+
+def _overlaps(first: FloatArray, second: FloatArray) -> FloatArray:
+    """Intersection over union, [first, second], of boxes in shares of the picture."""
+    low = np.maximum(first[:, None, :2], second[:, :2])
+    high = np.minimum(first[:, None, 2:], second[:, 2:])
+    common = np.prod(np.maximum(high - low, 0), axis=2)
+    union = _areas(first)[:, None] + _areas(second) - common
+    shares: FloatArray = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    return shares
+
+
+def _areas(boxes: FloatArray) -> FloatArray:
+    areas: FloatArray = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    return areas
+
+
+def _middles(boxes: FloatArray) -> FloatArray:
+    middles: FloatArray = (boxes[:, :2] + boxes[:, 2:]) / 2
+    return middles
+
+
+def _mean_sides(boxes: FloatArray) -> FloatArray:
+    sides: FloatArray = (boxes[:, 2:] - boxes[:, :2]).mean(axis=1)
+    return sides
 
 
 def _sides(box: Box) -> Sides:
@@ -123,7 +156,3 @@ def _sides(box: Box) -> Sides:
 
 def _middle(box: Sides) -> Xy:
     return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-
-
-def _side(box: Sides) -> float:
-    return (box[2] - box[0] + box[3] - box[1]) / 2
