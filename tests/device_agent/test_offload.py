@@ -131,7 +131,7 @@ def test_a_late_answer_does_not_count_and_its_server_rests(make: Callable[..., O
         outcome = ask(offloader)
         assert (outcome.answered_by, outcome.label) == ("local", "green")
         assert "no answer in time" in outcome.reason and outcome.audit
-        assert "does not answer" in ask(offloader).reason
+        assert "does not answer: 127.0.0.1" in ask(offloader).reason
         offloader.servers.probe()
         assert offloader.servers.known()[0].round_trip_ms is not None
 
@@ -277,7 +277,7 @@ def test_tls_and_the_key_are_asked_for(
         assert "got status 401" in ask(wrong).reason
         unknown = make(https, key_file=key)
         unknown.servers.probe()
-        assert "does not answer" in ask(unknown).reason
+        assert "does not answer: localhost" in (reason := ask(unknown).reason) and "self-signed" in reason
 
 
 def test_the_server_refuses_what_is_no_picture_and_goes_on(tiny_model: Path) -> None:

@@ -129,7 +129,7 @@ class Offloader:
             )
             reply = _read(data)
         except OffloadError as error:
-            self.servers.failed(server.settings.url)
+            self.servers.failed(server.settings.url, str(error))
             return _standing(local, str(error), began_s, audit=audit)
         now_s = time.monotonic()
         self.servers.answered(server.settings.url, (now_s - sent_s) * 1000)
@@ -155,7 +155,7 @@ class Offloader:
             if refusal:
                 reasons.append(refusal)
             elif expected_ms is None:
-                reasons.append(f"{server.settings.url} does not answer")
+                reasons.append(f"{server.settings.url} does not answer: {server.trouble}")
             elif expected_ms > self._settings.max_latency_ms:
                 reasons.append(
                     f"{server.settings.url} takes {expected_ms:.0f} ms, more than offload.max_latency_ms"

@@ -32,6 +32,8 @@ class Server:
     """Of a ping, an average of the latest; None while it does not answer."""
     work_ms: float = 0.0
     """What an answer took beyond that, an average."""
+    trouble: str = "not measured yet"
+    """Why it does not answer."""
 
     @property
     def expected_ms(self) -> float | None:
@@ -73,16 +75,15 @@ class Servers:
             work_ms = max(latency_ms - server.round_trip_ms, 0.0)
             self._put(replace(server, work_ms=_average(server.work_ms or None, work_ms)))
 
-    def failed(self, url: str) -> None:
+    def failed(self, url: str, reason: str) -> None:
         """No answer came: it is not asked again before a probe reached it."""
-        self._put(replace(self._get(url), round_trip_ms=None))
+        self._put(replace(self._get(url), round_trip_ms=None, trouble=reason))
 
     def probe(self) -> None:
         """Measure every server once. Raises nothing."""
         for one in self._settings.servers:
             if self._end.is_set():
                 return
-            server = self._get(one.url)
             try:
                 target = self._look_up(one.url)
                 began_s = time.monotonic()
@@ -90,7 +91,7 @@ class Servers:
                 measured_ms = (time.monotonic() - began_s) * 1000
             except OffloadError as error:
                 log.info("%s", error)
-                self._put(replace(server, round_trip_ms=None))
+                self._put(replace(self._get(one.url), round_trip_ms=None, trouble=str(error)))
                 continue
             latest = self._get(one.url)
             self._put(

@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,11 +47,12 @@ class Verified:
 
 
 class AuditLog:
-    """One writer at a time. Whoever sends appends first: `append` returns when the line is on the disk."""
+    """One process writes, from any thread; `append` returns when the line is on the disk, and sending comes after."""
 
     def __init__(self, folder: Path, *, max_bytes: int) -> None:
         """Goes on after the last whole line. Raises AuditError when the files cannot be read."""
         self._path = folder / NAME
+        self._lock = threading.Lock()
         self._part_bytes = max(max_bytes // PARTS, 4096)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -61,6 +63,10 @@ class AuditLog:
 
     def append(self, what: Mapping[str, Any], *, ts_ms: int) -> Head:
         """Add a line and flush it to the disk. Raises AuditError; then nothing was added."""
+        with self._lock:
+            return self._append(what, ts_ms)
+
+    def _append(self, what: Mapping[str, Any], ts_ms: int) -> Head:
         known = {"n": self.head.number + 1, "prev": self.head.sha256, "ts_ms": ts_ms, **what}
         line = json.dumps(known, ensure_ascii=True, separators=(",", ":"), default=str).encode() + b"\n"
         if len(line) > _MAX_LINE_BYTES:

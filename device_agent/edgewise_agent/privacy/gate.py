@@ -7,6 +7,7 @@ at any step is a refusal with its reason, and any failure is a no.
 import hashlib
 import io
 import logging
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ class Refusal:
 
 
 class Gate:
-    """Used on one thread."""
+    """Safe between threads, of which one at a time is served: the detector runs for one picture."""
 
     def __init__(
         self,
@@ -68,6 +69,7 @@ class Gate:
     ) -> None:
         """Without an audit log nothing leaves; without ``blur`` no picture does while faces are to be blurred."""
         self._settings, self._audit, self._blur, self._now_ms = settings, audit, blur, now_ms
+        self._lock = threading.Lock()
         self.released = self.refused = 0
 
     def release(
@@ -84,13 +86,14 @@ class Gate:
         ``why`` and ``snapshot`` (its id, where it is one) are for the record. ``is_too_late`` is asked before that, so
         that what nobody waits for any more is neither sent nor said to have been.
         """
-        answer = self._decide(given, to, why, snapshot, is_too_late)
-        if isinstance(answer, Refusal):
-            self.refused += 1
-            log.info("not released to %s: %s", to, answer.reason)
-        else:
-            self.released += 1
-        return answer
+        with self._lock:
+            answer = self._decide(given, to, why, snapshot, is_too_late)
+            if isinstance(answer, Refusal):
+                self.refused += 1
+                log.info("not released to %s: %s", to, answer.reason)
+            else:
+                self.released += 1
+            return answer
 
     def would_refuse(self, to: Destination, *, is_picture: bool) -> str:
         """The reason why nothing could go there now, or "": to know before any work is done."""

@@ -30,6 +30,24 @@ KINDS = {
 _SIDES = (LEFT, RIGHT, EITHER)
 _WHERE = {"in_zone": ("zone", "label"), "stay_s": ("zone", "label"), "crossed": ("line", "side", "label")}
 """What the arguments of a function name."""
+_TAKEN = (
+    "change",
+    "lasted_s",
+    "input",
+    "snapshot",
+    "and",
+    "or",
+    "not",
+    "in",
+    "for",
+    "if",
+    "true",
+    "false",
+    "null",
+    "inf",
+    "nan",
+)
+"""What events of rules tell, and the words of the language itself."""
 _LABELS = ("count", "score_of", "share")
 
 
@@ -63,6 +81,10 @@ def compile_rules(around: Surroundings) -> tuple[tuple[Rule, ...], tuple[Problem
         where = f"rules.rule[{place}] '{one.name}'"
         if one.name in seen:
             problems.append(Problem(where, "got a second rule of this name; give each its own"))
+        if one.name == "failed":
+            problems.append(
+                Problem(where, "'rule.failed' is the event of rules without a value; give another name")
+            )
         seen.add(one.name)
         rule, found = _compile(one, where, around)
         problems += found
@@ -103,8 +125,8 @@ def _compile(settings: RuleSettings, where: str, around: Surroundings) -> tuple[
 def _window_problems(name: str, window: WindowSettings) -> Iterable[str]:
     if (window.last_s is None) == (window.last_inputs is None):
         yield "expected one of last_s and last_inputs"
-    if name in COMMON.words or not name.isidentifier():
-        yield f"got the name {name!r}, expected letters, digits and _ that are no word of expressions"
+    if name in COMMON.words or name in _TAKEN or not name.isidentifier():
+        yield f"got the name {name!r}, expected letters, digits and _ that mean nothing else"
 
 
 def _contradictions(settings: RuleSettings, words: Vocabulary) -> Iterable[tuple[str, str]]:

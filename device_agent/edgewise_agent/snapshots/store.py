@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import shutil
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -65,7 +66,7 @@ class Erased:
 
 
 class SnapshotStore:
-    """Used on one thread. Nothing it meets on the disk makes `keep` raise: what cannot be kept is counted."""
+    """Safe between threads. Nothing it meets on the disk makes `keep` raise: what cannot be kept is counted."""
 
     def __init__(
         self,
@@ -76,12 +77,18 @@ class SnapshotStore:
     ) -> None:
         """Makes the folder at the first snapshot; looks through what is in it."""
         self._folder, self._settings, self._now_ms = folder, settings, now_ms
+        self._lock = threading.RLock()
         self._kept: dict[str, Snapshot] = {}
         self._number = 0
         self.failed = 0
         """How many could not be kept."""
         self.last_failure = ""
         self._restore()
+
+    @property
+    def jpeg_quality(self) -> int:
+        """Of pictures that come as arrays."""
+        return self._settings.jpeg_quality
 
     @property
     def size_bytes(self) -> int:
@@ -96,12 +103,16 @@ class SnapshotStore:
         self, given: Encoded, *, rule: str, ts_ms: int, details: Mapping[str, Any] | None = None
     ) -> Snapshot | None:
         """Keep an input; older ones make room. None, and counted, when it cannot be kept."""
+        with self._lock:
+            return self._keep(given, rule, ts_ms, details or {})
+
+    def _keep(self, given: Encoded, rule: str, ts_ms: int, details: Mapping[str, Any]) -> Snapshot | None:
         self._number += 1
         name = f"{max(ts_ms, 0) % 10**13:013d}-{self._number % 10**6:06d}-{rule}"
         try:
-            return self._write(name, given, rule, ts_ms, dict(details or {}))
+            return self._write(name, given, rule, ts_ms, dict(details))
         except (OSError, ValueError, TypeError) as error:
-            self._fail(f"{name}: {getattr(error, 'strerror', None) or error}")
+            self.fail(f"{name}: {getattr(error, 'strerror', None) or error}")
             for leftover in (self._folder / f"{name}{given.suffix}", self._folder / f"{name}.json"):
                 with suppress(OSError):
                     leftover.unlink()
@@ -109,8 +120,9 @@ class SnapshotStore:
 
     def list(self) -> tuple[Snapshot, ...]:
         """The oldest first."""
-        self._thin()
-        return tuple(self._kept[name] for name in sorted(self._kept))
+        with self._lock:
+            self._thin()
+            return tuple(self._kept[name] for name in sorted(self._kept))
 
     def get(self, name: str) -> Snapshot | None:
         """The snapshot of this id, if it is there."""
@@ -122,6 +134,10 @@ class SnapshotStore:
         On flash and on file systems that copy on write the old blocks may stay readable for whoever takes the card
         out: only an encrypted file system whose key is destroyed is safe from that.
         """
+        with self._lock:
+            return self._erase_all()
+
+    def _erase_all(self) -> Erased:
         count, size_bytes, failed = len(self._kept), 0, 0
         for path in self._files():
             try:
@@ -176,7 +192,7 @@ class SnapshotStore:
             (self._folder / f"{one.id}.json").unlink(missing_ok=True)
             one.path.unlink(missing_ok=True)
         except OSError as error:
-            self._fail(f"{one.id}: {error.strerror or error}")
+            self.fail(f"{one.id}: {error.strerror or error}")
             return False
         self._kept.pop(one.id, None)
         return True
@@ -201,7 +217,8 @@ class SnapshotStore:
         except OSError:
             return ()
 
-    def _fail(self, reason: str) -> None:
+    def fail(self, reason: str) -> None:
+        """Count a snapshot that cannot be kept."""
         self.failed += 1
         self.last_failure = reason
         log.warning("snapshot %s", reason)
