@@ -41,6 +41,8 @@ HOSTILE = (
     "score > 1; score",
     "true # and more",
     "true\nand false",
+    'label == "\\x41"',
+    'label == "\\',
     "{x: 1 for x in boxes} == 1",
     "score | 1 > 0",
     "null == null",

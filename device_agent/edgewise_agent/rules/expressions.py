@@ -27,6 +27,7 @@ _FORBIDDEN = (
     (re.compile(r"\*\*"), "powers (**)"),
     (re.compile(r"<<|>>"), "shifts"),
     (re.compile(r"[&|^]"), "bit operations and &"),
+    (re.compile(r"\\"), "backslashes"),
     (re.compile(r"#"), "comments (#)"),
     (re.compile(r"[\x00-\x1f\x7f]"), "line breaks and control characters"),
     (re.compile(r"\b(?:null|inf|nan)\b", re.IGNORECASE), "null, inf and nan"),
