@@ -11,7 +11,6 @@ AgentError
 ├── AuditError (OSError)               the audit log cannot be written: nothing raw may leave
 ├── RedactionFailed (RuntimeError)     faces or voices cannot be taken out: the input may not leave
 ├── OffloadError (ConnectionError)     an edge server gave no usable answer in time: the local one stands
-├── SourceError (OSError)              nothing to read where the settings point
 └── BrokerError (ConnectionError)      try again later
     └── BrokerRefused                  the broker answers and says no: repair name, password or rights
 """
@@ -68,10 +67,6 @@ class OutboxDamaged(OutboxError):
 
 class ModelUnfit(AgentError, RuntimeError):
     """The model's golden cases give other answers on this device than the file promises."""
-
-
-class SourceError(AgentError, OSError):
-    """A source's folder or file is missing or cannot be read."""
 
 
 class BrokerError(AgentError, ConnectionError):
