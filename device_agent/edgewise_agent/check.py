@@ -10,6 +10,8 @@ from edgewise_agent.config import Settings
 from edgewise_agent.errors import AgentError, BrokerError, ModelUnfit, Problem
 from edgewise_agent.pipelines.model_slot import ModelSlot
 from edgewise_agent.pipelines.settings import PipelineSettings
+from edgewise_agent.rules.checking import rule_problems
+from edgewise_agent.rules.vocabulary import KINDS
 from edgewise_agent.sources.choice import LOCAL_HOST, make_source
 from edgewise_agent.sources.http_inputs import HttpReceiver
 from edgewise_agent.sources.images import PictureFiles, find_images
@@ -66,7 +68,9 @@ def _check_model(pipeline: PipelineSettings, where: str) -> tuple[str, list[Prob
     except (edgewise.EdgewiseError, ModelUnfit, OSError) as error:
         return "", [Problem(f"{where}.model", str(error))]
     try:
-        return slot.info().name, []
+        kind = KINDS.get(slot.info().task, "")
+        labels = tuple(slot.model.labels)
+        return slot.info().name, rule_problems(pipeline.rules, where=where, kind=kind, labels=labels)
     finally:
         slot.close()
 

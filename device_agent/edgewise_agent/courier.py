@@ -15,7 +15,7 @@ from edgewise_agent.errors import BrokerError
 from edgewise_agent.outbox import Batch, Outbox
 from edgewise_agent.wire.json_profile import JsonProfile
 from edgewise_agent.wire.message import Message
-from edgewise_messages import DeviceState, Meta, Response
+from edgewise_messages import DeviceState, Meta, Response, SnapshotChunk
 
 WINDOW = 8
 """Publishes under way at once: enough to hide a mobile network's delay, and little to send again."""
@@ -58,7 +58,7 @@ class Courier:
         *,
         meta: Callable[[], Meta],
         now_ms: Callable[[], int],
-        responses: "queue.SimpleQueue[Response]",
+        responses: "queue.SimpleQueue[Response | SnapshotChunk]",
         on_command: Callable[[bytes, bool], None],
         stalled_s: float = STALLED_S,
     ) -> None:

@@ -10,6 +10,7 @@ AgentError
 ├── RuleFailed (ValueError)            a rule has no value for one answer: count it and go on
 ├── AuditError (OSError)               the audit log cannot be written: nothing raw may leave
 ├── RedactionFailed (RuntimeError)     faces or voices cannot be taken out: the input may not leave
+├── NotReleased (PermissionError)      an input may not leave the device: its settings say why
 ├── OffloadError (ConnectionError)     an edge server gave no usable answer in time: the local one stands
 └── BrokerError (ConnectionError)      try again later
     └── BrokerRefused                  the broker answers and says no: repair name, password or rights
@@ -99,3 +100,7 @@ class RedactionFailed(AgentError, RuntimeError):
 
 class OffloadError(AgentError, ConnectionError):
     """An edge server gave no answer that can be used, in the time there was."""
+
+
+class NotReleased(AgentError, PermissionError):
+    """An input that was asked for may not leave the device."""

@@ -158,6 +158,7 @@ def test_every_kind_of_answer_can_be_asked() -> None:
             None, ("head", "foot"), ((0, 1),), (100, 100), TIMINGS,
         ),
         'output("speed") > 1': edgewise.Tensors({"speed": np.array([[1.5]])}, TIMINGS),
+        'output("level") < 0': {"level": np.array([-2.0, 1.0])},
         'label == "run"': edgewise.SeriesAnswer(0, "run", 0.9, 0.0, 1.0, True),
         'label == "ann" and score > 0.5': edgewise.Match("ann", 0.7),
         "total == 3": edgewise.Embedding(np.ones(3, np.float32), TIMINGS),
@@ -195,7 +196,7 @@ def test_a_rule_without_a_value_is_counted_and_the_others_go_on() -> None:
 def test_what_is_no_answer_is_counted_too() -> None:
     rule_set = rules({"name": "a", "when": "score > 0"})
     assert rule_set.look({"label": "cat"}, mono_s=0.0, ts_ms=0) == []
-    assert "got dict, expected the answer of a task" in rule_set.take_trouble(mono_s=0.0).last  # type: ignore[union-attr]
+    assert "expected the answer of a task" in rule_set.take_trouble(mono_s=0.0).last  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

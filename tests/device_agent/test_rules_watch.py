@@ -15,6 +15,7 @@ from edgewise.streams import Frame
 from edgewise_agent.clock import SystemClock
 from edgewise_agent.offload import Offloader, OffloadServerSettings, OffloadSettings
 from edgewise_agent.outbox import Outbox
+from edgewise_agent.pipelines.pipeline import Answered
 from edgewise_agent.privacy import AuditLog, Gate, Names, PrivacySettings
 from edgewise_agent.recorder import Recorder
 from edgewise_agent.rules import RuleSet, RulesSettings, Sampler, SamplingSettings
@@ -44,6 +45,15 @@ def events(outbox: Outbox) -> list[Event]:
     return [one for one in sorted(found, key=lambda one: one.seq) if isinstance(one, Event)]
 
 
+def heard(answer: Any, item: Any) -> Answered:
+    name = item.image.name if isinstance(item, Frame) and isinstance(item.image, Path) else "camera#0"
+    return Answered(item, answer, name, 1_795_000_000_000, "m" * 64)
+
+
+def seen(image: Any) -> Frame:
+    return Frame(image, 0, 0.0, "camera")
+
+
 def rules(*given: dict[str, Any]) -> RuleSet:
     return RuleSet(msgspec.convert({"rule": list(given)}, RulesSettings))
 
@@ -59,22 +69,18 @@ def test_a_rule_becomes_an_event_and_its_input_a_snapshot(
         "message": "{label}!",
         "snapshot": True,
     }
-    watch = RulesWatch(
-        WatchParts(
-            recorder=recorder, rules=rules(one), snapshots=store, pipeline="door", model_sha256="m" * 64
-        )
-    )
-    watch.see(classification(("dog", 0.9)), Frame(RED, 0, 0.0, "camera"))
-    watch.see(classification(("cat", 0.9)), Frame(RED, 1, 0.1, "camera"))
+    watch = RulesWatch(WatchParts(recorder=recorder, rules=rules(one), snapshots=store, pipeline="door"))
+    watch.hear(heard(classification(("dog", 0.9)), seen(RED)))
+    watch.hear(heard(classification(("cat", 0.9)), seen(RED)))
     (event,) = events(outbox)
     (kept,) = store.list()
     assert (event.name, event.severity, event.message) == ("rule.cat", "warning", "cat!")
     assert event.data == {
-        "change": "started", "label": "cat", "score": 0.9, "total": 1.0, "snapshot": kept.id, "pipeline": "door"
+        "change": "started", "label": "cat", "score": 0.9, "total": 1.0, "snapshot": kept.id, "pipeline": "door",
+        "input": "camera#0",
     }  # fmt: skip
     assert kept.details["result"]["categories"][0]["label"] == "cat"
     assert kept.details["model_sha256"] == "m" * 64 and kept.media == "image/jpeg"
-    assert watch.metrics()["snapshots.count"] == 1
     assert all(name in BY_NAME for name in watch.metrics())
 
 
@@ -90,13 +96,12 @@ def test_what_goes_wrong_is_told_once_a_minute_and_stops_nothing(
         WatchParts(recorder=recorder, rules=rules(bad, keeps), snapshots=store), mono_s=lambda: next(now_s)
     )
     for given in (RED, tmp_path / "gone.jpg", object(), RED):
-        watch.see(classification(("cat", 0.9)), given)
-    watch.see("no answer", None)  # the clock has run out, too
+        watch.hear(heard(classification(("cat", 0.9)), seen(given)))
     told = events(outbox)
     assert [one.name for one in told].count("rule.keeps") == 4
     assert [one.data["bad"] for one in told if one.name == "rule.failed"] == [1, 3]
     assert [one.data["failures_so_far"] for one in told if one.name == "snapshot.failed"] == [1, 4]
-    assert watch.metrics()["snapshots.failures"] == 4 and watch.metrics()["rules.failures"] == 4
+    assert store.failed == 4 and watch.metrics()["rules.failures"] == 4
 
 
 def test_sampled_predictions_carry_their_weight_and_no_withheld_name(
@@ -105,8 +110,8 @@ def test_sampled_predictions_carry_their_weight_and_no_withheld_name(
     sampler = Sampler(SamplingSettings(keep_per_class=2, max_per_minute=6000), chance=random.Random(1))
     watch = RulesWatch(WatchParts(recorder=recorder, sampler=sampler, names=Names(names_leave=False)))
     for _ in range(200):
-        watch.see(classification(("dog", 0.9)), tmp_path / "ann.jpg")
-    watch.see(classification(("fox", 0.9)), tmp_path / "ann.jpg")
+        watch.hear(heard(classification(("dog", 0.9)), seen(tmp_path / "ann.jpg")))
+    watch.hear(heard(classification(("fox", 0.9)), seen(tmp_path / "ann.jpg")))
     told = [one.data for one in events(outbox)]
     assert {one["input"] for one in told} == {"(name withheld)"}
     assert told[-1]["label"] == "fox" and told[-1]["weight"] == 1.0
@@ -125,8 +130,8 @@ def test_an_uncertain_answer_is_asked_about_and_both_are_told(
         offloader = Offloader(settings, Gate(privacy, AuditLog(tmp_path / "audit", max_bytes=10**6)))
         offloader.servers.probe()
         watch = RulesWatch(WatchParts(recorder=recorder, offloader=offloader))
-        watch.see(classification(("green", 0.4)), RED)
-        watch.see(classification(("green", 0.9)), RED)
+        watch.hear(heard(classification(("green", 0.4)), seen(RED)))
+        watch.hear(heard(classification(("green", 0.9)), seen(RED)))
     (event,) = events(outbox)
     assert event.name == "offload"
     assert (event.data["answered_by"], event.data["label"], event.data["local_label"]) == (
@@ -134,4 +139,4 @@ def test_an_uncertain_answer_is_asked_about_and_both_are_told(
         "red",
         "green",
     )
-    assert watch.metrics()["offload.answered"] == 1
+    assert offloader.metrics() == {"offload.asked": 1, "offload.answered": 1}

@@ -88,6 +88,10 @@ class Offloader:
         """End the measuring."""
         self.servers.close()
 
+    def metrics(self) -> dict[str, float | int]:
+        """For telemetry: counts since the start."""
+        return {"offload.asked": self.asked, "offload.answered": self.answered}
+
     def consider(self, encode: Callable[[], Encoded], *, label: str, score: float) -> OffloadOutcome | None:
         """Ask about an input whose local answer is this; None when it is certain enough, or offload is off.
 

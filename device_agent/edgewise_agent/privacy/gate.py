@@ -79,15 +79,16 @@ class Gate:
         to: Destination,
         why: str,
         snapshot: str = "",
+        max_bytes: int | None = None,
         is_too_late: Callable[[], bool] = lambda: False,
     ) -> RedactedPayload | Refusal:
         """What may be sent there of an input, already on record; or why nothing may.
 
-        ``why`` and ``snapshot`` (its id, where it is one) are for the record. ``is_too_late`` is asked before that, so
-        that what nobody waits for any more is neither sent nor said to have been.
+        ``why`` and ``snapshot`` (its id, where it is one) are for the record. ``max_bytes`` and ``is_too_late``
+        are looked at before that, so that what cannot be sent is not said to have been.
         """
         with self._lock:
-            answer = self._decide(given, to, why, snapshot, is_too_late)
+            answer = self._decide(given, to, why, snapshot, max_bytes, is_too_late)
             if isinstance(answer, Refusal):
                 self.refused += 1
                 log.info("not released to %s: %s", to, answer.reason)
@@ -108,7 +109,13 @@ class Gate:
         return ""
 
     def _decide(
-        self, given: Encoded, to: Destination, why: str, snapshot: str, is_too_late: Callable[[], bool]
+        self,
+        given: Encoded,
+        to: Destination,
+        why: str,
+        snapshot: str,
+        max_bytes: int | None,
+        is_too_late: Callable[[], bool],
     ) -> RedactedPayload | Refusal:
         reason = self.would_refuse(to, is_picture=given.is_picture)
         if reason or self._audit is None:
@@ -119,6 +126,8 @@ class Gate:
         try:
             if given.is_picture:
                 given, faces = self._redacted(given)
+            if max_bytes is not None and len(given.data) > max_bytes:
+                return Refusal(f"it has {len(given.data)} bytes, and at most {max_bytes} can be sent")
             if is_too_late():
                 return Refusal("redaction took longer than there was time")
             sha256 = hashlib.sha256(given.data).hexdigest()

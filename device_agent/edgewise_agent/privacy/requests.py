@@ -10,6 +10,9 @@ from edgewise_agent.privacy.gate import Gate, Refusal
 from edgewise_agent.snapshots.store import SnapshotStore
 from edgewise_messages.snapshots import SnapshotChunk, split_snapshot
 
+MAX_SENT_BYTES = 8 * 1024 * 1024
+"""What is being sent waits in memory."""
+
 
 @dataclass(frozen=True)
 class SnapshotAnswer:
@@ -41,7 +44,7 @@ def answer_snapshot_request(
         given = one.encoded()
     except (OSError, ValueError) as error:
         return Refusal(f"snapshot {one.id} cannot be read: {error}")
-    payload = gate.release(given, to=to, why=f"command {request}", snapshot=one.id)
+    payload = gate.release(given, to=to, why=f"command {request}", snapshot=one.id, max_bytes=MAX_SENT_BYTES)
     if isinstance(payload, Refusal):
         return payload
     chunks = split_snapshot(

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from edgewise import model_card
 from edgewise_agent.errors import InvalidExpression, Problem
 from edgewise_agent.rules.expressions import Expression, compile_expression
 from edgewise_agent.rules.rule_state import RuleState
@@ -12,20 +11,6 @@ from edgewise_agent.rules.settings import RuleSettings, RulesSettings, WindowSet
 from edgewise_agent.rules.vocabulary import COMMON, Kind, Vocabulary
 from edgewise_agent.rules.windows import Window
 from edgewise_agent.rules.wording import check_message
-
-KINDS = {
-    model_card.IMAGE_CLASSIFICATION: "classification",
-    model_card.AUDIO_CLASSIFICATION: "classification",
-    model_card.TIME_SERIES_CLASSIFICATION: "classification",
-    model_card.OBJECT_DETECTION: "detections",
-    model_card.IMAGE_SEGMENTATION: "segmentation",
-    model_card.POSE_ESTIMATION: "poses",
-    model_card.IMAGE_EMBEDDING: "embedding",
-    model_card.TEXT_EMBEDDING: "embedding",
-    model_card.ANOMALY_DETECTION: "anomaly",
-    model_card.TENSORS: "tensors",
-}
-"""Of a model's task the kind of its answers."""
 
 _SIDES = (LEFT, RIGHT, EITHER)
 _WHERE = {"in_zone": ("zone", "label"), "stay_s": ("zone", "label"), "crossed": ("line", "side", "label")}

@@ -206,6 +206,15 @@ def _(result: Tensors) -> Facts:
     return Facts("tensors", total=len(result.arrays), outputs=firsts)
 
 
+@_facts.register(dict)
+def _(result: dict[str, Any]) -> Facts:
+    """What a model of the task tensors answers."""
+    if not all(isinstance(array, np.ndarray) for array in result.values()):
+        raise TypeError("got dict of other things than arrays, expected the answer of a task")
+    firsts = {name: float(array.ravel()[0]) for name, array in result.items() if array.size}
+    return Facts("tensors", total=len(result), outputs=firsts)
+
+
 def _of_categories(categories: tuple[Category, ...]) -> Facts:
     scores = {
         one.label or f"#{one.index}": one.score for one in reversed(categories)

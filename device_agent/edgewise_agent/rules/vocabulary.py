@@ -4,7 +4,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from edgewise import model_card
+
 Kind: TypeAlias = Literal["number", "text", "truth", "boxes", "function"]
+
+KINDS = {
+    model_card.IMAGE_CLASSIFICATION: "classification",
+    model_card.AUDIO_CLASSIFICATION: "classification",
+    model_card.TIME_SERIES_CLASSIFICATION: "classification",
+    model_card.OBJECT_DETECTION: "detections",
+    model_card.IMAGE_SEGMENTATION: "segmentation",
+    model_card.POSE_ESTIMATION: "poses",
+    model_card.IMAGE_EMBEDDING: "embedding",
+    model_card.TEXT_EMBEDDING: "embedding",
+    model_card.ANOMALY_DETECTION: "anomaly",
+    model_card.TENSORS: "tensors",
+}
+"""Of a model's task the kind of its answers."""
 
 ANY = frozenset(
     (

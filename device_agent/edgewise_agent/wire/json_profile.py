@@ -9,6 +9,7 @@ from edgewise_messages import (
     DeviceState,
     Meta,
     Response,
+    SnapshotChunk,
     Status,
     decode_notice,
     encode_notice,
@@ -42,9 +43,10 @@ class JsonProfile:
         """The retained description of the device."""
         return Message(self._address.topic(Channel.META), encode_notice(meta), retain=True)
 
-    def response(self, response: Response) -> Message:
-        """The answer to a command."""
-        return Message(self._address.topic(Channel.RESPONSE), encode_notice(response))
+    def response(self, response: Response | SnapshotChunk) -> Message:
+        """The answer to a command, or a part of the snapshot that one asked for."""
+        channel = Channel.RESPONSE if isinstance(response, Response) else Channel.SNAPSHOT
+        return Message(self._address.topic(channel), encode_notice(response))
 
     def parse_command(self, payload: bytes) -> Command:
         """Raises edgewise_messages.MessageError."""
