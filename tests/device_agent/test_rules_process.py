@@ -82,6 +82,20 @@ def test_by_default_a_snapshot_stays_here(
     assert not listener.chunks and not (tmp_path / "state/audit").exists()
 
 
+def test_withheld_names_stand_in_no_event(
+    broker: Broker, listener: Listener, write_config: WriteConfig, start_agent: StartAgent, photos: Path
+) -> None:
+    (photos / "ann-at-home.png").write_bytes(b"no picture")
+    agent = start_agent(write_config(broker.url, privacy={"names_leave": False}))
+    (failed,) = listener.wait_for(lambda: listener.events("input.failed"), "the broken picture")
+    told = listener.wait_for(lambda: listener.events("prediction"), "predictions")
+    assert agent.end() == 0
+    assert failed.data["input"] == told[0].data["input"] == "(name withheld)"
+    assert (
+        "ann" not in failed.message and "photos" not in failed.message and "not a picture" in failed.message
+    )
+
+
 def test_a_mistake_in_a_rule_is_found_by_check(write_config: WriteConfig) -> None:
     for when, says in (
         (
@@ -98,3 +112,20 @@ def test_a_mistake_in_a_rule_is_found_by_check(write_config: WriteConfig) -> Non
         )  # fmt: skip
         problems = json.loads(outcome.stdout)["problems"]
         assert outcome.returncode == 1 and says in f"{problems[0]['where']}: {problems[0]['message']}"
+
+
+def test_check_tries_the_face_detector_and_the_key(
+    write_config: WriteConfig, tiny_model: Path, tmp_path: Path
+) -> None:
+    privacy = {"raw_leaves": True, "allowed_regions": ["eu"], "regions": {"mqtt://127.0.0.1:1": "eu"}}
+    config = write_config(
+        privacy={**privacy, "face_model": str(tiny_model)},
+        offload={"enabled": True, "servers": [{"url": "https://a"}], "key_file": str(tmp_path / "none")},
+    )
+    outcome = subprocess.run(
+        [EDGEWISE, "agent", "check", "--config", str(config), "--json"],
+        capture_output=True, text=True, check=False, timeout=WAIT_S,
+    )  # fmt: skip
+    problems = json.loads(outcome.stdout)["problems"]
+    assert [one["where"] for one in problems] == ["privacy.face_model", "offload.key_file"]
+    assert "got no face detector" in problems[0]["message"]

@@ -95,6 +95,7 @@ class Assembly:
             duty=self._duty,
             drift=lambda: self._watch_drift(name, slot),
             on_end=self._on_end,
+            names=self._keeping.names if self._keeping else None,
         )
         self._watches[name] = self._watch_rules(name, slot)
         pipeline.listen(self._watches[name])
