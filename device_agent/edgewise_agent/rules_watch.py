@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgewise.streams import Frame
 from edgewise.tasks.classification import Classification
 from edgewise_agent.pipelines.answers import told_of
 from edgewise_agent.pipelines.pipeline import Answered
@@ -75,7 +76,8 @@ class RulesWatch:
             self._event("rule.failed", trouble.last, Severity.WARNING, {**trouble.counts})
 
     def _consider(self, answered: Answered) -> "OffloadOutcome | None":
-        if self._parts.offloader is None or not isinstance(answered.answer, Classification):
+        is_asked_about = isinstance(answered.item, Frame) and isinstance(answered.answer, Classification)
+        if self._parts.offloader is None or not is_asked_about:
             return None
         facts = facts_of(answered.answer)
         return self._parts.offloader.consider(

@@ -201,6 +201,27 @@ def test_so_many_a_minute_and_no_more(make: Callable[..., Offloader], tiny_model
     assert "max_per_minute" in answers[3].reason
 
 
+def test_while_one_pipeline_asks_another_keeps_its_answer(make: Callable[..., Offloader]) -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    def wait(connection: socket.socket) -> None:
+        began.set()
+        go_on.wait(20)
+        connection.sendall(reply(b'{"label": "x", "score": 1.0}'))
+
+    with listening(wait) as port:
+        offloader = make(url(port))
+        offloader.servers.probe()
+        outcomes: list[OffloadOutcome] = []
+        first = threading.Thread(target=lambda: outcomes.append(ask(offloader)))
+        first.start()
+        assert began.wait(20)
+        assert "another pipeline" in ask(offloader).reason
+        go_on.set()
+        first.join()
+    assert outcomes[0].label == "x"
+
+
 def reply(body: bytes, *, status: bytes = b"200 OK", more: bytes = b"") -> bytes:
     return b"HTTP/1.1 %s\r\nContent-Length: %d\r\n%s\r\n%s" % (status, len(body), more, body)
 

@@ -5,6 +5,7 @@ redacted and on record.
 """
 
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -14,11 +15,11 @@ from typing import Annotated
 import msgspec
 
 from edgewise_agent.errors import OffloadError
-from edgewise_agent.offload.http_call import exchange
+from edgewise_agent.offload.http_call import Target, exchange
 from edgewise_agent.offload.servers import Server, Servers
 from edgewise_agent.offload.settings import OffloadSettings
 from edgewise_agent.privacy.destinations import Destination
-from edgewise_agent.privacy.gate import Gate, Refusal
+from edgewise_agent.privacy.gate import Gate, RedactedPayload, Refusal
 from edgewise_agent.snapshots.encoding import Encoded
 
 LOCAL = "local"
@@ -69,7 +70,7 @@ class OffloadOutcome:
 
 
 class Offloader:
-    """Used on one thread; the servers are measured on another, which `close` ends."""
+    """Safe between threads: one input at a time is asked about. Measures on a thread that `close` ends."""
 
     def __init__(self, settings: OffloadSettings, gate: Gate) -> None:
         """Raises InvalidSettings when the key or the authority cannot be read."""
@@ -77,6 +78,7 @@ class Offloader:
         self.servers = Servers(settings)
         self._asked_s: deque[float] = deque(maxlen=settings.max_per_minute)
         self._rests_until_s = 0.0
+        self._turn = threading.Lock()
         self.asked = self.answered = 0
         """How often a server was asked, and how often its answer counted."""
 
@@ -102,10 +104,14 @@ class Offloader:
             return None
         began_s = time.monotonic()
         local = OffloadOutcome(label, score, LOCAL, label, score)
+        if not self._turn.acquire(blocking=False):
+            return _standing(local, "an input of another pipeline is being asked about", began_s)
         try:
             return self._ask(encode, local, began_s)
         except (OSError, ValueError) as error:  # of an input that cannot be read again
             return _standing(local, str(error), began_s)
+        finally:
+            self._turn.release()
 
     def _ask(self, encode: Callable[[], Encoded], local: OffloadOutcome, began_s: float) -> OffloadOutcome:
         if began_s < self._rests_until_s:
@@ -125,27 +131,37 @@ class Offloader:
             return _standing(local, payload.reason, began_s)
         self._asked_s.append(began_s)
         self.asked += 1
+        return self._answer(server.settings.url, server.target, payload, local, began_s, deadline_s)
+
+    def _answer(
+        self,
+        url: str,
+        target: Target,
+        payload: RedactedPayload,
+        local: OffloadOutcome,
+        began_s: float,
+        deadline_s: float,
+    ) -> OffloadOutcome:
         audit = f"{payload.audit.number} {payload.audit.sha256}"
         sent_s = time.monotonic()
         try:
-            data = exchange(
-                server.target, "POST", PREDICT, body=payload.data, media=payload.media, deadline_s=deadline_s
+            reply = _read(
+                exchange(
+                    target, "POST", PREDICT, body=payload.data, media=payload.media, deadline_s=deadline_s
+                )
             )
-            reply = _read(data)
         except OffloadError as error:
-            self.servers.failed(server.settings.url, str(error))
+            self.servers.failed(url, str(error))
             return _standing(local, str(error), began_s, audit=audit)
         now_s = time.monotonic()
-        self.servers.answered(server.settings.url, (now_s - sent_s) * 1000)
+        self.servers.answered(url, (now_s - sent_s) * 1000)
         if now_s > deadline_s:
             return _standing(local, "the answer came too late", began_s, audit=audit)
         if reply.score <= local.score:
-            return _standing(
-                local, f"{server.settings.url} is not surer: {reply.score:.3f}", began_s, audit=audit
-            )
+            return _standing(local, f"{url} is not surer: {reply.score:.3f}", began_s, audit=audit)
         self.answered += 1
         return OffloadOutcome(
-            reply.label, reply.score, server.settings.url, local.label, local.score,
+            reply.label, reply.score, url, local.label, local.score,
             (now_s - began_s) * 1000, reply.model, audit=audit,
         )  # fmt: skip
 
