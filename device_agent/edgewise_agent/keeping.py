@@ -28,7 +28,7 @@ class Keeping:
         """For telemetry."""
         return {
             "snapshots.count": len(self.snapshots),
-            "snapshots.bytes": self.snapshots.size_bytes,
+            "snapshots.size_bytes": self.snapshots.size_bytes,
             "snapshots.failures": self.snapshots.failed,
         }
 

@@ -36,7 +36,7 @@ STANDARD = (
     Metric("rules.failures", "1", Kind.COUNTER, "rules without a value for an answer since the agent started"),
     Metric("sampling.left_out", "1", Kind.COUNTER, "predictions chosen to be told and not told for the limit a minute"),
     Metric("snapshots.count", "1", Kind.GAUGE, "inputs kept on the device"),
-    Metric("snapshots.bytes", "B", Kind.GAUGE, "size of the inputs kept on the device"),
+    Metric("snapshots.size_bytes", "B", Kind.GAUGE, "size of the inputs kept on the device"),
     Metric("snapshots.failures", "1", Kind.COUNTER, "inputs that could not be kept since the agent started"),
     Metric("offload.asked", "1", Kind.COUNTER, "inputs that edge servers were asked about since the agent started"),
     Metric("offload.answered", "1", Kind.COUNTER, "of those, how many had an answer that counts"),

@@ -151,7 +151,7 @@ class Offloader:
                 )
             )
         except OffloadError as error:
-            self.servers.failed(url, str(error))
+            self.servers.failed(url, str(error), (time.monotonic() - sent_s) * 1000)
             return _standing(local, str(error), began_s, audit=audit)
         now_s = time.monotonic()
         self.servers.answered(url, (now_s - sent_s) * 1000)

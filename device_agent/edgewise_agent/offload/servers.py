@@ -32,13 +32,15 @@ class Server:
     """Of a ping, an average of the latest; None while it does not answer."""
     work_ms: float = 0.0
     """What an answer took beyond that, an average."""
+    penalty_ms: float = 0.0
+    """What it is thought to take longer since it failed; a quarter is forgotten with each ping that it answers."""
     trouble: str = "not measured yet"
     """Why it does not answer."""
 
     @property
     def expected_ms(self) -> float | None:
         """How long an answer will take; None while it is not to be had."""
-        return None if self.round_trip_ms is None else self.round_trip_ms + self.work_ms
+        return None if self.round_trip_ms is None else self.round_trip_ms + self.work_ms + self.penalty_ms
 
 
 class Servers:
@@ -73,11 +75,11 @@ class Servers:
         server = self._get(url)
         if server.round_trip_ms is not None:
             work_ms = max(latency_ms - server.round_trip_ms, 0.0)
-            self._put(replace(server, work_ms=_average(server.work_ms or None, work_ms)))
+            self._put(replace(server, work_ms=_average(server.work_ms or None, work_ms), penalty_ms=0.0))
 
-    def failed(self, url: str, reason: str) -> None:
-        """No answer came: it is not asked again before a probe reached it."""
-        self._put(replace(self._get(url), round_trip_ms=None, trouble=reason))
+    def failed(self, url: str, reason: str, waited_ms: float) -> None:
+        """No answer came in so long: it is not asked again before a ping reached it, and others are preferred then."""
+        self._put(replace(self._get(url), round_trip_ms=None, trouble=reason, penalty_ms=waited_ms))
 
     def probe(self) -> None:
         """Measure every server once. Raises nothing."""
@@ -95,7 +97,12 @@ class Servers:
                 continue
             latest = self._get(one.url)
             self._put(
-                replace(latest, target=target, round_trip_ms=_average(latest.round_trip_ms, measured_ms))
+                replace(
+                    latest,
+                    target=target,
+                    round_trip_ms=_average(latest.round_trip_ms, measured_ms),
+                    penalty_ms=latest.penalty_ms * (1 - NEW_SHARE),
+                )
             )
 
     def _probe_on(self) -> None:
