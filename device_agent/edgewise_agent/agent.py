@@ -5,7 +5,7 @@ import math
 import queue
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgewise_agent.clock import TimeSource
 from edgewise_agent.commands import Action, CommandDesk
@@ -31,6 +31,8 @@ class Parts:
     health: Callable[[], Mapping[str, float | int]]
     parse_command: Callable[[bytes], Command]
     respond: Callable[[Response], None]
+    actions: Mapping[str, Action] = field(default_factory=dict)
+    """Other commands than those of the loop itself."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Agent:
         actions: dict[str, Action] = {
             CommandName.REPORT_NOW: self._report_now,
             CommandName.STOP: self._stop_by,
+            **parts.actions,
         }
         self._desk = CommandDesk(actions, parse=parts.parse_command, clock=parts.clock)
 

@@ -7,9 +7,19 @@ from pathlib import Path
 import edgewise
 from edgewise_agent.broker import BrokerConnection, read_password
 from edgewise_agent.config import Settings
-from edgewise_agent.errors import AgentError, BrokerError, ModelUnfit, Problem
+from edgewise_agent.errors import (
+    AgentError,
+    BrokerError,
+    InvalidSettings,
+    ModelUnfit,
+    Problem,
+    RedactionFailed,
+)
 from edgewise_agent.pipelines.model_slot import ModelSlot
 from edgewise_agent.pipelines.settings import PipelineSettings
+from edgewise_agent.privacy.faces import FaceBlur
+from edgewise_agent.rules.checking import rule_problems
+from edgewise_agent.rules.vocabulary import KINDS
 from edgewise_agent.sources.choice import LOCAL_HOST, make_source
 from edgewise_agent.sources.http_inputs import HttpReceiver
 from edgewise_agent.sources.images import PictureFiles, find_images
@@ -66,7 +76,9 @@ def _check_model(pipeline: PipelineSettings, where: str) -> tuple[str, list[Prob
     except (edgewise.EdgewiseError, ModelUnfit, OSError) as error:
         return "", [Problem(f"{where}.model", str(error))]
     try:
-        return slot.info().name, []
+        kind = KINDS.get(slot.info().task, "")
+        labels = tuple(slot.model.labels)
+        return slot.info().name, rule_problems(pipeline.rules, where=where, kind=kind, labels=labels)
     finally:
         slot.close()
 
@@ -107,7 +119,31 @@ def _check_files(settings: Settings) -> list[Problem]:
     ca_file = settings.broker.ca_file
     if ca_file is not None and not os.access(ca_file, os.R_OK):
         problems.append(Problem("broker.ca_file", f"{ca_file}: no such file, or not readable by this user"))
-    return problems
+    return [*problems, *_check_privacy(settings), *_check_offload(settings)]
+
+
+def _check_privacy(settings: Settings) -> list[Problem]:
+    """The face detector is opened and tried where it is needed."""
+    privacy = settings.privacy
+    if not privacy.raw_leaves or privacy.face_model is None or "faces" not in privacy.redact:
+        return []
+    try:
+        FaceBlur(privacy.face_model).close()
+    except RedactionFailed as error:
+        return [_as_problem("privacy.face_model", error)]
+    return []
+
+
+def _check_offload(settings: Settings) -> list[Problem]:
+    if not settings.offload.enabled:
+        return []
+    from edgewise_agent.offload.servers import Servers  # loads a library that no other agent needs
+
+    try:
+        Servers(settings.offload)
+    except InvalidSettings as error:
+        return list(error.problems)
+    return []
 
 
 def _check_broker(settings: Settings) -> list[Problem]:

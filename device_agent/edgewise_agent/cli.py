@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgewise_agent.cli_privacy import add_commands
+
 if TYPE_CHECKING:
     from edgewise_agent.check import Checked
     from edgewise_agent.config import Settings
@@ -14,6 +16,7 @@ agent_app = typer.Typer(
     help="Keep one device running its model and reporting to its fleet.",
     rich_markup_mode=None,
 )
+add_commands(agent_app)
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The settings file (TOML).")]
 

@@ -10,8 +10,13 @@ from msgspec import Meta, Struct
 
 from edgewise_agent.broker_url import BrokerUrl
 from edgewise_agent.errors import WHOLE_FILE, InvalidSettings, Problem
+from edgewise_agent.offload.settings import OffloadSettings, offload_problems
 from edgewise_agent.pipelines.settings import DutySettings, PipelineSettings
+from edgewise_agent.privacy.destinations import privacy_problems
+from edgewise_agent.privacy.settings import PrivacySettings
+from edgewise_agent.rules.checking import rule_problems
 from edgewise_agent.settings_reader import Id, read_table
+from edgewise_agent.snapshots.settings import SnapshotSettings
 from edgewise_agent.wire.settings import HomeAssistantSettings, SparkplugSettings
 
 
@@ -60,6 +65,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     duty: DutySettings = DutySettings()
     sparkplug: SparkplugSettings = SparkplugSettings()
     home_assistant: HomeAssistantSettings = HomeAssistantSettings()
+    snapshots: SnapshotSettings = SnapshotSettings()
+    privacy: PrivacySettings = PrivacySettings()
+    offload: OffloadSettings = OffloadSettings()
     sha256: str = ""
     """Of the settings file; not a key in it."""
 
@@ -112,6 +120,10 @@ def _contradictions(settings: Settings) -> list[Problem]:
         problems.append(Problem("broker.ca_file", f"is of no use with {broker.url}; use an mqtts:// url"))
     if broker.password_file is not None and not broker.username:
         problems.append(Problem("broker.password_file", "is of no use without broker.username"))
+    problems += privacy_problems(settings.privacy, broker_url=str(broker.url))
+    problems += offload_problems(settings.offload)
+    for name, pipeline in settings.pipelines.items():
+        problems += rule_problems(pipeline.rules, where=f"pipelines.{name}")
     return problems
 
 

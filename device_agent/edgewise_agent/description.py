@@ -22,6 +22,7 @@ def describe(
         board=board_name(),
         agent_version=edgewise_version(),
         settings_sha256=settings.sha256,
+        raw_data_leaves_device=settings.privacy.raw_leaves,
         model=first,
         models=dict(models) if len(models) > 1 else {},
         drift=drift,

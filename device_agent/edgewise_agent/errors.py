@@ -8,6 +8,12 @@ AgentError
 ├── ModelUnfit (RuntimeError)          the model fails its own golden cases here: get another file
 ├── MalformedPayload (ValueError)      bytes that are not a Sparkplug payload: leave the message out
 ├── MalformedPacket (ValueError)       bytes that are not an MQTT packet: leave the connection out
+├── InvalidExpression (ValueError)     repair a rule's expression; it says the column
+├── RuleFailed (ValueError)            a rule has no value for one answer: count it and go on
+├── AuditError (OSError)               the audit log cannot be written: nothing raw may leave
+├── RedactionFailed (RuntimeError)     faces or voices cannot be taken out: the input may not leave
+├── NotReleased (PermissionError)      an input may not leave the device: its settings say why
+├── OffloadError (ConnectionError)     an edge server gave no usable answer in time: the local one stands
 └── BrokerError (ConnectionError)      try again later
     └── BrokerRefused                  the broker answers and says no: repair name, password or rights
 """
@@ -80,3 +86,31 @@ class MalformedPayload(AgentError, ValueError):
 
 class MalformedPacket(AgentError, ValueError):
     """Bytes that are not an MQTT packet."""
+
+
+class InvalidExpression(AgentError, ValueError):
+    """A rule's expression is not one, or speaks of what there is not; ``column`` counts from 1."""
+
+    def __init__(self, message: str, *, column: int) -> None:
+        self.column = column
+        super().__init__(f"column {column}: {message}")
+
+
+class RuleFailed(AgentError, ValueError):
+    """An expression has no value for this answer, such as after a division by zero."""
+
+
+class AuditError(AgentError, OSError):
+    """The audit log cannot be written: nothing raw may leave."""
+
+
+class RedactionFailed(AgentError, RuntimeError):
+    """What must not be seen cannot be taken out of this input: it may not leave."""
+
+
+class OffloadError(AgentError, ConnectionError):
+    """An edge server gave no answer that can be used, in the time there was."""
+
+
+class NotReleased(AgentError, PermissionError):
+    """An input that was asked for may not leave the device."""

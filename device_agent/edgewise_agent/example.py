@@ -28,6 +28,17 @@ source = "photos"             # a folder, pictures, a list of both; or a camera 
 # false_alarm_inputs = 10000  # at most one false alarm in so many independent inputs; more sees less
 # every_s = 0.0               # inputs sooner than this after the last one compared are left out; for video some seconds
 
+[pipelines.main.sampling]     # tell single predictions so that rare classes are not drowned
+# enabled = false
+# keep_per_class = 20         # so many of a class in a period are all told, of more a share
+# period_s = 3600.0
+# max_per_minute = 60
+
+# [[pipelines.main.rules.rule]]  # an event when something is seen; docs/agent/rules.md has all of it
+# name = "cat"  # not set by default
+# when = 'label == "cat" and score > 0.8'  # not set by default
+# snapshot = true  # not set by default
+
 [broker]
 url = "mqtt://127.0.0.1:1883" # or mqtts://host:8883
 # username = ""
@@ -59,4 +70,30 @@ url = "mqtt://127.0.0.1:1883" # or mqtts://host:8883
 [home_assistant]              # makes the device appear in Home Assistant, beside the profile
 # enabled = false
 # prefix = "homeassistant"
+[snapshots]                   # inputs that rules keep on the device: rules and all of this in docs/agent/rules.md
+# max_mb = 256                # the oldest go when all together are larger
+# max_count = 1000
+# max_age_days = 30.0
+# min_free_mb = 200           # none is kept when the disk would have less left
+# jpeg_quality = 85
+
+[privacy]                     # by default no input leaves the device
+# raw_leaves = false
+# allowed_brokers = ["mqtts://host:8883"]  # not set by default; where inputs may go to
+# allowed_regions = ["eu"]    # not set by default; by a region that you give to urls
+# regions = { "mqtts://host:8883" = "eu" }  # not set by default
+# redact = ["faces", "audio"] # faces are blurred, sound does not leave
+# face_model = "faces.onnx"   # not set by default; without it no picture leaves while faces are to be blurred
+# names_leave = true          # names of input files, in events
+# audit_mb = 16               # room for the record of what left
+
+[offload]                     # ask an edge server about what the model here is not sure of
+# enabled = false
+# servers = [{ url = "https://host:8190", region = "home" }]  # not set by default
+# below_confidence = 0.5
+# max_latency_ms = 500.0      # a later answer does not count
+# max_per_minute = 30
+# probe_every_s = 30.0        # how often round trips are measured
+# key_file = "offload.key"    # not set by default; its first line is the key that servers ask for
+# ca_file = "ca.pem"          # not set by default
 """

@@ -7,6 +7,7 @@ import secrets
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from edgewise_agent.agent import Agent, Parts
 from edgewise_agent.backoff import Backoff, phase
@@ -16,15 +17,20 @@ from edgewise_agent.config import Settings
 from edgewise_agent.courier import Courier
 from edgewise_agent.description import describe
 from edgewise_agent.health import BoardHealth
+from edgewise_agent.keeping import Keeping, open_keeping
 from edgewise_agent.outbox import Outbox
 from edgewise_agent.pipelines.assembly import Assembly, client_id, open_models
 from edgewise_agent.pipelines.model_slot import ModelSlot
+from edgewise_agent.privacy.destinations import destination_of
 from edgewise_agent.recorder import Recorder
 from edgewise_agent.state_folder import StateFolder
 from edgewise_agent.wire.json_profile import parse_command
 from edgewise_agent.wire.make_profile import DeviceFacts, make_profile
 from edgewise_agent.wire.message import Message
-from edgewise_messages import Response
+from edgewise_messages import Response, SnapshotChunk
+
+if TYPE_CHECKING:
+    from edgewise_agent.offload import Offloader
 
 DRAIN_S = 3.0
 """Most that a graceful stop spends on sending what is still waiting; the rest waits on disk."""
@@ -41,16 +47,43 @@ def run_agent(settings: Settings) -> str:
         slots = open_models(settings, stack)
         outbox = Outbox(state.outbox, max_bytes=settings.outbox.max_mb * 1024 * 1024)
         stack.callback(outbox.close)
-        return _run(settings, slots, outbox, state)
+        keeping = open_keeping(state.path, privacy=settings.privacy, snapshots=settings.snapshots)
+        stack.callback(keeping.close)
+        offloader = _start_offload(settings, keeping, stack)
+        return _run(settings, slots, outbox, state, keeping, offloader)
 
 
-def _run(settings: Settings, slots: Mapping[str, ModelSlot], outbox: Outbox, state: StateFolder) -> str:
+def _start_offload(settings: Settings, keeping: Keeping, stack: contextlib.ExitStack) -> "Offloader | None":
+    if not settings.offload.enabled:
+        return None
+    from edgewise_agent.offload import Offloader  # loads a library that no other agent needs
+
+    offloader = Offloader(settings.offload, keeping.gate)
+    stack.callback(offloader.close)
+    offloader.start()
+    return offloader
+
+
+def _run(
+    settings: Settings,
+    slots: Mapping[str, ModelSlot],
+    outbox: Outbox,
+    state: StateFolder,
+    keeping: Keeping,
+    offloader: "Offloader | None",
+) -> str:
     boot, clock = secrets.token_hex(8), SystemClock()
     recorder = Recorder(outbox, clock, boot=boot)
-    responses: queue.SimpleQueue[Response] = queue.SimpleQueue()
+    responses: queue.SimpleQueue[Response | SnapshotChunk] = queue.SimpleQueue()
     health = BoardHealth(disk=settings.device.state_dir)
     assembly = Assembly(
-        settings, recorder, state, temperature_c=health.temperature_c, on_end=lambda name: agent.ended(name)
+        settings,
+        recorder,
+        state,
+        temperature_c=health.temperature_c,
+        on_end=lambda name: agent.ended(name),
+        keeping=keeping,
+        offloader=offloader,
     )
     pipelines = [assembly.pipeline(name, slot) for name, slot in slots.items()]
     parts = Parts(
@@ -58,9 +91,14 @@ def _run(settings: Settings, slots: Mapping[str, ModelSlot], outbox: Outbox, sta
         recorder=recorder,
         outbox=outbox,
         clock=clock,
-        health=health.read,
+        health=lambda: {**health.read(), **assembly.metrics()},
         parse_command=parse_command,
         respond=responses.put,
+        actions=keeping.actions(
+            to=destination_of(str(settings.broker.url), settings.privacy),
+            publish=responses.put,
+            waiting=responses.qsize,
+        ),
     )
     interval_s = settings.report.interval_s
     agent = Agent(parts, report_interval_s=interval_s, phase_s=phase(client_id(settings), interval_s))
@@ -83,7 +121,7 @@ def _run(settings: Settings, slots: Mapping[str, ModelSlot], outbox: Outbox, sta
 def _make_courier(
     settings: Settings,
     parts: Parts,
-    responses: "queue.SimpleQueue[Response]",
+    responses: "queue.SimpleQueue[Response | SnapshotChunk]",
     on_command: Callable[[bytes, bool], None],
     drift_in_words: Callable[[], str],
 ) -> Courier:

@@ -26,12 +26,13 @@ from edgewise_messages.records import (
     Status,
     Telemetry,
 )
+from edgewise_messages.snapshots import SnapshotChunk, join_snapshot, split_snapshot
 from edgewise_messages.topics import Channel, DeviceAddress, parse_topic, subscription
 
 __all__ = [
     "AnyRecord", "Batch", "Channel", "Clock", "Command", "CommandName", "DeviceAddress", "DeviceState",
     "Drift", "Event", "Format", "InvalidTopic", "MalformedMessage", "MessageError", "Meta", "ModelInfo",
-    "Outcome", "Record", "Response", "Severity", "Status", "Telemetry", "UnsupportedVersion",
+    "Outcome", "Record", "Response", "Severity", "SnapshotChunk", "Status", "Telemetry", "UnsupportedVersion",
     "decode_notice", "decode_record", "decode_records", "encode_notice", "encode_record", "encode_records",
-    "join_encoded", "parse_topic", "subscription",
+    "join_encoded", "join_snapshot", "parse_topic", "split_snapshot", "subscription",
 ]  # fmt: skip

@@ -24,12 +24,13 @@ from edgewise_messages.records import (
     Telemetry,
     Version,
 )
+from edgewise_messages.snapshots import SnapshotChunk
 
 MAX_MESSAGE_BYTES = 256 * 1024
 """Larger messages are refused undecoded; MQTT itself would allow 256 MiB."""
 
-AnyNotice: TypeAlias = Status | Meta | Command | Response
-Notice = TypeVar("Notice", Status, Meta, Command, Response)
+AnyNotice: TypeAlias = Status | Meta | Command | Response | SnapshotChunk
+Notice = TypeVar("Notice", Status, Meta, Command, Response, SnapshotChunk)
 
 _RECORD_TYPES = (Telemetry, Event, Drift)
 _TAGS = frozenset(str(kind.__struct_config__.tag) for kind in _RECORD_TYPES)
@@ -81,7 +82,7 @@ def encode_records(records: list[AnyRecord], form: Format = Format.JSON) -> byte
 
 
 def encode_notice(notice: AnyNotice, form: Format = Format.JSON) -> bytes:
-    """One status, meta, command or response. Raises MalformedMessage."""
+    """One status, meta, command, response or snapshot's part. Raises MalformedMessage."""
     _check_finite(notice)
     return _encode(notice, form, type(notice))
 
@@ -128,7 +129,7 @@ def decode_records(data: bytes) -> Batch:
 
 
 def decode_notice(data: bytes, kind: type[Notice]) -> Notice:
-    """One status, meta, command or response. Raises MalformedMessage or UnsupportedVersion."""
+    """One status, meta, command, response or snapshot's part. Raises MalformedMessage or UnsupportedVersion."""
     _check_size(data)
     form = _form_of(data)
     try:

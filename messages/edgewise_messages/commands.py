@@ -12,6 +12,8 @@ class CommandName(StrEnum):
 
     REPORT_NOW = "report-now"
     STOP = "stop"
+    SNAPSHOT = "snapshot"
+    ERASE = "erase"
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

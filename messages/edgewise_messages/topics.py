@@ -22,6 +22,7 @@ class Channel(StrEnum):
     RESPONSE = "response"
     STATE = "state"
     """The latest values as one flat JSON object, for Home Assistant; a fleet does not read it."""
+    SNAPSHOT = "snapshot"
 
 
 RETAINED = frozenset({Channel.STATUS, Channel.META})

@@ -24,6 +24,7 @@ from edgewise_messages import (
     DeviceAddress,
     Meta,
     Response,
+    SnapshotChunk,
     Status,
     decode_notice,
     decode_records,
@@ -79,6 +80,7 @@ class Listener:
         self.statuses: list[Status] = []
         self.metas: list[Meta] = []
         self.responses: list[Response] = []
+        self.chunks: list[SnapshotChunk] = []
         self._subscriptions = 0
         self._lock = threading.Lock()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="listener")
@@ -154,6 +156,8 @@ class Listener:
                 self.metas.append(decode_notice(payload, Meta))
             case Channel.RESPONSE:
                 self.responses.append(decode_notice(payload, Response))
+            case Channel.SNAPSHOT:
+                self.chunks.append(decode_notice(payload, SnapshotChunk))
             case Channel.COMMAND:
                 pass
             case _:

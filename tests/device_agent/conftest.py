@@ -1,5 +1,6 @@
 """What the agent's tests run against: a model, photos, a broker, and agents started as a user starts them."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -97,4 +98,10 @@ def toml(value: object) -> str:
     """One value as TOML writes it."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(toml, value))}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {toml(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, str):
+        return json.dumps(value)
     return repr(value)

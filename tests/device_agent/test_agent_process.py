@@ -210,7 +210,7 @@ def test_commands_are_answered_once_each(
     assert told == [
         ("u-1", Outcome.REJECTED), ("e-1", Outcome.REJECTED), ("r-1", Outcome.DONE), ("r-1", Outcome.DONE),
     ]  # fmt: skip
-    assert "known are report-now, stop" in listener.responses[0].message
+    assert "known are erase, report-now, snapshot, stop" in listener.responses[0].message
     assert listener.responses[2] == listener.responses[3], "a repeated command is answered, not done again"
     listener.wait_for(lambda: len(listener.telemetry()) == 2, "the report arrived")
     listener.command(Command(id="s-1", name="stop", issued_ms=1))

@@ -188,6 +188,8 @@ def test_the_example_is_valid_and_shows_every_setting_with_its_default() -> None
     spelled_out = parse(shown)
     assert (spelled_out.report, spelled_out.outbox) == (settings.report, settings.outbox)
     assert (spelled_out.duty, spelled_out.broker) == (settings.duty, settings.broker)
+    assert (spelled_out.privacy, spelled_out.offload) == (settings.privacy, settings.offload)
+    assert spelled_out.snapshots == settings.snapshots
     main = msgspec.structs.replace(spelled_out.pipelines["main"], schedule=())
     assert main == settings.pipelines["main"]
     for section in (
@@ -200,8 +202,14 @@ def test_the_example_is_valid_and_shows_every_setting_with_its_default() -> None
         settings.duty,
         settings.sparkplug,
         settings.home_assistant,
+        settings.pipelines["main"].sampling,
+        settings.snapshots,
+        settings.privacy,
+        settings.offload,
     ):
-        shown_here = [name for name in section.__struct_fields__ if name != "drift"]
+        shown_here = [
+            name for name in section.__struct_fields__ if name not in ("drift", "rules", "sampling")
+        ]
         assert all(f"{name} = " in EXAMPLE for name in shown_here)
 
 

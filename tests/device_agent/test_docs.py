@@ -1,3 +1,4 @@
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,10 +29,13 @@ def settings_of(kind: type[Struct], place: str = "") -> Iterator[tuple[str, Fiel
 
 def shown(field: FieldInfo) -> str:
     """A default as the pages write it."""
-    if field.default is NODEFAULT:
+    default = field.default if field.default_factory is NODEFAULT else field.default_factory()
+    if default is NODEFAULT:
         return "must be given"
-    if field.default is None or field.default == ():
+    if default is None or default in ((), {}):
         return "none"
+    if isinstance(default, tuple):
+        return f"`{json.dumps(default)}`"
     value = f'"{field.default}"' if isinstance(field.default, str) else str(field.default).lower()
     return f"`{value}`"
 

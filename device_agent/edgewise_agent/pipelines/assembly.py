@@ -4,6 +4,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import edgewise
 from edgewise.threads import ThreadBudget
@@ -12,16 +13,25 @@ from edgewise_agent.broker import BrokerConnection, Connection
 from edgewise_agent.config import Settings
 from edgewise_agent.drift_watch import DriftWatch
 from edgewise_agent.errors import ModelUnfit
+from edgewise_agent.keeping import Keeping
 from edgewise_agent.pipelines.duty import Duty, DutyCycle, battery_percent
 from edgewise_agent.pipelines.model_slot import ModelSlot
 from edgewise_agent.pipelines.pipeline import MAIN, Pipeline
+from edgewise_agent.privacy.names import Names
 from edgewise_agent.recorder import Recorder
+from edgewise_agent.rules.sampling import Sampler
+from edgewise_agent.rules.vocabulary import KINDS
+from edgewise_agent.rules_watch import RulesWatch, WatchParts
 from edgewise_agent.sources.choice import make_source
 from edgewise_agent.sources.mqtt_inputs import MqttReceiver
 from edgewise_agent.sources.pushed import Receiver
 from edgewise_agent.state_folder import StateFolder
 from edgewise_agent.wire.message import Message
 from edgewise_messages import Severity
+from edgewise_messages.metrics import PIPELINE_SEPARATOR
+
+if TYPE_CHECKING:
+    from edgewise_agent.offload import Offloader
 
 log = logging.getLogger("edgewise.agent.pipeline")
 
@@ -60,6 +70,8 @@ class Assembly:
         *,
         temperature_c: Callable[[], float | None],
         on_end: Callable[[str], None],
+        keeping: Keeping | None = None,
+        offloader: "Offloader | None" = None,
         power_supplies: Path | None = None,
     ) -> None:
         self._settings, self._recorder, self._state, self._on_end = settings, recorder, state, on_end
@@ -68,11 +80,13 @@ class Assembly:
             settings.duty, temperature_c=temperature_c, battery_percent=charge, on_change=self._tell_duty
         )
         self._said_of_drift: dict[str, str] = {}
+        self._keeping, self._offloader = keeping, offloader
+        self._watches: dict[str, RulesWatch] = {}
 
     def pipeline(self, name: str, slot: ModelSlot) -> Pipeline:
-        """Not started yet."""
+        """Not started yet. Raises InvalidSettings for rules that the model does not go with."""
         settings = self._settings.pipelines[name]
-        return Pipeline(
+        pipeline = Pipeline(
             name,
             settings,
             slot,
@@ -81,7 +95,23 @@ class Assembly:
             duty=self._duty,
             drift=lambda: self._watch_drift(name, slot),
             on_end=self._on_end,
+            names=self._keeping.names if self._keeping else None,
         )
+        self._watches[name] = self._watch_rules(name, slot)
+        pipeline.listen(self._watches[name])
+        return pipeline
+
+    def metrics(self) -> dict[str, float | int]:
+        """Of rules, sampling, snapshots and offload."""
+        found: dict[str, float | int] = {}
+        for name, watch in self._watches.items():
+            prefix = "" if name == MAIN else f"{name}{PIPELINE_SEPARATOR}"
+            found |= {f"{prefix}{metric}": value for metric, value in watch.metrics().items()}
+        if self._keeping is not None:
+            found |= self._keeping.metrics()
+        if self._offloader is not None:
+            found |= self._offloader.metrics()
+        return found
 
     def drift_in_words(self) -> str:
         """Whether it is watched, and why not."""
@@ -115,6 +145,27 @@ class Assembly:
             pipeline="" if name == MAIN else name,
         )
         return watch, f"on: against {reference.samples} samples of {reference.measured_on}"
+
+    def _watch_rules(self, name: str, slot: ModelSlot) -> RulesWatch:
+        settings = self._settings.pipelines[name]
+        rules = sampler = None
+        if settings.rules.rule:
+            from edgewise_agent.rules import RuleSet  # loads a library that no other agent needs
+
+            kind = KINDS.get(slot.info().task, "")
+            rules = RuleSet(settings.rules, kind=kind, labels=tuple(slot.model.labels))
+        if settings.sampling.enabled:
+            sampler = Sampler(settings.sampling)
+        parts = WatchParts(
+            recorder=self._recorder,
+            rules=rules,
+            sampler=sampler,
+            snapshots=self._keeping.snapshots if self._keeping else None,
+            offloader=self._offloader,
+            names=self._keeping.names if self._keeping else Names(names_leave=True),
+            pipeline="" if name == MAIN else name,
+        )
+        return RulesWatch(parts)
 
     def _receiver(self, topic: str) -> Receiver:
         """Subscribed on a connection of its own, under the device's name."""

@@ -19,6 +19,7 @@ from edgewise_agent.pipelines.duty import Duty, DutyCycle
 from edgewise_agent.pipelines.model_metrics import ModelMetrics
 from edgewise_agent.pipelines.schedule import Schedule
 from edgewise_agent.pipelines.settings import PipelineSettings
+from edgewise_agent.privacy.names import Names
 from edgewise_agent.recorder import Recorder, Scalar
 from edgewise_messages import ModelInfo, Severity
 from edgewise_messages.metrics import PIPELINE_SEPARATOR
@@ -85,11 +86,13 @@ class Pipeline:
         drift: Callable[[], DriftWatch | None] = lambda: None,
         on_end: Callable[[str], None] = lambda name: None,
         local_time: Callable[[], time.struct_time] = time.localtime,
+        names: Names | None = None,
     ) -> None:
         """``source`` makes a source that is not open; ``drift`` a watch for the model that is in the slot."""
         self.name, self.slot = name, slot
         self._settings, self._source, self._recorder = settings, source, recorder
         self._duty, self._make_drift, self._on_end, self._local_time = duty, drift, on_end, local_time
+        self._names = names or Names(names_leave=True)
         self._schedule = Schedule(settings.schedule)
         self._listeners: list[Listener] = []
         self._metrics = ModelMetrics(now_ns=recorder.mono_ns())
@@ -233,7 +236,8 @@ class Pipeline:
         except Exception as error:  # whatever one input breaks, the device goes on
             self._metrics.error()
             is_known = isinstance(error, edgewise.EdgewiseError | OSError)
-            self._failed("input.failed", str(error) if is_known else repr(error), input_name=name)
+            message = str(error) if is_known else repr(error)
+            self._failed("input.failed", self._told(item, message), input_name=self._told(item, name))
         return time.monotonic() - began_s
 
     def _take(
@@ -246,19 +250,28 @@ class Pipeline:
             self._drift.see(observation)
         if self._settings.events == "all":
             self._event(
-                "prediction", data={"input": name, **told_of(answer), "latency_ms": round(latency_ms, 3)}
+                "prediction",
+                data={"input": self._told(item, name), **told_of(answer), "latency_ms": round(latency_ms, 3)},
             )
         if self._listeners:
             answered = Answered(item, answer, name, self._recorder.now_ms(), self.slot.info().sha256)
             for listener in self._listeners:
                 self._tell(listener, answered)
 
+    def _told(self, item: Item, text: str) -> str:
+        """As it may leave the device: without the name of a file where the settings say so."""
+        if isinstance(item, Frame) and isinstance(item.image, Path):
+            return self._names.without(text, [item.image])
+        return text
+
     def _tell(self, listener: Listener, answered: Answered) -> None:
         try:
             listener.hear(answered)
         except Exception as error:  # a rule that fails is no reason to stop looking
             self._failed(
-                "rule.failed", f"{type(listener).__name__}: {error!r}", input_name=answered.input_name
+                "rule.failed",
+                self._told(answered.item, f"{type(listener).__name__}: {error!r}"),
+                input_name=self._told(answered.item, answered.input_name),
             )
 
     def _failed(self, name: str, message: str, *, input_name: str = "") -> None:

@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 
 from edgewise_agent.pipelines.schedule import Schedule
 from edgewise_agent.pipelines.source_words import SourceWord
+from edgewise_agent.rules.settings import RulesSettings, SamplingSettings
 
 Seconds = Annotated[float, Meta(ge=0.0, le=86_400.0)]
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
@@ -36,6 +37,8 @@ class PipelineSettings(Struct, frozen=True, kw_only=True):
     labels: Path | None = None
     score_threshold: Share | None = None
     drift: DriftSettings = DriftSettings()
+    rules: RulesSettings = RulesSettings()
+    sampling: SamplingSettings = SamplingSettings()
 
     def __post_init__(self) -> None:
         """Raises ValueError for a schedule that is none."""

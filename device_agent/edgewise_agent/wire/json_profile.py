@@ -16,6 +16,7 @@ from edgewise_messages import (
     MessageError,
     Meta,
     Response,
+    SnapshotChunk,
     Status,
     decode_notice,
     decode_record,
@@ -48,7 +49,7 @@ class JsonProfile:
         boot: str,
         meta: Callable[[], Meta],
         now_ms: Callable[[], int],
-        responses: "queue.SimpleQueue[Response]",
+        responses: "queue.SimpleQueue[Response | SnapshotChunk]",
         on_command: Callable[[bytes, bool], None],
         form: Format = Format.JSON,
     ) -> None:
@@ -79,11 +80,12 @@ class JsonProfile:
         return Message(self.address.topic(Channel.META), encode_notice(self._meta()), retain=True)
 
     def answers(self) -> tuple[Message, ...]:
-        """The answers to commands that wait to be sent."""
+        """The answers to commands that wait to be sent, and parts of snapshots that one asked for."""
         messages = []
         while not self._responses.empty():
-            payload = encode_notice(self._responses.get())
-            messages.append(Message(self.address.topic(Channel.RESPONSE), payload))
+            answer = self._responses.get()
+            channel = Channel.RESPONSE if isinstance(answer, Response) else Channel.SNAPSHOT
+            messages.append(Message(self.address.topic(channel), encode_notice(answer)))
         return tuple(messages)
 
 

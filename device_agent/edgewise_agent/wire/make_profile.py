@@ -11,7 +11,7 @@ from edgewise_agent.wire.home_assistant_payload import Place
 from edgewise_agent.wire.json_profile import JsonProfile
 from edgewise_agent.wire.profile import Profile
 from edgewise_agent.wire.sparkplug.profile import SparkplugProfile
-from edgewise_messages import Channel, DeviceAddress, Format, Meta, Response
+from edgewise_messages import Channel, DeviceAddress, Format, Meta, Response, SnapshotChunk
 
 HOME_ASSISTANT_FILE = "home-assistant.json"
 BD_SEQ_FILE = "sparkplug-bdseq.json"
@@ -26,7 +26,7 @@ class DeviceFacts:
     boot: str
     clock: TimeSource
     meta: Callable[[], Meta]
-    responses: "queue.SimpleQueue[Response]"
+    responses: "queue.SimpleQueue[Response | SnapshotChunk]"
     on_command: Callable[[bytes, bool], None]
 
 
