@@ -2,7 +2,9 @@
 
    Fixed point throughout, so that every processor gives the same bytes: a pixel is 8 bits before the point and 8 after
    it, a weight a share of 65536, and of each product the upper 16 bits are kept (one instruction on x86, three on
-   ARM). What the cut-off bits add up to, half a step for each product on average, is where a sum begins.
+   ARM). What the cut-off bits add up to, half a step for each product on average, is where a sum begins. Half a pixel
+   value is added to every pixel until the end: black pixels, too, then have bits to cut off, so the half step is right
+   for them, and bytes are rounded by dropping what is after the point.
 
    ROWS rows of the result are made at a time: down the picture in strips that stay in the first cache, turned so that
    the ROWS values of a column lie side by side, and then across. The loops are plain C that gcc and clang vectorise.
@@ -18,8 +20,9 @@
 
 #define ROWS 16
 #define STRIP 256
-/* With more the sums could pass 65535: 255 * 256 and half a step for each product of both passes. */
-#define MOST_TAPS 254
+#define HALF 128
+/* With more the sums could pass 65535: 255 * 256 + HALF and half a step for each product of both passes. */
+#define MOST_TAPS 126
 /* Far beyond what Pillow opens, and far below where sizes in bytes overflow 31 bits. */
 #define MOST_SIDE (1 << 20)
 #define MOST_LINE (1 << 22)
@@ -57,7 +60,7 @@ typedef struct {
 } Room;
 
 INLINE uint16_t upper(uint16_t value, uint16_t weight) { return (uint16_t)(((uint32_t)value * (uint32_t)weight) >> 16); }
-INLINE uint16_t widened(uint8_t value) { return (uint16_t)(value << 8); }
+INLINE uint16_t widened(uint8_t value) { return (uint16_t)(value << 8 | HALF); }
 
 /* One line of a strip: the weighted sum of lines of bytes, `row_bytes` apart. */
 FOR_EACH_PROCESSOR
@@ -136,17 +139,14 @@ static void turn_back(uint16_t *restrict line, const uint16_t *restrict sums, Py
 FOR_EACH_PROCESSOR
 static void to_bytes(uint8_t *restrict out, const uint16_t *restrict line, Py_ssize_t length)
 {
-    for (Py_ssize_t at = 0; at < length; at++) {
-        uint16_t most = line[at] < 255 * 256 ? line[at] : 255 * 256;
-        out[at] = (uint8_t)((uint16_t)(most + 128) >> 8);
-    }
+    for (Py_ssize_t at = 0; at < length; at++) out[at] = (uint8_t)(line[at] >> 8);
 }
 
 FOR_EACH_PROCESSOR
 static void to_floats(float *restrict out, const uint16_t *restrict line, const float *restrict scale,
                       const float *restrict bias, Py_ssize_t length)
 {
-    for (Py_ssize_t at = 0; at < length; at++) out[at] = (float)line[at] * scale[at] + bias[at];
+    for (Py_ssize_t at = 0; at < length; at++) out[at] = (float)(line[at] - HALF) * scale[at] + bias[at];
 }
 
 static void write_run(const Result *result, char *out, const uint16_t *line, Py_ssize_t from, Py_ssize_t length)
@@ -245,7 +245,7 @@ static int read_axis(Axis *axis, PyObject *starts, PyObject *weights, Py_ssize_t
     /* int32 is `long` in NumPy on 32-bit systems. */
     if (!(is_of(&at, "i", 1) || is_of(&at, "l", 1)) || at.itemsize != 4 || !is_of(&shares, "H", 2) || at.shape[0] != count
         || shares.shape[0] != count || shares.shape[1] < 1 || shares.shape[1] > MOST_TAPS || shares.shape[1] > length)
-        is_wrong = refuse("weights: expected int32 (count,) and uint16 (count, 1 to 254, at most the side)");
+        is_wrong = refuse("weights: expected int32 (count,) and uint16 (count, 1 to 126, at most the side)");
     else {
         axis->count = count, axis->taps = shares.shape[1];
         axis->starts = PyMem_Malloc((size_t)count * sizeof(int32_t));

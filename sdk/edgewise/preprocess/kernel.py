@@ -20,7 +20,7 @@ from edgewise.tensors import Array
 _ONE = 65536
 """What the integer weights of an output pixel add up to."""
 _MOST_FOR_ONE = 60.0
-"""Pixels for one, down or across. Beyond it, weights of 16 bits become coarse; the C code takes 254 in a window."""
+"""Pixels for one, down or across. The C code takes 126 in a window, and weights of 16 bits become coarse."""
 _BAND_BYTES = 4_000_000
 """So much of a picture is copied out of Pillow at a time, lest a large one be in memory twice."""
 
