@@ -29,9 +29,9 @@ def _load() -> tuple[ModuleType | None, str]:
     try:
         return import_module("edgewise.preprocess._resize"), ""
     except ModuleNotFoundError:
-        return None, "not compiled"
+        return None, "not compiled here"
     except ImportError as error:  # made for another processor or another C library
-        return None, f"cannot be loaded: {error}"
+        return None, f"not loadable: {error}"
 
 
 _compiled, REASON_MISSING = _load()
