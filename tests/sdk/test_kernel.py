@@ -4,6 +4,7 @@ import hashlib
 import threading
 import tracemalloc
 from collections.abc import Callable
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -223,9 +224,7 @@ def arguments() -> dict[str, object]:
 
 
 def call(given: dict[str, object]) -> None:
-    from edgewise.preprocess import _resize
-
-    _resize.resize(*given.values())  # type: ignore[arg-type]
+    import_module("edgewise.preprocess._resize").resize(*given.values())
 
 
 def read_only(array: Array) -> Array:

@@ -6,7 +6,7 @@
    value is added to every pixel until the end: black pixels, too, then have bits to cut off, so the half step is right
    for them, and bytes are rounded by dropping what is after the point.
 
-   ROWS rows of the result are made at a time: down the picture in strips that stay in the first cache, turned so that
+   ROWS rows of the result are made at a time: down the picture in strips that stay in a cache and are long enough for the processor to see them coming, turned so that
    the ROWS values of a column lie side by side, and then across. The loops are plain C that gcc and clang vectorise.
 
    Every argument is checked here, whoever calls: buffers keep their sizes while they are held, and the windows of the
@@ -19,7 +19,7 @@
 #include <string.h>
 
 #define ROWS 16
-#define STRIP 256
+#define STRIP 2048
 #define HALF 128
 /* With more the sums could pass 65535: 255 * 256 + HALF and half a step for each product of both passes. */
 #define MOST_TAPS 126
