@@ -6,8 +6,9 @@
    value is added to every pixel until the end: black pixels, too, then have bits to cut off, so the half step is right
    for them, and bytes are rounded by dropping what is after the point.
 
-   ROWS rows of the result are made at a time: down the picture in strips that stay in a cache and are long enough for the processor to see them coming, turned so that
-   the ROWS values of a column lie side by side, and then across. The loops are plain C that gcc and clang vectorise.
+   ROWS rows of the result are made at a time: down the picture in strips that stay in the second cache and are long
+   enough to be fetched ahead, turned so that the ROWS values of a column lie side by side, and then across. The loops
+   are plain C that gcc and clang vectorise.
 
    Every argument is checked here, whoever calls: buffers keep their sizes while they are held, and the windows of the
    weights are copied before they are looked at. Limited API of Python 3.11: one build serves all later versions. */
