@@ -96,7 +96,7 @@ class ImageReader:
     def prepare(self, source: ImageSource, *, whole: bool = False) -> Prepared:
         """The input tensor with its view of the picture. Raises as `read` does.
 
-        With ``whole`` a large JPEG, too, is decoded at its full size.
+        With ``whole`` a picture goes the usual way: a large JPEG, too, is decoded at its full size, and Pillow resizes it.
         """
         resized, view, is_reduced = self._resized(source, whole=whole, floats=self._takes_floats)
         tensor = self._to_numbers(resized)[np.newaxis]
@@ -122,7 +122,8 @@ class ImageReader:
             try:
                 whole_wh = picture.size
                 may_draft = picture is not source and not whole
-                pixels, view = self._resize(picture, may_draft=may_draft, floats=floats)
+                compiled = None if whole else self._compiled
+                pixels, view = self._resize(picture, compiled, may_draft=may_draft, floats=floats)
                 is_reduced = picture.size != whole_wh
             finally:
                 if picture is not source:
@@ -161,7 +162,9 @@ class ImageReader:
         resized = picture.resize(fit.inner_wh, self._filter, box=box)
         return self._pixels(self._on_canvas(resized, fit, size_wh)), view_of(fit, picture_wh, size_wh)
 
-    def _resize(self, picture: Image.Image, *, may_draft: bool, floats: bool) -> tuple[Array, View]:
+    def _resize(
+        self, picture: Image.Image, compiled: CompiledResize | None, *, may_draft: bool, floats: bool
+    ) -> tuple[Array, View]:
         """Resize before turning and before adding colours: both then cost next to nothing."""
         turn = turn_of(picture)
         size_wh = self.spec.size_wh[::-1] if swaps_sides(turn) else self.spec.size_wh
@@ -173,8 +176,8 @@ class ImageReader:
         picture = to_mode(picture, self._mode)
         fit = fit_of(self.spec, picture.size, size_wh)
         view = view_of(fit, whole_wh, size_wh, reduced_by=reduced_by, turn=turn)
-        if self._compiled is not None and self._compiled.can_do(fit):
-            return turned(self._compiled.resized(picture, fit, size_wh, floats=floats), turn), view
+        if compiled is not None and compiled.can_do(fit):
+            return turned(compiled.resized(picture, fit, size_wh, floats=floats), turn), view
         resized = picture.resize(fit.inner_wh, self._filter, box=fit.box_xyxy)
         resized = self._on_canvas(resized, fit, size_wh)
         return self._pixels(resized if turn is None else resized.transpose(turn)), view
