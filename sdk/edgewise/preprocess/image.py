@@ -96,7 +96,7 @@ class ImageReader:
     def prepare(self, source: ImageSource, *, whole: bool = False) -> Prepared:
         """The input tensor with its view of the picture. Raises as `read` does.
 
-        With ``whole`` a picture goes the usual way: a large JPEG, too, is decoded at its full size, and Pillow resizes it.
+        With ``whole`` a file goes the usual way: a large JPEG, too, is decoded at its full size, and Pillow resizes it.
         """
         resized, view, is_reduced = self._resized(source, whole=whole, floats=self._takes_floats)
         tensor = self._to_numbers(resized)[np.newaxis]
