@@ -9,6 +9,7 @@ photos: a JPEG of 12 MP and one of 1080p to the five likeliest classes with Effi
 open, convert and resize, NumPy, and the interpreter; the same with near ties decoded whole; and the usual way with a
 resize in exact arithmetic. The photos are those of models_and_data.py, enlarged, with grain.
 memory: resident memory over many predictions and many swaps.
+mediapipe: the same JPEGs and network beside MediaPipe's ImageClassifier; see sdk_mediapipe.py.
 sharing, pipeline, first: several models in one process, and first calls; see sdk_sharing.py.
 Times are processor time, except those of loading and of sdk_sharing.py: waiting for a busy computer does not count.
 They are those of this computer's processor and say nothing about ARM.
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sdk_mediapipe import mediapipe
 from sdk_photos import bare_interpreter, ends_of, photos
 from sdk_sharing import first_calls, pipeline, sharing
 
@@ -31,7 +33,7 @@ import edgewise
 from edgewise.tensors import Array
 from edgewise.testing import write_tiny_model
 
-PARTS = ("overhead", "loading", "photos", "memory", "sharing", "pipeline", "first")
+PARTS = ("overhead", "loading", "photos", "memory", "sharing", "pipeline", "first", "mediapipe")
 ROUNDS, CALLS = 100, 1000
 LOADS = 20
 SAMPLES = 20
@@ -146,6 +148,7 @@ def main() -> None:
             "sharing": lambda: sharing(folder),
             "pipeline": lambda: pipeline(folder),
             "first": lambda: first_calls(folder),
+            "mediapipe": lambda: mediapipe(folder, options.photos),
         }
         found = {part: parts[part]() for part in options.only or parts}
     print(json.dumps(found) if options.json else json.dumps(found, indent=2))

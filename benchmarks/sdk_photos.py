@@ -94,9 +94,8 @@ class UsualWay:
         return [(self._labels[index], float(chances[index])) for index in np.argsort(-chances)[:5]]
 
 
-def photos(folder: Path, count: int) -> dict[str, Any]:
-    """Times as ratios, and how many first answers are the same."""
-    path = folder / "lite0-int8.tflite"
+def convert_lite0(path: Path, *, ends: str = "") -> Path:
+    """EfficientNet-Lite0 in int8; ``ends`` is convert's --io."""
     convert(
         Request(
             source=models_and_data.efficientnet_lite0_onnx(),
@@ -106,8 +105,15 @@ def photos(folder: Path, count: int) -> dict[str, Any]:
             preprocess=f"mean={MEAN:g};std={STD:g};resize=stretch",
             labels=models_and_data.labels_txt(),
             out=path,
+            ends=ends,
         )
     )
+    return path
+
+
+def photos(folder: Path, count: int) -> dict[str, Any]:
+    """Times as ratios, and how many first answers are the same."""
+    path = convert_lite0(folder / "lite0-int8.tflite")
     files = sorted(models_and_data.grocery_photos("held-out").iterdir())[:count]
     with (
         edgewise.load(path, threads=1) as model,

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from arm_kernel import compiled_resize
 from model_sources.wheels import SourceError, cache_folder, make_once
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -156,7 +157,7 @@ def userland(board: Board) -> Userland:
     )
     bytecode = cache_folder() / "arm" / "bytecode" / root.name
     bytecode.mkdir(parents=True, exist_ok=True)
-    return Userland(board, root, _packages(board), _project(), bytecode)
+    return Userland(board, root, _packages(board), _project(board), bytecode)
 
 
 def requirements(board: Board, setup_cfg: Path = REPOSITORY / "setup.cfg") -> list[Requirement]:
@@ -207,8 +208,8 @@ def _install_packages(board: Board, words: Sequence[str], folder: Path) -> None:
         _run([*common, "--no-deps", *runtimes], f"installing {' '.join(runtimes)} for {board.name}")
 
 
-def _project() -> Path:
-    """This checkout, installed as a wheel would be; made anew when a file of it has changed."""
+def _project(board: Board) -> Path:
+    """This checkout, installed as the board's wheel would be; made anew when a file of it has changed."""
     settings = configparser.ConfigParser()
     settings.read(REPOSITORY / "setup.cfg", encoding="utf-8")
     package_dirs = [
@@ -220,10 +221,10 @@ def _project() -> Path:
     digest = hashlib.sha256()
     for path in files:
         digest.update(str(path.relative_to(REPOSITORY)).encode() + b"\0" + path.read_bytes() + b"\0")
-    folder = cache_folder() / "arm" / "project" / digest.hexdigest()[:16]
+    folder = cache_folder() / "arm" / "project" / f"{board.architecture}-{digest.hexdigest()[:16]}"
     if not folder.exists():
         _drop_old(folder.parent)
-        make_once(folder, lambda path: _install_project(files, path))
+        make_once(folder, lambda path: _install_project(files, compiled_resize(board.architecture), path))
     return folder
 
 
@@ -235,10 +236,10 @@ def _drop_old(folder: Path) -> None:
 
 
 def _is_source(path: Path) -> bool:
-    return path.is_file() and "__pycache__" not in path.parts
+    return path.is_file() and "__pycache__" not in path.parts and path.suffix != ".so"
 
 
-def _install_project(files: Sequence[Path], folder: Path) -> None:
+def _install_project(files: Sequence[Path], module: Path, folder: Path) -> None:
     copy = folder.parent / "source"
     for path in files:
         target = copy / path.relative_to(REPOSITORY)
@@ -248,6 +249,7 @@ def _install_project(files: Sequence[Path], folder: Path) -> None:
         [*PIP_INSTALL, "--no-deps", "--target", str(folder), str(copy)],
         "installing the project for the boards",
     )
+    shutil.copyfile(module, folder / "edgewise" / "preprocess" / module.name)
 
 
 def _run(command: Sequence[str | Path], doing: str, variables: Mapping[str, str] | None = None) -> None:

@@ -21,6 +21,7 @@ from edgewise.doctor_delegates import (
     try_delegate_in_process,
 )
 from edgewise.errors import BackendUnavailable
+from edgewise.preprocess import kernel
 from edgewise.runtime_packages import MISSING, PACKAGES, machine_of_python, why_no_package
 
 WORKER = "edgewise.doctor_worker"
@@ -97,6 +98,7 @@ def examine(
         *backend_findings(backends, machine=machine_of_python(), python=sys.version_info[:2]),
         *delegate_findings(root, backends, try_delegate or try_delegate_in_process),
         _versions(),
+        resize_finding(kernel.REASON_MISSING),
         *device_findings(device),
         disk_finding(shutil.disk_usage(disk or Path.cwd()).free),
     )
@@ -258,6 +260,16 @@ def _versions() -> Finding:
     packages = ("edgewise", "numpy", "pillow")
     versions = [f"Python {platform.python_version()}", *(f"{name} {_version(name)}" for name in packages)]
     return Finding("versions", ", ".join(versions))
+
+
+def resize_finding(reason_missing: str) -> Finding:
+    """Whether pictures are made smaller by the code in C. Its absence is no problem: it costs time only."""
+    if not reason_missing:
+        return Finding("picture resize", "compiled")
+    remedy = "for it: apt install gcc python3-dev, and pip install --force-reinstall --no-deps edgewise"
+    return Finding(
+        "picture resize", f"in NumPy and Pillow, slower; the one in C is {reason_missing}; {remedy}"
+    )
 
 
 def _version(package: str) -> str:

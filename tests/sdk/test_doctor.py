@@ -12,6 +12,7 @@ from edgewise.doctor import (
     disk_finding,
     examine,
     remedy_of,
+    resize_finding,
     try_in_process,
 )
 from edgewise.testing import write_board
@@ -76,6 +77,15 @@ def test_a_board_that_tells_nothing_is_not_a_problem(tmp_path: Path) -> None:
 def test_a_full_disk_is_a_problem() -> None:
     assert disk_finding(50_000_000).remedy
     assert not disk_finding(5_000_000_000).problem
+
+
+def test_a_resize_that_is_not_compiled_is_no_problem_and_can_be_had() -> None:
+    assert resize_finding("").value == "compiled"
+    missing = resize_finding("not compiled here")
+    assert not missing.problem
+    assert (
+        "in NumPy and Pillow, slower; the one in C is not compiled here; for it: apt install" in missing.value
+    )
 
 
 def test_without_any_runtime_nothing_can_run(tmp_path: Path) -> None:

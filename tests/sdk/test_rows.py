@@ -70,7 +70,7 @@ def test_photos_are_as_near_to_exact_arithmetic_as_with_pillow(
     array = np.asarray(photo)
     down, across = (triangle(length, 0, length, 224) for length in (size_wh[1], size_wh[0]))
     exact = np.einsum("yh,hwc,xw->yxc", down, array, across, optimize=True)
-    reader = ImageReader(ImagePreprocess((224, 224)))
+    reader = ImageReader(ImagePreprocess((224, 224)), compiled=False)
     ours, pillows = (np.abs(reader.read_pixels(given) - exact) for given in (array, photo))
     assert ours.max() <= PHOTO_MAX
     assert ours.mean() <= PHOTO_MEAN * pillows.mean()
@@ -86,7 +86,7 @@ def test_arrays_are_resized_as_pictures_are(
     if colour == "grey":
         photo = photo.convert("L")
     array = np.asarray(photo).reshape(size_wh[1], size_wh[0], -1)
-    reader = ImageReader(ImagePreprocess((224, 160), resize, 0.875, colour=colour, fill=7))
+    reader = ImageReader(ImagePreprocess((224, 160), resize, 0.875, colour=colour, fill=7), compiled=False)
     ours, pillows = reader.read_pixels(array), reader.read_pixels(photo)
     assert ours.shape == pillows.shape
     assert np.abs(ours.astype(int) - pillows).max() <= PILLOW_TOLERANCE
@@ -95,14 +95,14 @@ def test_arrays_are_resized_as_pictures_are(
 
 def test_part_of_an_array_and_an_array_upside_down_are_arrays_too(photo_like: Photo) -> None:
     array = np.asarray(photo_like((1920, 1080)))
-    reader = ImageReader(ImagePreprocess((64, 64)))
+    reader = ImageReader(ImagePreprocess((64, 64)), compiled=False)
     for view in (array[10:-10, 31:-7], array[::-1], array[:, ::-1], array[..., ::-1], array[::2, ::2]):
         pillows = reader.read_pixels(Image.fromarray(np.ascontiguousarray(view)))
         assert np.abs(reader.read_pixels(view).astype(int) - pillows).max() <= PILLOW_TOLERANCE
 
 
 def test_pictures_of_several_sizes_in_several_threads_do_not_mix(photo_like: Photo) -> None:
-    reader = ImageReader(ImagePreprocess((224, 224)))
+    reader = ImageReader(ImagePreprocess((224, 224)), compiled=False)
     arrays = [np.asarray(photo_like(size_wh)) for size_wh in ((1920, 1080), (1280, 720), (1080, 1920))]
     expected = [reader.read(array) for array in arrays]
     wrong: list[int] = []

@@ -9,6 +9,7 @@ from PIL import Image
 from edgewise.errors import CardError
 from edgewise.model_card import ImagePreprocess
 from edgewise.preprocess.geometry import Fit, View, fit_of, view_of
+from edgewise.preprocess.kernel import CompiledResize, is_array_for_it
 from edgewise.preprocess.picture import (
     ImageSource,
     broken_as_unreadable,
@@ -17,6 +18,7 @@ from edgewise.preprocess.picture import (
     swaps_sides,
     to_mode,
     turn_of,
+    turned,
 )
 from edgewise.preprocess.rows import RowShrinker
 from edgewise.tensors import Array, FloatArray, Quantization
@@ -51,8 +53,9 @@ class ImageReader:
 
     A large JPEG is decoded at a fraction of its size. For an 8-bit input the bytes of the picture go through
     a table of 256 entries per channel, or straight in where the table is a shift; both give what the
-    arithmetic in float32 gives. A large array is resized in NumPy and Pillow, to within a rounding step of
-    Pillow alone.
+    arithmetic in float32 gives. Where the compiled resize is (kernel.py), it makes pictures smaller, for an input of
+    floats without rounding; ``compiled=False`` does without. Otherwise a large array is resized in NumPy and
+    Pillow, to within a rounding step of Pillow alone.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class ImageReader:
         layout: str = "nhwc",
         dtype: str = "float32",
         quantization: Quantization | None = None,
+        compiled: bool = True,
     ) -> None:
         if layout not in ("nhwc", "nchw"):
             raise CardError(f"image input: got layout {layout!r}, expected 'nhwc' or 'nchw'")
@@ -69,6 +73,8 @@ class ImageReader:
         self._mode = "L" if spec.colour == "grey" else "RGB"
         self._filter = _FILTERS[spec.resample]
         self._is_channels_first = layout == "nchw"
+        self._takes_floats = np.dtype(dtype).kind == "f"
+        self._compiled = CompiledResize(spec, channels_first=self._is_channels_first) if compiled else None
         self._rows = RowShrinker()
         self._to_numbers = _converter(spec, dtype, quantization)
 
@@ -90,34 +96,39 @@ class ImageReader:
     def prepare(self, source: ImageSource, *, whole: bool = False) -> Prepared:
         """The input tensor with its view of the picture. Raises as `read` does.
 
-        With ``whole`` a large JPEG, too, is decoded at its full size.
+        With ``whole`` a file goes the usual way: a large JPEG, too, is decoded at its full size, and Pillow resizes it.
         """
-        pixels, view, is_reduced = self._pixels_and_view(source, whole=whole)
-        tensor = self._to_numbers(pixels)[np.newaxis]
+        resized, view, is_reduced = self._resized(source, whole=whole, floats=self._takes_floats)
+        tensor = self._to_numbers(resized)[np.newaxis]
         if self._is_channels_first:
             tensor = np.ascontiguousarray(tensor.transpose(0, 3, 1, 2))
         return Prepared(tensor, view, is_reduced)
 
     def read_pixels(self, source: ImageSource) -> Array:
         """The resized picture before normalisation: uint8, (height, width, channels)."""
-        return self._pixels_and_view(source)[0]
+        return self._resized(source)[0]
 
-    def _pixels_and_view(self, source: ImageSource, *, whole: bool = False) -> tuple[Array, View, bool]:
+    def _resized(
+        self, source: ImageSource, *, whole: bool = False, floats: bool = False
+    ) -> tuple[Array, View, bool]:
+        """The pixels of the input; with ``floats``, normalised ones where the compiled resize makes them."""
         name = name_of(source)
-        shrunk = self._shrink(source) if isinstance(source, np.ndarray) else None
-        if shrunk is not None:
-            resized, view = shrunk
-            return self._pixels(resized), view, False
+        if isinstance(source, np.ndarray):
+            made = self._compiled_from_array(source, floats=floats) or self._shrink(source)
+            if made is not None:
+                return *made, False
         with broken_as_unreadable(name):
             picture = open_picture(source)
             try:
                 whole_wh = picture.size
-                resized, view = self._resize(picture, may_draft=picture is not source and not whole)
+                may_draft = picture is not source and not whole
+                compiled = None if whole else self._compiled
+                pixels, view = self._resize(picture, compiled, may_draft=may_draft, floats=floats)
                 is_reduced = picture.size != whole_wh
             finally:
                 if picture is not source:
                     picture.close()
-        return self._pixels(resized), view, is_reduced
+        return pixels, view, is_reduced
 
     def _pixels(self, resized: Image.Image) -> Array:
         pixels = np.asarray(resized)
@@ -125,7 +136,16 @@ class ImageReader:
             pixels = pixels[:, :, np.newaxis]
         return pixels[:, :, ::-1] if self.spec.colour == "bgr" else pixels
 
-    def _shrink(self, image: Array) -> tuple[Image.Image, View] | None:
+    def _compiled_from_array(self, image: Array, *, floats: bool) -> tuple[Array, View] | None:
+        if self._compiled is None or not is_array_for_it(image, self.spec.channels):
+            return None
+        picture_wh, size_wh = (image.shape[1], image.shape[0]), self.spec.size_wh
+        fit = fit_of(self.spec, picture_wh, size_wh)
+        if not self._compiled.can_do(fit):
+            return None
+        return self._compiled.resized(image, fit, size_wh, floats=floats), view_of(fit, picture_wh, size_wh)
+
+    def _shrink(self, image: Array) -> tuple[Array, View] | None:
         """A large array resized down in NumPy and then across in Pillow; None where Pillow does both."""
         if not _is_large(image, self.spec.channels) or self.spec.resample != "bilinear":
             return None
@@ -140,9 +160,11 @@ class ImageReader:
         picture = Image.fromarray(rows if self._mode == "RGB" else rows[:, :, 0])
         box = (left - first, 0, right - first, fit.inner_wh[1])
         resized = picture.resize(fit.inner_wh, self._filter, box=box)
-        return self._on_canvas(resized, fit, size_wh), view_of(fit, picture_wh, size_wh)
+        return self._pixels(self._on_canvas(resized, fit, size_wh)), view_of(fit, picture_wh, size_wh)
 
-    def _resize(self, picture: Image.Image, *, may_draft: bool) -> tuple[Image.Image, View]:
+    def _resize(
+        self, picture: Image.Image, compiled: CompiledResize | None, *, may_draft: bool, floats: bool
+    ) -> tuple[Array, View]:
         """Resize before turning and before adding colours: both then cost next to nothing."""
         turn = turn_of(picture)
         size_wh = self.spec.size_wh[::-1] if swaps_sides(turn) else self.spec.size_wh
@@ -153,10 +175,12 @@ class ImageReader:
                 reduced_by = (whole_wh[0] / drafted[1][2], whole_wh[1] / drafted[1][3])
         picture = to_mode(picture, self._mode)
         fit = fit_of(self.spec, picture.size, size_wh)
+        view = view_of(fit, whole_wh, size_wh, reduced_by=reduced_by, turn=turn)
+        if compiled is not None and compiled.can_do(fit):
+            return turned(compiled.resized(picture, fit, size_wh, floats=floats), turn), view
         resized = picture.resize(fit.inner_wh, self._filter, box=fit.box_xyxy)
         resized = self._on_canvas(resized, fit, size_wh)
-        view = view_of(fit, whole_wh, size_wh, reduced_by=reduced_by, turn=turn)
-        return (resized if turn is None else resized.transpose(turn)), view
+        return self._pixels(resized if turn is None else resized.transpose(turn)), view
 
     def _on_canvas(self, resized: Image.Image, fit: Fit, size_wh: tuple[int, int]) -> Image.Image:
         """With the border of a letterbox, where there is one."""
@@ -209,7 +233,8 @@ class _Float:
         self._spec, self._dtype = spec, np.dtype(dtype)
 
     def __call__(self, pixels: Array) -> Array:
-        return normalise(pixels, self._spec).astype(self._dtype, copy=False)
+        is_ready = pixels.dtype == np.float32  # the compiled resize has normalised them
+        return (pixels if is_ready else normalise(pixels, self._spec)).astype(self._dtype, copy=False)
 
 
 class _Shift:

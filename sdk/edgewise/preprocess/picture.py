@@ -27,6 +27,22 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_ACROSS_THE_DIAGONAL = (
+    Image.Transpose.TRANSPOSE,
+    Image.Transpose.TRANSVERSE,
+    Image.Transpose.ROTATE_90,
+    Image.Transpose.ROTATE_270,
+)
+"""Turns that make width of height."""
+_REVERSED: dict[Image.Transpose | None, tuple[bool, bool]] = {
+    Image.Transpose.FLIP_LEFT_RIGHT: (False, True),
+    Image.Transpose.FLIP_TOP_BOTTOM: (True, False),
+    Image.Transpose.ROTATE_180: (True, True),
+    Image.Transpose.ROTATE_90: (True, False),
+    Image.Transpose.ROTATE_270: (False, True),
+    Image.Transpose.TRANSVERSE: (True, True),
+}
+"""What is backwards after a turn, rows and columns, once the sides are swapped where it does that."""
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error, OverflowError, MemoryError)
 """What Pillow's decoders raise for files that are not whole, or not what they say they are."""
 _TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
@@ -99,12 +115,15 @@ def upright(source: ImageSource) -> Image.Image:
 
 def swaps_sides(turn: Image.Transpose | None) -> bool:
     """Whether turning makes width of height."""
-    return turn in (
-        Image.Transpose.TRANSPOSE,
-        Image.Transpose.TRANSVERSE,
-        Image.Transpose.ROTATE_90,
-        Image.Transpose.ROTATE_270,
-    )
+    return turn in _ACROSS_THE_DIAGONAL
+
+
+def turned(pixels_hwc: Array, turn: Image.Transpose | None) -> Array:
+    """The pixels after a turn, as Pillow's `transpose` makes them: a view of the array."""
+    if turn in _ACROSS_THE_DIAGONAL:
+        pixels_hwc = pixels_hwc.transpose(1, 0, 2)
+    down, across = _REVERSED.get(turn, (False, False))
+    return pixels_hwc[:: -1 if down else 1, :: -1 if across else 1]
 
 
 def to_mode(picture: Image.Image, mode: str) -> Image.Image:
