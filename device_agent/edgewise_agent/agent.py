@@ -16,7 +16,7 @@ from edgewise_agent.drift_watch import DriftWatch
 from edgewise_agent.errors import SourceError
 from edgewise_agent.model_metrics import ModelMetrics
 from edgewise_agent.model_runner import Prediction, Runner
-from edgewise_agent.outbox import Outbox
+from edgewise_agent.outbox import Outbox, written_metrics
 from edgewise_agent.recorder import Recorder, Scalar
 from edgewise_agent.sources.source import Source
 from edgewise_messages import Command, CommandName, Response, Severity
@@ -166,7 +166,7 @@ class Agent:
 
     def _report(self) -> None:
         for notice in self._parts.outbox.take_notices():
-            self._parts.recorder.event("outbox.replaced", notice, severity=Severity.ERROR)
+            self._parts.recorder.event(notice.name, notice.message, severity=notice.severity)
         outbox = self._parts.outbox.state()
         self._parts.recorder.telemetry(
             {
@@ -176,6 +176,8 @@ class Agent:
                 "agent.outbox_records": outbox.records,
                 "agent.outbox_bytes": outbox.size_bytes,
                 "agent.dropped_records": outbox.dropped,
+                "agent.quarantined_records": outbox.quarantined,
+                **written_metrics(outbox),
                 "agent.uptime_s": round((self._parts.clock.mono_ns() - self._began_ns) / 1e9, 1),
             }
         )

@@ -104,4 +104,7 @@ def _print_summary(config: Path, settings: "Settings", checked: "Checked", *, co
     typer.echo(f"  device  {device.group}/{device.id}, state in {device.state_dir}")
     typer.echo(f"  model   {checked.model} ({settings.model.path})")
     typer.echo(f"  source  {checked.images} images now, one every {settings.source.interval_s:g} s")
-    typer.echo(f"  broker  {broker.url}" + (", which answers" if connect else " (not tried; --connect does)"))
+    typer.echo(
+        f"  broker  {', '.join(broker.url)}"
+        + (", which answers" if connect else " (not tried; --connect does)")
+    )

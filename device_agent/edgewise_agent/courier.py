@@ -4,21 +4,18 @@ import logging
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from edgewise_agent.backoff import Backoff
 from edgewise_agent.broker import Connection
-from edgewise_agent.errors import BrokerError
-from edgewise_agent.outbox import Batch, Outbox
+from edgewise_agent.deliveries import Deliveries, Refusal
+from edgewise_agent.errors import BrokerClosed, BrokerError, ConnectionOutdated
+from edgewise_agent.outbox import Outbox
 from edgewise_agent.wire.json_profile import JsonProfile
 from edgewise_agent.wire.message import Message
 from edgewise_messages import DeviceState, Meta, Response
 
-WINDOW = 8
-"""Publishes under way at once: enough to hide a mobile network's delay, and little to send again."""
 TURN_S = 0.25
 GOODBYE_S = 2.0
 STALLED_S = 60.0
@@ -35,15 +32,10 @@ class Connect(Protocol):
         *,
         will: Message,
         on_acknowledged: Callable[[int], None],
+        on_refused: Callable[[int, Refusal], None],
         on_message: Callable[[Message], None],
     ) -> Connection:
         """Raises BrokerError."""
-
-
-@dataclass(frozen=True)
-class _UnderWay:
-    batch: Batch
-    since_s: float
 
 
 class Courier:
@@ -62,7 +54,7 @@ class Courier:
         on_command: Callable[[bytes, bool], None],
         stalled_s: float = STALLED_S,
     ) -> None:
-        self._outbox = outbox
+        self._deliveries = Deliveries(outbox)
         self._connect = connect
         self._profile = profile
         self._backoff = backoff
@@ -71,10 +63,8 @@ class Courier:
         self._on_command = on_command
         self._stalled_s = stalled_s
         self._responses = responses
-        self._batches: deque[Batch] = deque()
-        self._under_way: dict[int, _UnderWay] = {}
         self._notices_under_way: set[int] = set()
-        self._is_connected = False
+        self._is_connected = self._works = False
         self._stopping = threading.Event()
         self._reason = ""
         self._stop_by_s = 0.0
@@ -96,6 +86,8 @@ class Courier:
             began_s = time.monotonic()
             try:
                 self._session()
+            except ConnectionOutdated as error:
+                log.info("%s", error)
             except BrokerError as error:
                 if self._stopping.is_set():
                     log.warning("%s", error)
@@ -115,13 +107,16 @@ class Courier:
                 self._stopping.wait(self._backoff.next_wait_s())
 
     def _session(self) -> None:
-        self._is_connected = False
-        self._batches.clear()
-        self._under_way.clear()
+        self._is_connected = self._works = False
         self._notices_under_way.clear()
-        self._outbox.release()
+        self._deliveries.begin()
         will = self._profile.status(DeviceState.OFFLINE, ts_ms=self._now_ms(), reason="connection lost")
-        connection = self._connect(will=will, on_acknowledged=self._acknowledged, on_message=self._heard)
+        connection = self._connect(
+            will=will,
+            on_acknowledged=self._acknowledged,
+            on_refused=self._refused,
+            on_message=self._heard,
+        )
         try:
             connection.connect()
             self._is_connected = True
@@ -132,6 +127,10 @@ class Courier:
                 connection.run(TURN_S)
                 self._check_progress()
             self._say_goodbye(connection)
+        except BrokerClosed:
+            if self._works:
+                self._deliveries.ended_by_broker()
+            raise
         finally:
             connection.close()
 
@@ -150,25 +149,24 @@ class Courier:
     def _fill(self, connection: Connection) -> None:
         while not self._responses.empty():
             self._tell(connection, self._profile.response(self._responses.get()))
-        while len(self._under_way) < WINDOW:
-            if not self._batches:
-                if not self._outbox.has_more:
-                    return
-                self._batches.extend(self._outbox.lease())
-                if not self._batches:
-                    return
-            batch = self._batches.popleft()
-            number = connection.publish(self._profile.records(batch.channel, batch.bodies))
-            self._under_way[number] = _UnderWay(batch, time.monotonic())
+        self._deliveries.fill(
+            lambda batch: connection.publish(self._profile.records(batch.channel, batch.bodies)),
+            hurry=self._stopping.is_set(),
+        )
 
     def _tell(self, connection: Connection, message: Message) -> None:
         self._notices_under_way.add(connection.publish(message))
 
     def _acknowledged(self, number: int) -> None:
+        self._works = True
         self._notices_under_way.discard(number)
-        sent = self._under_way.pop(number, None)
-        if sent is not None:
-            self._outbox.settle(sent.batch)
+        self._deliveries.acknowledged(number)
+
+    def _refused(self, number: int, refusal: Refusal) -> None:
+        if number in self._notices_under_way:
+            log.error("the broker refuses a notice of this device: %s", refusal.reason)
+        self._notices_under_way.discard(number)
+        self._deliveries.refused(number, refusal)
 
     def _heard(self, message: Message) -> None:
         if message.topic != self._profile.command_topic:
@@ -177,12 +175,11 @@ class Courier:
         self._on_command(message.payload, message.retain)
 
     def _check_progress(self) -> None:
-        oldest_s = min((sent.since_s for sent in self._under_way.values()), default=None)
-        if oldest_s is not None and time.monotonic() - oldest_s > self._stalled_s:
+        if self._deliveries.oldest_wait_s > self._stalled_s:
             raise BrokerError(f"the broker acknowledged nothing for {self._stalled_s:g} s")
 
     def _is_finished(self) -> bool:
         if not self._stopping.is_set():
             return False
-        idle = not (self._under_way or self._batches or self._outbox.has_more or self._notices_under_way)
+        idle = self._deliveries.is_idle and not self._notices_under_way
         return (idle and self._responses.empty()) or time.monotonic() > self._stop_by_s

@@ -6,9 +6,13 @@ AgentError
 ├── OutboxError (OSError)              the disk refuses: keep records in memory and try again
 │   └── OutboxDamaged                  the outbox's file is not a sound database: set it aside
 ├── ModelUnfit (RuntimeError)          the model fails its own golden cases here: get another file
+├── MessageUnsendable (ValueError)     larger than the broker takes: leave it, the others can go
 ├── SourceError (OSError)              nothing to read where the settings point
 └── BrokerError (ConnectionError)      try again later
-    └── BrokerRefused                  the broker answers and says no: repair name, password or rights
+    ├── BrokerRefused                  the broker answers and says no: repair name, password or rights
+    ├── OtherProtocol                  it may not speak this version of MQTT: try the other one
+    ├── BrokerClosed                   the broker ended a connection that worked
+    └── ConnectionOutdated             connect again: another certificate or another broker is to be used
 """
 
 from dataclasses import dataclass
@@ -65,6 +69,10 @@ class ModelUnfit(AgentError, RuntimeError):
     """The model's golden cases give other answers on this device than the file promises."""
 
 
+class MessageUnsendable(AgentError, ValueError):
+    """A publish that this broker would never take."""
+
+
 class SourceError(AgentError, OSError):
     """A source's folder or file is missing or cannot be read."""
 
@@ -75,3 +83,15 @@ class BrokerError(AgentError, ConnectionError):
 
 class BrokerRefused(BrokerError):
     """The broker answered the connection request with no."""
+
+
+class OtherProtocol(BrokerError):
+    """The broker did not answer as this version of MQTT asks."""
+
+
+class BrokerClosed(BrokerError):
+    """The broker ended the connection by itself; what was sent last may be why."""
+
+
+class ConnectionOutdated(BrokerError):
+    """The connection works, but a new one is wanted: for a renewed certificate, or for a nearer broker."""

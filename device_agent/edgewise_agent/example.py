@@ -20,12 +20,17 @@ path = "photos"               # a folder, an image, or a list of both
 # recursive = false           # also look into folders inside the folder
 
 [broker]
-url = "mqtt://127.0.0.1:1883" # or mqtts://host:8883
+url = "mqtt://127.0.0.1:1883" # or mqtts://host:8883; a list of several goes to the nearest that answers
 # username = ""
 # password_file = "password.txt"  # not set by default; its first line is the password
 # ca_file = "ca.pem"          # not set by default; for mqtts with a certificate authority of your own
+# cert_file = "device.pem"    # not set by default; this device's certificate, for mutual TLS
+# key_file = "device.key"     # not set by default; its key; both may be replaced at any time
+# protocol = "auto"           # MQTT "5" or "3.1.1"; "auto" tries 5 first
 # keepalive_s = 30
 # reconnect_max_s = 60.0      # longest wait between two attempts to connect
+# reconnect_spread_s = 10.0   # a fleet that lost its broker comes back over this time
+# probe_every_s = 600.0       # with several brokers: how often the way to each is measured
 
 [report]
 # interval_s = 10.0           # between two telemetry records
@@ -34,6 +39,9 @@ url = "mqtt://127.0.0.1:1883" # or mqtts://host:8883
 [outbox]
 # max_mb = 64                 # when full, older records are thinned out
 # commit_interval_s = 1.0     # most that a kill or power cut loses; longer spares the SD card
+# commit_interval_max_s = 10.0     # stretched up to this while more is written than the budget
+# write_budget_mb_per_day = 1000   # beyond it an event says so; 0 means no budget
+# replay_records_per_s = 500.0     # pace of what waited on disk, behind new records; 0 means no limit
 
 [drift]                       # compares inputs and answers with the baseline in the model's card
 # enabled = true

@@ -11,20 +11,22 @@ from pathlib import Path
 
 from edgewise_agent.agent import Agent, Parts
 from edgewise_agent.backoff import Backoff, phase
-from edgewise_agent.broker import BrokerConnection
 from edgewise_agent.clock import SystemClock
 from edgewise_agent.config import Settings
+from edgewise_agent.connector import Connector
 from edgewise_agent.courier import Courier
 from edgewise_agent.description import describe
 from edgewise_agent.drift_watch import DriftWatch
 from edgewise_agent.health import BoardHealth
+from edgewise_agent.known_time import KnownTime
 from edgewise_agent.model_runner import ModelRunner
 from edgewise_agent.outbox import Outbox
+from edgewise_agent.outbox_setup import open_outbox, stamp_records
 from edgewise_agent.recorder import Recorder
 from edgewise_agent.sources.images import ImageFiles
 from edgewise_agent.state_folder import StateFolder
+from edgewise_agent.tls_files import certificate_files
 from edgewise_agent.wire.json_profile import JsonProfile
-from edgewise_agent.wire.message import Message
 from edgewise_messages import DeviceAddress, Response
 
 DRAIN_S = 3.0
@@ -41,7 +43,7 @@ def run_agent(settings: Settings) -> str:
     with StateFolder(settings.device.state_dir) as state, contextlib.ExitStack() as stack:
         runner = ModelRunner(settings.model.path, observes=settings.drift.enabled)
         stack.callback(runner.close)
-        outbox = Outbox(state.outbox, max_bytes=settings.outbox.max_mb * 1024 * 1024)
+        outbox = open_outbox(state.outbox, settings.outbox)
         stack.callback(outbox.close)
         return _run(settings, runner, outbox, state.drift)
 
@@ -54,6 +56,7 @@ def client_id(settings: Settings) -> str:
 def _run(settings: Settings, runner: ModelRunner, outbox: Outbox, drift_file: Path) -> str:
     boot = secrets.token_hex(8)
     recorder = Recorder(outbox, SystemClock(), boot=boot)
+    stamp_records(outbox, SystemClock(), boot=boot)
     profile = JsonProfile(DeviceAddress(settings.device.group, settings.device.id), boot=boot)
     responses: queue.SimpleQueue[Response] = queue.SimpleQueue()
     drift, said_of_drift = _watch_drift(settings, runner, recorder, drift_file)
@@ -116,22 +119,17 @@ def _make_courier(
     boot, clock = parts.recorder.boot, parts.clock
     name = client_id(settings)
 
-    def connect(
-        *, will: Message, on_acknowledged: Callable[[int], None], on_message: Callable[[Message], None]
-    ) -> BrokerConnection:
-        return BrokerConnection(
-            settings.broker,
-            client_id=name,
-            will=will,
-            on_acknowledged=on_acknowledged,
-            on_message=on_message,
-        )
-
+    known_time = KnownTime(clock, folder=settings.device.state_dir, files=certificate_files(settings.broker))
     return Courier(
         parts.outbox,
-        connect,
+        Connector(settings.broker, client_id=name, time=known_time),
         profile,
-        Backoff(f"{name} {boot}", longest_s=settings.broker.reconnect_max_s),
+        Backoff(
+            f"{name} {boot}",
+            longest_s=settings.broker.reconnect_max_s,
+            spread_s=settings.broker.reconnect_spread_s,
+            place=phase(name, 1.0),
+        ),
         meta=lambda: describe(
             settings, model=parts.runner.info(), boot=boot, clock=clock, drift=said_of_drift
         ),

@@ -49,7 +49,7 @@ def test_relative_paths_start_at_the_file_and_absolute_ones_stay() -> None:
 def test_what_is_not_said_has_its_default() -> None:
     settings = parse(GOOD)
     assert settings.device.group == "default"
-    assert (settings.broker.url.host, settings.broker.url.port) == ("broker.local", 1883)
+    assert (settings.broker.url[0].host, settings.broker.url[0].port) == ("broker.local", 1883)
     assert settings.report.interval_s == 10.0
     assert settings.outbox.max_mb == 64
     assert settings.source.loop

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from edgewise_agent import outbox as outbox_module
+from edgewise_agent.batches import BATCH_BYTES, Batch
 from edgewise_agent.errors import OutboxError
-from edgewise_agent.outbox import BATCH_BYTES, Batch, Outbox
+from edgewise_agent.outbox import Outbox
 from edgewise_agent.outbox_file import FULL_AT
 
 MIB = 1024 * 1024
@@ -265,7 +266,7 @@ def test_a_damaged_file_is_set_aside_and_told_once(path: Path, caplog: pytest.Lo
     assert again.state().records == 0
     assert len(list(path.parent.glob("outbox.db.damaged-*"))) == 1
     assert [line for line in caplog.messages if "damaged outbox set aside as outbox.db.damaged-" in line]
-    assert ["damaged outbox" in notice for notice in again.take_notices()] == [True]
+    assert ["damaged outbox" in notice.message for notice in again.take_notices()] == [True]
     assert again.take_notices() == []
     fill(again, 3)
     assert len(drain(again)) == 3
@@ -415,7 +416,7 @@ with StateFolder(path) as state:
     outbox = Outbox(state.outbox, max_bytes=2**20)
     outbox.append("telemetry", body, durable=True)
     assert outbox.state().disk_refuses
-    assert [seq for batch in outbox.lease() + outbox.lease() for seq in batch.sequences] == [1, 2]
+    assert [seq for batch in outbox.lease() + outbox.lease() for seq in batch.sequences] == [2, 1]
     outbox.close()
 print("went on")
 """

@@ -1,0 +1,153 @@
+"""What is under way to the broker on one connection after another, and what becomes of each batch.
+
+Acknowledged: forgotten. Refused for now (not authorised, quota): kept, its channel waits while the others go on.
+Refused for ever (too large, malformed) or ending the connection again and again: sent alone, then quarantined.
+"""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edgewise_agent.batches import Batch
+from edgewise_agent.errors import MessageUnsendable
+from edgewise_agent.outbox import Outbox
+from edgewise_agent.suspects import ALONE, Suspects
+from edgewise_messages import MessageError
+
+WINDOW = 8
+"""Publishes under way at once: enough to hide a mobile network's delay, and little to send again."""
+PAUSE_S, LONGEST_PAUSE_S = 30.0, 900.0
+"""How long a channel waits that the broker refuses; doubles with each refusal."""
+
+log = logging.getLogger("edgewise.agent.broker")
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The broker's answer to a publish that it did not take; ``is_final`` when it never will."""
+
+    reason: str
+    is_final: bool
+
+
+@dataclass(frozen=True)
+class _UnderWay:
+    batch: Batch
+    since_s: float
+
+
+@dataclass(frozen=True)
+class _Pause:
+    until_s: float
+    length_s: float
+    is_over: bool = False
+
+
+class Deliveries:
+    """Used by the courier's thread alone."""
+
+    def __init__(self, outbox: Outbox, *, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._outbox = outbox
+        self._now_s = now_s
+        self._batches: deque[Batch] = deque()
+        self._under_way: dict[int, _UnderWay] = {}
+        self._suspects = Suspects()
+        self._pauses: dict[str, _Pause] = {}
+
+    def begin(self) -> None:
+        """A new connection: everything not acknowledged goes out again."""
+        self._batches.clear()
+        self._under_way.clear()
+        self._outbox.release()
+
+    def fill(self, publish: Callable[[Batch], int], *, hurry: bool = False) -> None:
+        """Publish until the window is full or nothing is left."""
+        self._end_pauses()
+        while len(self._under_way) < WINDOW:
+            if not self._batches and not self._lease(hurry=hurry):
+                return
+            batch = self._batches.popleft()
+            try:
+                number = publish(batch)
+            except (MessageUnsendable, MessageError) as error:
+                self._final(batch, str(error))
+                continue
+            self._under_way[number] = _UnderWay(batch, self._now_s())
+
+    def acknowledged(self, number: int) -> None:
+        """The broker has it."""
+        sent = self._under_way.pop(number, None)
+        if sent is not None:
+            self._suspects.clear(sent.batch)
+            self._pauses.pop(sent.batch.channel, None)
+            self._outbox.settle(sent.batch)
+
+    def refused(self, number: int, refusal: Refusal) -> None:
+        """The broker answered, and says no."""
+        sent = self._under_way.pop(number, None)
+        if sent is None:
+            return
+        if refusal.is_final:
+            self._final(sent.batch, f"the broker says: {refusal.reason}")
+            return
+        self._outbox.give_back(sent.batch)
+        self._pause(sent.batch.channel, refusal.reason)
+
+    def ended_by_broker(self) -> None:
+        """The broker ended a connection that had worked."""
+        oldest = next(iter(self._under_way.values()), None)
+        if oldest is not None and self._suspects.ended_at(oldest.batch):
+            self._quarantine(oldest.batch, f"{ALONE} times the broker ended the connection when it got it")
+
+    @property
+    def is_idle(self) -> bool:
+        """True when nothing waits and nothing is under way."""
+        return not (self._under_way or self._batches or self._outbox.has_more)
+
+    @property
+    def oldest_wait_s(self) -> float:
+        """How long the oldest publish has been without an answer; 0 when there is none."""
+        oldest = next(iter(self._under_way.values()), None)
+        return self._now_s() - oldest.since_s if oldest else 0.0
+
+    def _lease(self, *, hurry: bool) -> bool:
+        if not self._outbox.has_more:
+            return False
+        paused = [channel for channel, pause in self._pauses.items() if not pause.is_over]
+        for batch in self._outbox.lease(hurry=hurry, without=paused):
+            self._batches.extend(self._suspects.separate(batch))
+        return bool(self._batches)
+
+    def _final(self, batch: Batch, reason: str) -> None:
+        """One record of it may be to blame: the others must not suffer."""
+        if len(batch.sequences) > 1:
+            self._batches.extendleft(reversed(batch.one_by_one()))
+        else:
+            self._quarantine(batch, reason)
+
+    def _quarantine(self, batch: Batch, reason: str) -> None:
+        self._suspects.clear(batch)
+        self._outbox.quarantine(batch, reason)
+
+    def _pause(self, channel: str, reason: str) -> None:
+        before = self._pauses.get(channel)
+        if before is not None and not before.is_over:
+            return
+        length_s = min(before.length_s * 2.0, LONGEST_PAUSE_S) if before else PAUSE_S
+        self._pauses[channel] = _Pause(self._now_s() + length_s, length_s)
+        waiting = [batch for batch in self._batches if batch.channel == channel]
+        for batch in waiting:
+            self._batches.remove(batch)
+            self._outbox.give_back(batch)
+        log.warning("the broker refuses %s records: %s; kept, next try in %.0f s", channel, reason, length_s)
+
+    def _end_pauses(self) -> None:
+        now_s = self._now_s()
+        over = [name for name, pause in self._pauses.items() if not pause.is_over and now_s >= pause.until_s]
+        for channel in over:
+            pause = self._pauses[channel]
+            self._pauses[channel] = _Pause(pause.until_s, pause.length_s, is_over=True)
+        if over:
+            self._outbox.resume()
