@@ -69,7 +69,14 @@ def agents(url: str, names: list[str], stop: Event, results: Any) -> None:
             courier.start()
         stop.wait()
         results.put(list(attempts))
-        os._exit(0)
+        leave(results)
+
+
+def leave(results: Any) -> None:
+    """At once, when what was put into the queue has left the process."""
+    results.close()
+    results.join_thread()
+    os._exit(0)
 
 
 def agent(url: str, name: str, folder: Path, attempts: list[Attempt]) -> Courier:
@@ -125,7 +132,7 @@ def paho_clients(url: str, names: list[str], stop: Event, results: Any) -> None:
         client.loop_start()
     stop.wait()
     results.put(list(attempts))
-    os._exit(0)
+    leave(results)
 
 
 def measure(
@@ -250,11 +257,13 @@ def main() -> int:
     parser.add_argument("--away-s", type=float, default=5.0)
     parser.add_argument("--after-s", type=float, default=75.0)
     parser.add_argument("--plot", type=Path)
+    parser.add_argument("--without-peer", action="store_true")
     options = parser.parse_args()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, 8192), hard), hard))
     runs = {}
-    for name, run in (("edgewise agents", agents), ("paho's own reconnecting", paho_clients)):
+    sides = [("edgewise agents", agents), ("paho's own reconnecting", paho_clients)]
+    for name, run in sides[:1] if options.without_peer else sides:
         runs[name] = measure(run, options.devices, away_s=options.away_s, after_s=options.after_s)
         attempts, back_s = runs[name]
         came_back = [at_s for at_s, worked in attempts if worked]

@@ -319,6 +319,7 @@ class Soak:
             "quarantined": self.killed.quarantined + self.steady.quarantined,
             "trouble": dict(self.did),
             "memory": slope(self.memory),
+            "memory_mib_by_minute": by_minute(self.memory),
         }
 
     def send_rest(self, device: Device) -> None:
@@ -408,6 +409,13 @@ def slope(memory: list[tuple[float, int]]) -> dict[str, float]:
         "most_mib": round(max(sizes) / 2**20, 2),
         "slope_kib_per_min": round(per_s * 60 / 1024, 2),
     }
+
+
+def by_minute(memory: list[tuple[float, int]]) -> list[float]:
+    """The last reading of each minute."""
+    return [
+        round(size / 2**20, 2) for _, size in sorted({int(at_s // 60): size for at_s, size in memory}.items())
+    ]
 
 
 def unused_port() -> int:

@@ -14,7 +14,7 @@ class Backoff:
 
     M. Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015. The first wait is not drawn by chance
     but is this device's place in the spread: N devices that lose one broker together come back at N / spread a
-    second, evenly, and no later round is denser.
+    second, evenly. Each later round of attempts in vain is half as dense as the one before.
     """
 
     def __init__(

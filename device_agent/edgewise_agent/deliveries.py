@@ -55,9 +55,11 @@ class Deliveries:
         self._under_way: dict[int, _UnderWay] = {}
         self._suspects = Suspects()
         self._pauses: dict[str, _Pause] = {}
+        self._was_refused = False
 
     def begin(self) -> None:
         """A new connection: everything not acknowledged goes out again."""
+        self._was_refused = False
         self._batches.clear()
         self._under_way.clear()
         self._outbox.release()
@@ -67,6 +69,8 @@ class Deliveries:
         self._end_pauses()
         while len(self._under_way) < WINDOW:
             if not self._batches and not self._lease(hurry=hurry):
+                return
+            if self._must_wait(self._batches[0]):
                 return
             batch = self._batches.popleft()
             try:
@@ -87,6 +91,7 @@ class Deliveries:
     def refused(self, number: int, refusal: Refusal) -> None:
         """The broker answered, and says no."""
         sent = self._under_way.pop(number, None)
+        self._was_refused = True
         if sent is None:
             return
         if refusal.is_final:
@@ -96,10 +101,15 @@ class Deliveries:
         self._pause(sent.batch.channel, refusal.reason)
 
     def ended_by_broker(self) -> None:
-        """The broker ended a connection that had worked."""
-        oldest = next(iter(self._under_way.values()), None)
-        if oldest is not None and self._suspects.ended_at(oldest.batch):
-            self._quarantine(oldest.batch, f"{ALONE} times the broker ended the connection when it got it")
+        """The broker ended a connection that had worked.
+
+        Mosquitto 2.0.11 does so after each refusal: then it says nothing about what else was under way.
+        """
+        if self._was_refused:
+            return
+        condemned = self._suspects.ended_with([sent.batch for sent in self._under_way.values()])
+        if condemned is not None:
+            self._quarantine(condemned, f"{ALONE} times the broker ended the connection when it got it")
 
     @property
     def is_idle(self) -> bool:
@@ -111,6 +121,11 @@ class Deliveries:
         """How long the oldest publish has been without an answer; 0 when there is none."""
         oldest = next(iter(self._under_way.values()), None)
         return self._now_s() - oldest.since_s if oldest else 0.0
+
+    def _must_wait(self, batch: Batch) -> bool:
+        """A suspect is sent alone."""
+        under_way = [sent.batch for sent in self._under_way.values()]
+        return bool(under_way) and any(self._suspects.include(one) for one in (*under_way, batch))
 
     def _lease(self, *, hurry: bool) -> bool:
         if not self._outbox.has_more:

@@ -121,7 +121,7 @@ def test_the_pause_of_a_refused_channel_doubles_up_to_its_limit_and_ends_with_an
 
 def test_of_a_batch_refused_for_ever_only_the_bad_record_is_put_aside(setup: Setup) -> None:
     setup.record(5)
-    (batch,) = setup.fill()
+    assert len(setup.fill()) == 1
     setup.deliveries.refused(1, NEVER)
     singles = setup.fill()
     assert [single.sequences for single in singles] == [(1,), (2,), (3,), (4,), (5,)]
@@ -151,12 +151,9 @@ def test_a_record_that_ends_the_connection_each_time_is_found_and_put_aside(setu
     ends = 0
     while not setup.outbox.state().quarantined:
         setup.deliveries.begin()
-        first = len(setup.sent)
-        setup.fill()
-        for number, batch in enumerate(setup.sent[first:], first + 1):
-            if 7 in batch.sequences:
-                break
-            setup.deliveries.acknowledged(number)
+        while not any(7 in batch.sequences for batch in (sent := setup.fill())):
+            assert [len(batch.sequences) for batch in sent] == [1], "a suspect is alone under way"
+            setup.deliveries.acknowledged(len(setup.sent))
         setup.deliveries.ended_by_broker()
         ends += 1
         assert ends < 10
@@ -166,19 +163,39 @@ def test_a_record_that_ends_the_connection_each_time_is_found_and_put_aside(setu
     assert [seq for seq, _ in setup.quarantined()] == [7]
 
 
-def test_a_broker_that_ends_connections_for_reasons_of_its_own_costs_no_record(setup: Setup) -> None:
-    """It ends after each third publish, whatever that is."""
-    setup.record(150)
-    delivered: set[int] = set()
-    for _ in range(100):
+def test_an_end_of_the_connection_after_a_refusal_speaks_against_no_other_record(setup: Setup) -> None:
+    setup.record(1, channel="event")
+    setup.record(1, channel="telemetry")
+    for _ in range(2 * (TOGETHER + ALONE)):
         setup.deliveries.begin()
         first = len(setup.sent)
         setup.fill()
-        for number, batch in enumerate(setup.sent[first : first + 2], first + 1):
-            setup.deliveries.acknowledged(number)
-            delivered.update(batch.sequences)
+        refused = [
+            number for number, batch in enumerate(setup.sent[first:], first + 1) if batch.channel == "event"
+        ]
+        for number in refused:
+            setup.deliveries.refused(number, NOT_NOW)
         setup.deliveries.ended_by_broker()
-    assert delivered == set(range(1, 151))
+        setup.time.pass_s(LONGEST_PAUSE_S)
+    assert setup.outbox.state().quarantined == 0
+
+
+def test_a_broker_that_ends_connections_for_reasons_of_its_own_costs_no_record(setup: Setup) -> None:
+    """It takes what it gets and ends the connection before most of the acknowledgements have arrived."""
+    setup.record(150)
+    for channel in ("telemetry", "drift"):
+        setup.record(3, channel=channel)
+    delivered: set[int] = set()
+    for _ in range(400):
+        setup.deliveries.begin()
+        (first, *_rest) = setup.fill() or [None]
+        if first is None:
+            break
+        setup.deliveries.acknowledged(len(setup.sent) - len(_rest))
+        delivered.update(first.sequences)
+        setup.fill()
+        setup.deliveries.ended_by_broker()
+    assert delivered == set(range(1, 157))
     assert setup.outbox.state().quarantined == 0
 
 

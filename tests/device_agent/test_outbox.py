@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from device_agent.agent_parts import FakeTime
 
 from edgewise_agent import outbox as outbox_module
