@@ -16,7 +16,8 @@ from edgewise_agent.drift_watch import DriftWatch
 from edgewise_agent.errors import SourceError
 from edgewise_agent.model_metrics import ModelMetrics
 from edgewise_agent.model_runner import Prediction, Runner
-from edgewise_agent.outbox import Outbox, written_metrics
+from edgewise_agent.outbox import Outbox
+from edgewise_agent.outbox_state import written_metrics
 from edgewise_agent.recorder import Recorder, Scalar
 from edgewise_agent.sources.source import Source
 from edgewise_messages import Command, CommandName, Response, Severity

@@ -95,24 +95,28 @@ class BrokerConnection:
         """Publishes beyond what the broker takes at once."""
         self._receive_maximum = _RECEIVE_MAXIMUM
         self._largest_bytes: int | None = None
-        is_5 = protocol == "5"
-        self._client = mqtt.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=client_id,
-            clean_session=None if is_5 else True,
-            protocol=mqtt.MQTTv5 if is_5 else mqtt.MQTTv311,
-            reconnect_on_failure=False,
-        )
-        self._client.connect_timeout = CONNECT_TIMEOUT_S
-        self._client.on_connect, self._client.on_disconnect = self._connected, self._disconnected
-        self._client.on_publish, self._client.on_message = self._published, self._received
-        self._client.on_subscribe = self._subscribed
+        self._client = self._make_client(client_id, protocol)
         if settings.username:
             self._client.username_pw_set(settings.username, read_password(settings))
         if self._url.is_tls:
             self._client.tls_set_context(tls or TlsFiles(settings).context())
         if will is not None:
             self._client.will_set(will.topic, will.payload, qos=AT_LEAST_ONCE, retain=will.retain)
+
+    def _make_client(self, client_id: str, protocol: str) -> mqtt.Client:
+        is_5 = protocol == "5"
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            clean_session=None if is_5 else True,
+            protocol=mqtt.MQTTv5 if is_5 else mqtt.MQTTv311,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        client.on_connect, client.on_disconnect = self._connected, self._disconnected
+        client.on_publish, client.on_message = self._published, self._received
+        client.on_subscribe = self._subscribed
+        return client
 
     def connect(self) -> None:
         """Connect and wait for the broker's answer."""

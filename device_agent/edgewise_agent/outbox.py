@@ -9,13 +9,13 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from pathlib import Path
 
 from edgewise_agent.batches import BATCH_RECORDS, Batch, Entry, cut, make_batches
 from edgewise_agent.errors import OutboxDamaged, OutboxError
 from edgewise_agent.leases import Leases
 from edgewise_agent.outbox_file import OutboxFile, set_aside
+from edgewise_agent.outbox_state import Notice, OutboxState
 from edgewise_agent.outbox_tables import BootClock, Condemned
 from edgewise_agent.replay_rate import ReplayRate
 from edgewise_agent.restamp import Restamper
@@ -34,27 +34,6 @@ _THIN_ROUNDS = 12
 _ASK_DISK_AGAIN_S = 5.0
 
 log = logging.getLogger("edgewise.agent.outbox")
-
-
-@dataclass(frozen=True)
-class OutboxState:
-    """What the outbox tells about itself."""
-
-    records: int
-    size_bytes: int
-    dropped: int
-    disk_refuses: bool
-    quarantined: int = 0
-    written_per_day_bytes: int | None = None
-
-
-@dataclass(frozen=True)
-class Notice:
-    """What an operator should hear about the outbox: an event's name, its words, and how much it matters."""
-
-    name: str
-    message: str
-    severity: Severity = Severity.WARNING
 
 
 class Outbox:
@@ -390,9 +369,3 @@ class Outbox:
         kept = set_aside(self._path)
         notice = f"damaged outbox set aside as {kept.name}, its unsent records are lost to the fleet: {error}"
         self._tell(Notice("outbox.replaced", notice, Severity.ERROR))
-
-
-def written_metrics(state: OutboxState) -> dict[str, int]:
-    """Telemetry of what is written, once there is something to go by."""
-    pace = state.written_per_day_bytes
-    return {} if pace is None else {"agent.written_bytes_per_day": pace}

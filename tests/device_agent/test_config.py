@@ -177,3 +177,31 @@ def test_the_example_is_valid_and_shows_every_setting_with_its_default() -> None
         settings.outbox,
     ):
         assert all(f"{name} = " in EXAMPLE for name in section.__struct_fields__)
+
+
+def test_several_brokers_are_a_list_each_once() -> None:
+    whole = EXAMPLE.replace('url = "mqtt://127.0.0.1:1883"', 'url = ["mqtt://a", "mqtts://b:1"]')
+    assert parse(whole).broker.url == (BrokerUrl("mqtt://a"), BrokerUrl("mqtts://b:1"))
+    for wrong, said in (
+        ('["mqtt://a", "mqtt://a"]', "expected each url once"),
+        ("[]", "expected a url or a list of urls"),
+        ('["mqtt://a", 7]', "expected a url or a list of urls"),
+        ('["mqtt://a", "http://b"]', "expected mqtt://host"),
+    ):
+        text = EXAMPLE.replace('url = "mqtt://127.0.0.1:1883"', f"url = {wrong}")
+        _, (problem,) = parse_settings(text.encode(), base=Path("/"))
+        assert problem.where == "broker.url" and said in problem.message
+
+
+def test_a_certificate_without_its_key_or_without_tls_is_refused() -> None:
+    tls = EXAMPLE.replace('"mqtt://127.0.0.1:1883"', '"mqtts://h"')
+    for text, where in (
+        (tls.replace("# cert_file", "cert_file"), "broker.key_file"),
+        (tls.replace("# key_file", "key_file"), "broker.cert_file"),
+    ):
+        _, (problem,) = parse_settings(text.encode(), base=Path("/"))
+        assert problem.where == where and "go together" in problem.message
+    _, problems = parse_settings(
+        EXAMPLE.replace("# cert_file", "cert_file").replace("# key_file", "key_file").encode(), base=Path("/")
+    )
+    assert [problem.where for problem in problems] == ["broker.cert_file", "broker.key_file"]
