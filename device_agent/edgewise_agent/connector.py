@@ -70,10 +70,10 @@ class Connector:
     def __call__(
         self,
         *,
-        will: Message,
-        on_acknowledged: Callable[[int], None],
-        on_refused: Callable[[int, Refusal], None],
-        on_message: Callable[[Message], None],
+        will: Message | None = None,
+        on_acknowledged: Callable[[int], None] = lambda number: None,
+        on_refused: Callable[[int, Refusal], None] = lambda number, refusal: None,
+        on_message: Callable[[Message], None] = lambda message: None,
     ) -> "ChosenConnection":
         """A connection that is not open yet."""
         return ChosenConnection(self, will, Callbacks(on_acknowledged, on_refused, on_message))
