@@ -7,7 +7,6 @@ AgentError
 │   └── OutboxDamaged                  the outbox's file is not a sound database: set it aside
 ├── ModelUnfit (RuntimeError)          the model fails its own golden cases here: get another file
 ├── MessageUnsendable (ValueError)     larger than the broker takes: leave it, the others can go
-├── SourceError (OSError)              nothing to read where the settings point
 └── BrokerError (ConnectionError)      try again later
     ├── BrokerRefused                  the broker answers and says no: repair name, password or rights
     ├── OtherProtocol                  it may not speak this version of MQTT: try the other one
@@ -71,10 +70,6 @@ class ModelUnfit(AgentError, RuntimeError):
 
 class MessageUnsendable(AgentError, ValueError):
     """A publish that this broker would never take."""
-
-
-class SourceError(AgentError, OSError):
-    """A source's folder or file is missing or cannot be read."""
 
 
 class BrokerError(AgentError, ConnectionError):
