@@ -27,11 +27,12 @@ import numpy.typing as npt
 from PIL import Image, ImageEnhance, ImageFilter
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+from edgewise_agent.model_runner import ModelRunner
+
 import models_and_data
 from edgewise.drift_baseline import AnswerBaseline, ClassCount, DriftBaseline, Histogram, PictureBaseline
 from edgewise_agent.drift import DriftMonitor, Observation, Reference, reference_of
 from edgewise_agent.drift.observation import CONFIDENCE, MARGIN
-from edgewise_agent.model_runner import ModelRunner
 from edgewise_converters.baseline import by_tenths
 
 EDGEWISE = Path(sys.executable).with_name("edgewise")

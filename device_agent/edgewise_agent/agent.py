@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from edgewise_agent.clock import TimeSource
 from edgewise_agent.commands import Action, CommandDesk
 from edgewise_agent.outbox import Outbox
+from edgewise_agent.outbox_state import written_metrics
 from edgewise_agent.pipelines.pipeline import Pipeline
 from edgewise_agent.recorder import Recorder
-from edgewise_messages import Command, CommandName, Response, Severity
+from edgewise_messages import Command, CommandName, Response
 
 PIPELINE_PATIENCE_S = 10.0
 """What a stop waits for the inputs at hand; a thread that is stuck goes with the process."""
@@ -119,7 +120,7 @@ class Agent:
 
     def _report(self) -> None:
         for notice in self._parts.outbox.take_notices():
-            self._parts.recorder.event("outbox.replaced", notice, severity=Severity.ERROR)
+            self._parts.recorder.event(notice.name, notice.message, severity=notice.severity)
         outbox = self._parts.outbox.state()
         of_pipelines: dict[str, float | int] = {}
         for pipeline in self._parts.pipelines:
@@ -131,6 +132,8 @@ class Agent:
                 "agent.outbox_records": outbox.records,
                 "agent.outbox_bytes": outbox.size_bytes,
                 "agent.dropped_records": outbox.dropped,
+                "agent.quarantined_records": outbox.quarantined,
+                **written_metrics(outbox),
                 "agent.uptime_s": round((self._parts.clock.mono_ns() - self._began_ns) / 1e9, 1),
             }
         )

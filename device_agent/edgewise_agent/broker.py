@@ -1,4 +1,4 @@
-"""One connection to an MQTT broker, and the only place that knows paho-mqtt.
+"""One connection to an MQTT broker, and with broker_answers.py the only place that knows paho-mqtt.
 
 A connection is used once: after it ends a new one is made, so that nothing lives on in paho's own queue.
 All of it runs on the thread that calls `run`.
@@ -7,23 +7,35 @@ All of it runs on the thread that calls `run`.
 import contextlib
 import logging
 import select
-import socket
 import ssl
 import time
+from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Protocol
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
+from edgewise_agent.broker_answers import CONNECT_TIMEOUT_S, means_other_version, name_of, refusal_of, why
+from edgewise_agent.broker_url import BrokerUrl
 from edgewise_agent.config import BrokerSettings
-from edgewise_agent.errors import BrokerError, BrokerRefused
-from edgewise_agent.wire.message import AT_LEAST_ONCE, Message
+from edgewise_agent.deliveries import Refusal
+from edgewise_agent.errors import (
+    BrokerClosed,
+    BrokerError,
+    BrokerRefused,
+    MessageUnsendable,
+    OtherProtocol,
+)
+from edgewise_agent.tls_files import TlsFiles, read_password
+from edgewise_agent.wire.message import AT_LEAST_ONCE, AT_MOST_ONCE, Message
 
-CONNECT_TIMEOUT_S = 5.0
 _TURN_S = 0.1
+_PUBLISH_OVERHEAD_BYTES = 16
+"""At most: 5 for the fixed header, 2 each for the lengths of topic and packet id, 1 for no properties."""
+_RECEIVE_MAXIMUM = 65_535
+"""Publishes under way that a broker takes unless it says otherwise (MQTT 5, 3.2.2.3.3)."""
 
 log = logging.getLogger("edgewise.agent.broker")
 
@@ -38,10 +50,10 @@ class Connection(Protocol):
         """Hear what is published on ``topic``."""
 
     def publish(self, message: Message) -> int:
-        """Send; the number comes back through ``on_acknowledged``.
+        """Send; the number comes back through ``on_acknowledged`` or ``on_refused``.
 
-        At QoS 1 with the broker's acknowledgement; at QoS 0 once it is handed to the network, so maybe before
-        this returns.
+        At QoS 0 once it is handed to the network, so maybe before this returns. Raises MessageUnsendable for one
+        that this broker would never take.
         """
 
     def run(self, timeout_s: float) -> None:
@@ -52,56 +64,79 @@ class Connection(Protocol):
 
 
 class BrokerConnection:
-    """A Connection through paho-mqtt, MQTT 3.1.1, clean session."""
+    """A Connection through paho-mqtt, MQTT 5 or 3.1.1, that keeps no session at the broker."""
 
     def __init__(
         self,
         settings: BrokerSettings,
         *,
         client_id: str,
+        url: BrokerUrl | None = None,
+        tls: ssl.SSLContext | None = None,
+        protocol: str = "3.1.1",
         will: Message | None = None,
         on_acknowledged: Callable[[int], None] = lambda number: None,
+        on_refused: Callable[[int, Refusal], None] = lambda number, refusal: None,
         on_message: Callable[[Message], None] = lambda message: None,
     ) -> None:
-        """Raises BrokerError when a password or certificate file cannot be read."""
-        self._url = settings.url
+        """``url`` is the first of the settings if not given, ``tls`` what the settings' files say.
+
+        Raises BrokerError when a password or certificate file cannot be read.
+        """
+        self._url = url or settings.url[0]
         self._keepalive_s = settings.keepalive_s
-        self._on_acknowledged = on_acknowledged
-        self._on_message = on_message
+        self._on_acknowledged, self._on_refused, self._on_message = on_acknowledged, on_refused, on_message
         self._answer: ReasonCode | None = None
-        self._client = mqtt.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=client_id,
-            clean_session=True,
-            protocol=mqtt.MQTTv311,
-            reconnect_on_failure=False,
-        )
-        self._client.connect_timeout = CONNECT_TIMEOUT_S
-        self._client.on_connect = self._connected
-        self._client.on_publish = self._published
-        self._client.on_message = self._received
-        self._client.on_subscribe = self._subscribed
-        self._apply(settings)
+        self._farewell: ReasonCode | None = None
+        self._count = 0
+        self._numbers: dict[int, int] = {}
+        """Our number of each publish under way, by its packet id."""
+        self._held: deque[tuple[int, Message]] = deque()
+        """Publishes beyond what the broker takes at once."""
+        self._receive_maximum = _RECEIVE_MAXIMUM
+        self._largest_bytes: int | None = None
+        self._client = self._make_client(client_id, protocol)
+        if settings.username:
+            self._client.username_pw_set(settings.username, read_password(settings))
+        if self._url.is_tls:
+            self._client.tls_set_context(tls or TlsFiles(settings).context())
         if will is not None:
             self._client.will_set(will.topic, will.payload, qos=will.qos, retain=will.retain)
+
+    def _make_client(self, client_id: str, protocol: str) -> mqtt.Client:
+        is_5 = protocol == "5"
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            clean_session=None if is_5 else True,
+            protocol=mqtt.MQTTv5 if is_5 else mqtt.MQTTv311,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        client.on_connect, client.on_disconnect = self._connected, self._disconnected
+        client.on_publish, client.on_message = self._published, self._received
+        client.on_subscribe = self._subscribed
+        return client
 
     def connect(self) -> None:
         """Connect and wait for the broker's answer."""
         try:
             self._client.connect(self._url.host, self._url.port, self._keepalive_s)
         except (OSError, ValueError) as error:
-            raise BrokerError(f"broker {self._url}: {_why(error)}") from error
+            raise BrokerError(f"broker {self._url}: {why(error)}") from error
         give_up = time.monotonic() + CONNECT_TIMEOUT_S
         while self._answer is None:
             code = self._turn(_TURN_S)
             if self._answer is None and code != MQTTErrorCode.MQTT_ERR_SUCCESS:
-                raise BrokerError(
-                    f"broker {self._url}: closed the connection instead of answering ({_name(code)})"
+                raise OtherProtocol(
+                    f"broker {self._url}: closed the connection instead of answering ({name_of(code)})"
                 )
             if time.monotonic() > give_up:
                 raise BrokerError(
                     f"broker {self._url}: no answer within {CONNECT_TIMEOUT_S:g} s; is it MQTT?"
                 )
+        if means_other_version(self._answer):
+            raise OtherProtocol(f"broker {self._url}: does not speak this version of MQTT")
         if self._answer.is_failure:
             raise BrokerRefused(f"broker {self._url}: refused the connection: {self._answer}")
 
@@ -110,17 +145,24 @@ class BrokerConnection:
         self._client.subscribe(topic, qos=AT_LEAST_ONCE)
 
     def publish(self, message: Message) -> int:
-        """Send and return the number to expect in ``on_acknowledged``."""
-        info = self._client.publish(message.topic, message.payload, qos=message.qos, retain=message.retain)
-        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            raise BrokerError(f"broker {self._url}: the connection ended ({_name(info.rc)})")
-        return info.mid
+        """Send and return the number to expect in ``on_acknowledged`` or ``on_refused``."""
+        size = len(message.payload) + len(message.topic.encode()) + _PUBLISH_OVERHEAD_BYTES
+        if self._largest_bytes is not None and size > self._largest_bytes:
+            raise MessageUnsendable(f"{size} bytes, and the broker takes at most {self._largest_bytes}")
+        self._count += 1
+        if len(self._numbers) >= self._receive_maximum:
+            self._held.append((self._count, message))
+        else:
+            self._send(self._count, message)
+        return self._count
 
     def run(self, timeout_s: float) -> None:
         """One turn of the network."""
         code = self._turn(timeout_s)
+        while self._held and len(self._numbers) < self._receive_maximum:
+            self._send(*self._held.popleft())
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            raise BrokerError(f"broker {self._url}: the connection ended ({_name(code)})")
+            raise self._ended(code)
 
     def close(self) -> None:
         """Disconnect if connected."""
@@ -128,8 +170,24 @@ class BrokerConnection:
             self._client.disconnect()
             self._turn(_TURN_S)
         # The callbacks point back here; without them both go at once, and not when the collector comes by.
-        self._client.on_connect = self._client.on_publish = None
+        self._client.on_connect = self._client.on_publish = self._client.on_disconnect = None
         self._client.on_message = self._client.on_subscribe = None
+
+    def _send(self, number: int, message: Message) -> None:
+        info = self._client.publish(message.topic, message.payload, qos=message.qos, retain=message.retain)
+        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            raise self._ended(info.rc)
+        if message.qos == AT_MOST_ONCE and info.is_published():
+            # paho has called back before the packet id could be noted.
+            self._on_acknowledged(number)
+        else:
+            self._numbers[info.mid] = number
+
+    def _ended(self, code: MQTTErrorCode) -> BrokerError:
+        by_broker = code in (MQTTErrorCode.MQTT_ERR_CONN_LOST, MQTTErrorCode.MQTT_ERR_NO_CONN)
+        reason = str(self._farewell) if self._farewell is not None else name_of(code)
+        kind = BrokerClosed if by_broker else BrokerError
+        return kind(f"broker {self._url}: the connection ended ({reason})")
 
     def _turn(self, timeout_s: float) -> MQTTErrorCode:
         """What paho recommends over its own loop(), which opens another pair of sockets per client."""
@@ -147,23 +205,23 @@ class BrokerConnection:
             code = self._client.loop_write()
         return code or self._client.loop_misc()
 
-    def _apply(self, settings: BrokerSettings) -> None:
-        if settings.username:
-            self._client.username_pw_set(settings.username, read_password(settings))
-        if settings.url.is_tls:
-            try:
-                self._client.tls_set_context(_tls_context(settings.ca_file))
-            except (OSError, ValueError) as error:
-                raise BrokerError(f"broker.ca_file {settings.ca_file}: {_why(error)}") from error
-
     def _connected(self, client: Any, data: Any, flags: Any, reason: ReasonCode, properties: Any) -> None:
         self._answer = reason
+        self._receive_maximum = getattr(properties, "ReceiveMaximum", _RECEIVE_MAXIMUM)
+        self._largest_bytes = getattr(properties, "MaximumPacketSize", None)
 
-    def _published(self, client: Any, data: Any, number: int, reason: ReasonCode, properties: Any) -> None:
-        if reason.is_failure:
-            log.error("broker %s refuses a message: %s", self._url, reason)
+    def _disconnected(self, client: Any, data: Any, flags: Any, reason: ReasonCode, properties: Any) -> None:
+        if flags.is_disconnect_packet_from_server:
+            self._farewell = reason
+
+    def _published(self, client: Any, data: Any, mid: int, reason: ReasonCode, properties: Any) -> None:
+        number = self._numbers.pop(mid, None)
+        if number is None:
             return
-        self._on_acknowledged(number)
+        if reason.is_failure:
+            self._on_refused(number, refusal_of(reason))
+        else:
+            self._on_acknowledged(number)
 
     def _received(self, client: Any, data: Any, message: mqtt.MQTTMessage) -> None:
         self._on_message(Message(message.topic, bytes(message.payload), message.retain))
@@ -173,49 +231,3 @@ class BrokerConnection:
     ) -> None:
         if any(reason.is_failure for reason in reasons):
             log.warning("broker %s: the subscription to commands is not allowed", self._url)
-
-
-class _TlsSocket(ssl.SSLSocket):
-    """Closes itself when the handshake fails; paho forgets it open."""
-
-    def do_handshake(self, block: bool = False) -> None:
-        """As in the standard library."""
-        try:
-            super().do_handshake(block)
-        except BaseException:
-            self.close()
-            raise
-
-
-def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=ca_file)
-    context.sslsocket_class = _TlsSocket
-    return context
-
-
-def read_password(settings: BrokerSettings) -> str | None:
-    """The first line of the password file. Raises BrokerError."""
-    if settings.password_file is None:
-        return None
-    try:
-        return settings.password_file.read_text().partition("\n")[0].rstrip("\r")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BrokerError(f"broker.password_file {settings.password_file}: {_why(error)}") from error
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate not trusted: {error.verify_message}; name its issuer's file in broker.ca_file"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS: {error.reason or error}"
-    if isinstance(error, socket.gaierror):
-        return f"name not found ({error.strerror})"
-    if isinstance(error, TimeoutError):
-        return f"no answer within {CONNECT_TIMEOUT_S:g} s"
-    if isinstance(error, ConnectionRefusedError):
-        return "connection refused; is a broker running there?"
-    return getattr(error, "strerror", None) or str(error)
-
-
-def _name(code: MQTTErrorCode) -> str:
-    return mqtt.error_string(code).rstrip(".").lower()

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import edgewise
-from edgewise_agent.broker import BrokerConnection, read_password
 from edgewise_agent.config import Settings
+from edgewise_agent.connector import try_brokers
 from edgewise_agent.errors import (
     AgentError,
     BrokerError,
@@ -24,6 +24,7 @@ from edgewise_agent.sources.choice import LOCAL_HOST, make_source
 from edgewise_agent.sources.http_inputs import HttpReceiver
 from edgewise_agent.sources.images import PictureFiles, find_images
 from edgewise_agent.sources.pushed import Receiver
+from edgewise_agent.tls_files import read_password
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,10 @@ def _check_files(settings: Settings) -> list[Problem]:
         read_password(settings.broker)
     except BrokerError as error:
         problems.append(_as_problem("broker.password_file", error))
-    ca_file = settings.broker.ca_file
-    if ca_file is not None and not os.access(ca_file, os.R_OK):
-        problems.append(Problem("broker.ca_file", f"{ca_file}: no such file, or not readable by this user"))
+    for name in ("ca_file", "cert_file", "key_file"):
+        path = getattr(settings.broker, name)
+        if path is not None and not os.access(path, os.R_OK):
+            problems.append(Problem(f"broker.{name}", f"{path}: no such file, or not readable by this user"))
     return [*problems, *_check_privacy(settings), *_check_offload(settings)]
 
 
@@ -149,16 +151,10 @@ def _check_offload(settings: Settings) -> list[Problem]:
 def _check_broker(settings: Settings) -> list[Problem]:
     """Connect under another client id, so that a running agent is not thrown out."""
     try:
-        connection = BrokerConnection(settings.broker, client_id=f"edgewise-check:{os.getpid()}")
+        problems = try_brokers(settings.broker, client_id=f"edgewise-check:{os.getpid()}")
     except BrokerError as error:
-        return [_as_problem("broker.ca_file", error)]
-    try:
-        connection.connect()
-    except BrokerError as error:
-        return [_as_problem("broker.url", error)]
-    finally:
-        connection.close()
-    return []
+        return [_as_problem(str(error).partition(" ")[0], error)]
+    return [_as_problem("broker.url", problem) for problem in problems]
 
 
 def _as_problem(where: str, error: AgentError) -> Problem:

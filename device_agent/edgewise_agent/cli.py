@@ -122,10 +122,10 @@ def sparkplug_check_command(
 
     try:
         settings = BrokerSettings(
-            url=BrokerUrl(broker), username=username, password_file=password_file, ca_file=ca_file
+            url=(BrokerUrl(broker),), username=username, password_file=password_file, ca_file=ca_file
         )
         place = split_tap(tap) if tap else None
-        if place is not None and settings.url.is_tls:
+        if place is not None and settings.url[0].is_tls:
             raise ValueError("--tap passes plain MQTT on: got an mqtts:// broker, expected mqtt://")
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
@@ -151,4 +151,7 @@ def _print_summary(config: Path, settings: "Settings", checked: "Checked", *, co
         shown = "" if len(checked.pipelines) == 1 else f"[{pipeline.name}] "
         typer.echo(f"  model   {shown}{pipeline.model} ({settings.pipelines[pipeline.name].model})")
         typer.echo(f"  source  {shown}{pipeline.source}")
-    typer.echo(f"  broker  {broker.url}" + (", which answers" if connect else " (not tried; --connect does)"))
+    typer.echo(
+        f"  broker  {', '.join(broker.url)}"
+        + (", which answers" if connect else " (not tried; --connect does)")
+    )

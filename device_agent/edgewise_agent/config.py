@@ -31,10 +31,19 @@ class DeviceSettings(Struct, frozen=True, kw_only=True):
 class BrokerSettings(Struct, frozen=True, kw_only=True):
     """[broker]: whom it tells."""
 
-    url: BrokerUrl
+    url: tuple[BrokerUrl, ...]
     username: str = ""
     password_file: Path | None = None
     ca_file: Path | None = None
+    cert_file: Path | None = None
+    """For mutual TLS: this device's certificate, with the intermediate ones after it."""
+    key_file: Path | None = None
+    """The key of ``cert_file``, without a passphrase."""
+    protocol: Literal["auto", "3.1.1", "5"] = "auto"
+    probe_every_s: Annotated[float, Meta(ge=10.0, le=86_400.0)] = 600.0
+    """With several brokers: how often the round trip to each is measured."""
+    reconnect_spread_s: Annotated[float, Meta(ge=1.0, le=3600.0)] = 10.0
+    """A fleet that lost its broker comes back over this time, each device in a place of its own."""
     keepalive_s: Annotated[int, Meta(ge=5, le=3600)] = 30
     reconnect_max_s: Annotated[float, Meta(ge=1.0, le=3600.0)] = 60.0
 
@@ -52,6 +61,12 @@ class OutboxSettings(Struct, frozen=True, kw_only=True):
 
     max_mb: Annotated[int, Meta(ge=1, le=65_536)] = 64
     commit_interval_s: Annotated[float, Meta(ge=0.0, le=60.0)] = 1.0
+    commit_interval_max_s: Annotated[float, Meta(ge=0.0, le=300.0)] = 10.0
+    """What the interval is stretched to while more is written than the budget allows."""
+    write_budget_mb_per_day: Annotated[int, Meta(ge=0, le=1_000_000)] = 1000
+    """0 means none."""
+    replay_records_per_s: Annotated[float, Meta(ge=0.0, le=100_000.0)] = 500.0
+    """Pace of what waited on disk, behind new records; 0 means as fast as the broker takes it."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -116,11 +131,20 @@ def _contradictions(settings: Settings) -> list[Problem]:
         problems.append(
             Problem("report.format", 'is of no use with report.profile = "sparkplug"; leave it out')
         )
-    if broker.ca_file is not None and not broker.url.is_tls:
-        problems.append(Problem("broker.ca_file", f"is of no use with {broker.url}; use an mqtts:// url"))
+    if len(set(broker.url)) < len(broker.url):
+        problems.append(Problem("broker.url", "expected each url once"))
+    is_tls = any(url.is_tls for url in broker.url)
+    problems += [
+        Problem(f"broker.{name}", f"is of no use with {broker.url[0]}; use an mqtts:// url")
+        for name in ("ca_file", "cert_file", "key_file")
+        if getattr(broker, name) is not None and not is_tls
+    ]
+    if (broker.cert_file is None) != (broker.key_file is None):
+        missing = "cert_file" if broker.cert_file is None else "key_file"
+        problems.append(Problem(f"broker.{missing}", "missing: a certificate and its key go together"))
     if broker.password_file is not None and not broker.username:
         problems.append(Problem("broker.password_file", "is of no use without broker.username"))
-    problems += privacy_problems(settings.privacy, broker_url=str(broker.url))
+    problems += privacy_problems(settings.privacy, broker_urls=broker.url)
     problems += offload_problems(settings.offload)
     for name, pipeline in settings.pipelines.items():
         problems += rule_problems(pipeline.rules, where=f"pipelines.{name}")

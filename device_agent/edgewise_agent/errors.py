@@ -14,8 +14,12 @@ AgentError
 ├── RedactionFailed (RuntimeError)     faces or voices cannot be taken out: the input may not leave
 ├── NotReleased (PermissionError)      an input may not leave the device: its settings say why
 ├── OffloadError (ConnectionError)     an edge server gave no usable answer in time: the local one stands
+├── MessageUnsendable (ValueError)     larger than the broker takes: leave it, the others can go
 └── BrokerError (ConnectionError)      try again later
-    └── BrokerRefused                  the broker answers and says no: repair name, password or rights
+    ├── BrokerRefused                  the broker answers and says no: repair name, password or rights
+    ├── OtherProtocol                  it may not speak this version of MQTT: try the other one
+    ├── BrokerClosed                   the broker ended a connection that worked
+    └── ConnectionOutdated             connect again: another certificate or another broker is to be used
 """
 
 from dataclasses import dataclass
@@ -72,6 +76,10 @@ class ModelUnfit(AgentError, RuntimeError):
     """The model's golden cases give other answers on this device than the file promises."""
 
 
+class MessageUnsendable(AgentError, ValueError):
+    """A publish that this broker would never take."""
+
+
 class BrokerError(AgentError, ConnectionError):
     """The broker is not reachable, or the connection to it ended."""
 
@@ -114,3 +122,15 @@ class OffloadError(AgentError, ConnectionError):
 
 class NotReleased(AgentError, PermissionError):
     """An input that was asked for may not leave the device."""
+
+
+class OtherProtocol(BrokerError):
+    """The broker did not answer as this version of MQTT asks."""
+
+
+class BrokerClosed(BrokerError):
+    """The broker ended the connection by itself; what was sent last may be why."""
+
+
+class ConnectionOutdated(BrokerError):
+    """The connection works, but a new one is wanted: for a renewed certificate, or for a nearer broker."""

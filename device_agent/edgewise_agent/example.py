@@ -40,12 +40,17 @@ source = "photos"             # a folder, pictures, a list of both; or a camera 
 # snapshot = true  # not set by default
 
 [broker]
-url = "mqtt://127.0.0.1:1883" # or mqtts://host:8883
+url = "mqtt://127.0.0.1:1883" # or mqtts://host:8883; a list of several goes to the nearest that answers
 # username = ""
 # password_file = "password.txt"  # not set by default; its first line is the password
 # ca_file = "ca.pem"          # not set by default; for mqtts with a certificate authority of your own
+# cert_file = "device.pem"    # not set by default; this device's certificate, for mutual TLS
+# key_file = "device.key"     # not set by default; its key; both may be replaced at any time
+# protocol = "auto"           # MQTT "5" or "3.1.1"; "auto" tries 5 first
 # keepalive_s = 30
 # reconnect_max_s = 60.0      # longest wait between two attempts to connect
+# reconnect_spread_s = 10.0   # a fleet that lost its broker comes back over this time
+# probe_every_s = 600.0       # with several brokers: how often the way to each is measured
 
 [report]
 # interval_s = 10.0           # between two telemetry records
@@ -55,6 +60,9 @@ url = "mqtt://127.0.0.1:1883" # or mqtts://host:8883
 [outbox]
 # max_mb = 64                 # when full, older records are thinned out
 # commit_interval_s = 1.0     # most that a kill or power cut loses; longer spares the SD card
+# commit_interval_max_s = 10.0     # stretched up to this while more is written than the budget
+# write_budget_mb_per_day = 1000   # beyond it an event says so; 0 means no budget
+# replay_records_per_s = 500.0     # pace of what waited on disk, behind new records; 0 means no limit
 
 [duty]                        # work less when it is hot or the battery is low
 # slow_above_c = 80.0         # of the processor; pauses between inputs become longer

@@ -1,6 +1,6 @@
 """What one device has of snapshots and privacy, put together from its settings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,17 +40,23 @@ class Keeping:
     def actions(
         self,
         *,
-        to: Destination,
+        to: Sequence[Destination],
         publish: Callable[[SnapshotChunk], None],
         waiting: Callable[[], int] = lambda: 0,
     ) -> dict[str, Action]:
-        """The commands `snapshot` and `erase`. ``to`` is the broker, ``waiting`` how many parts are not sent yet."""
+        """The commands `snapshot` and `erase`. ``to`` are the brokers it may be connected to, ``waiting`` is how many parts are not sent yet.
+
+        An input leaves only if it may go to each of them: the connection may change meanwhile.
+        """
 
         def snapshot(command: Command) -> str:
             if waiting():
                 raise NotReleased("another snapshot is still being sent")
+            for other in to[1:]:
+                if reason := self.gate.would_refuse(other, is_picture=False):
+                    raise NotReleased(reason)
             answer = answer_snapshot_request(
-                command.arguments, request=command.id, store=self.snapshots, gate=self.gate, to=to
+                command.arguments, request=command.id, store=self.snapshots, gate=self.gate, to=to[0]
             )
             if isinstance(answer, Refusal):
                 raise NotReleased(answer.reason)

@@ -10,39 +10,21 @@ outbox opens on a full disk too.
 import contextlib
 import sqlite3
 import time
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from edgewise_agent import outbox_tables as tables
+from edgewise_agent.batches import Entry
 from edgewise_agent.errors import OutboxDamaged, OutboxError
+from edgewise_agent.log_meter import LogMeter
+from edgewise_agent.outbox_tables import FORMAT_VERSION, BootClock, Condemned
+from edgewise_agent.outbox_thinning import choose_victims
 
-FORMAT_VERSION = 1
 PAGE_BYTES = 4096
 FULL_AT = 0.9
 """Share of the allowed pages in use above which records are thinned out; the rest is for the next write."""
 LOG_PAGES = 256
 """Write-ahead log before it is folded into the file: 1 MiB."""
-_THIN_STEP = 2000
-_RANKS = 2**30
-_GOLDEN = 663_608_941
-"""2^30 divided by the golden ratio. Its multiples modulo 2^30 fill the range evenly, so the sequence numbers
-whose rank is below a limit are evenly spaced (three-gap theorem), also among every n-th number."""
-_RANK_SQL = f"(((seq & {_RANKS - 1}) * {_GOLDEN}) & {_RANKS - 1})"
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS records (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT NOT NULL, body BLOB NOT NULL
-);
-CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-"""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One record on its way to the broker: its sequence number, its channel, the encoded record."""
-
-    seq: int
-    channel: str
-    body: bytes
 
 
 class OutboxFile:
@@ -52,6 +34,7 @@ class OutboxFile:
         """Open or create; raise OutboxDamaged or OutboxError and leave the file as it was."""
         self.path = path
         self._max_pages = max(max_bytes // PAGE_BYTES, 64)
+        self._meter = LogMeter(_beside(path, "-wal"), page_bytes=PAGE_BYTES)
         with _translated(path):
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0.2)
         try:
@@ -82,17 +65,31 @@ class OutboxFile:
             raise OutboxError(
                 f"outbox {self.path}: written by a later version of edgewise; update edgewise here"
             )
-        if version < FORMAT_VERSION:
-            db.executescript(_SCHEMA)
-            db.execute(f"PRAGMA user_version={FORMAT_VERSION}")
+        self._is_current = version == FORMAT_VERSION
+        if version == 0:
+            with self._transaction():
+                pass
         self.count = self._number("SELECT count(*) FROM records")
         self.last_seq = self._number(
             "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'records'"
         )
-        self.dropped = self._number("SELECT coalesce(sum(value), 0) FROM counters WHERE name = 'dropped'")
+        self._counts = tables.read_counts(db)
+        self._meter.look()
+        self._meter.written_bytes = 0
 
-    def write(self, new: Sequence[Entry], *, settled: Collection[int] = (), dropped: int = 0) -> None:
-        """Keep ``new``, forget ``settled``, count ``dropped``: durable on return, all of it or nothing."""
+    def write(
+        self,
+        new: Sequence[Entry],
+        *,
+        settled: Collection[int] = (),
+        condemned: Sequence[Condemned] = (),
+        dropped: int = 0,
+    ) -> None:
+        """Keep ``new``, forget ``settled``, put ``condemned`` aside, count ``dropped``.
+
+        Durable on return, all of it or nothing.
+        """
+        counts = {"dropped": dropped, "quarantined": len(condemned)}
         with self._transaction():
             gone = self._delete(settled)
             if new:
@@ -100,17 +97,52 @@ class OutboxFile:
                     "INSERT INTO records (seq, channel, body) VALUES (?, ?, ?)",
                     [(entry.seq, entry.channel, entry.body) for entry in new],
                 )
-            self._count_dropped(dropped)
+            tables.quarantine(self._db, condemned)
+            tables.add_counts(self._db, counts)
         self.count += len(new) - gone
-        self.dropped += dropped
+        self._counted(counts)
         self.last_seq = max([self.last_seq, *(entry.seq for entry in new)])
 
-    def read_after(self, seq: int, limit: int) -> list[Entry]:
-        """The next records in order of their sequence numbers."""
+    @property
+    def dropped(self) -> int:
+        """Records ever thinned out."""
+        return self._counts.get("dropped", 0)
+
+    @property
+    def quarantined(self) -> int:
+        """Records ever put aside because no broker would take them."""
+        return self._counts.get("quarantined", 0)
+
+    @property
+    def written_bytes(self) -> int:
+        """Bytes written to the file and its log since it was opened."""
+        return self._meter.look()
+
+    def boots(self) -> list[BootClock]:
+        """The clocks of earlier boots."""
         with _translated(self.path):
-            rows = self._db.execute(
-                "SELECT seq, channel, body FROM records WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)
-            )
+            return tables.read_boots(self._db) if self._is_current else []
+
+    def save_boots(self, boots: Sequence[BootClock]) -> None:
+        """Remember the clocks of these boots; durable on return."""
+        with self._transaction():
+            tables.save_boots(self._db, boots)
+
+    def _counted(self, counts: Mapping[str, int]) -> None:
+        for name, count in counts.items():
+            self._counts[name] = self._counts.get(name, 0) + count
+
+    def read_after(
+        self, seq: int, limit: int, *, up_to: int | None = None, without: Collection[str] = ()
+    ) -> list[Entry]:
+        """The next records in order of their numbers, up to one of them, without those of some channels."""
+        marks = ",".join("?" * len(without))
+        query = (
+            f"SELECT seq, channel, body FROM records WHERE seq > ? AND seq <= ? AND channel NOT IN ({marks})"
+        )
+        with _translated(self.path):
+            last = self.last_seq if up_to is None else up_to
+            rows = self._db.execute(f"{query} ORDER BY seq LIMIT ?", (seq, last, *without, limit))
             return [Entry(*row) for row in rows]
 
     @property
@@ -127,23 +159,16 @@ class OutboxFile:
         return sum(name.stat().st_size for name in names if name.exists())
 
     def thin(self, *, spare: Collection[int] = ()) -> int:
-        """Drop records from the older three quarters, apart from ``spare``; return how many.
-
-        A stretch of time becomes coarser instead of a hole: what stays is evenly spread, whichever channel it
-        is of, and repeated thinning keeps doubling the spacing of all of it, not of the oldest alone.
-        """
-        last = self._place(3 * self.count // 4)
-        share = self._share_to_keep(last)
-        before, dropped = 0, 0
-        while step := self._sequences_between(before, last):
-            victims = [seq for seq in step if _rank(seq) >= share and seq not in spare]
-            with self._transaction():
-                gone = self._delete(victims)
-                self._count_dropped(gone)
-            self.count -= gone
-            self.dropped += gone
-            dropped += gone
-            before = step[-1]
+        """Drop records from the older three quarters, apart from ``spare``; return how many."""
+        dropped = 0
+        with _translated(self.path):
+            for victims in choose_victims(self._db, self.count, spare=spare):
+                with self._transaction():
+                    gone = self._delete(victims)
+                    tables.add_counts(self._db, {"dropped": gone})
+                self.count -= gone
+                self._counted({"dropped": gone})
+                dropped += gone
         return dropped
 
     def fold_log(self) -> None:
@@ -153,36 +178,9 @@ class OutboxFile:
 
     def close(self) -> None:
         """Fold the log into the file if the disk allows it, and let go of the lock."""
+        self._meter.close()
         with contextlib.suppress(sqlite3.Error):
             self._db.close()
-
-    def _place(self, position: int) -> int:
-        """The sequence number of the record with so many before it."""
-        with _translated(self.path):
-            row = self._db.execute(
-                "SELECT seq FROM records ORDER BY seq LIMIT 1 OFFSET ?", (position,)
-            ).fetchone()
-        return int(row[0]) if row else 0
-
-    def _share_to_keep(self, last: int) -> int:
-        """The rank from which records go: the largest power of two that frees a quarter of all."""
-        share = _RANKS // 2
-        with _translated(self.path):
-            while share > 1:
-                query = f"SELECT count(*) FROM records WHERE seq <= ? AND {_RANK_SQL} >= ?"
-                (victims,) = self._db.execute(query, (last, share)).fetchone()
-                if victims >= self.count // 4:
-                    break
-                share //= 2
-        return share
-
-    def _sequences_between(self, after: int, up_to: int) -> list[int]:
-        with _translated(self.path):
-            rows = self._db.execute(
-                "SELECT seq FROM records WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
-                (after, up_to, _THIN_STEP),
-            )
-            return [seq for (seq,) in rows]
 
     def _delete(self, sequences: Collection[int]) -> int:
         if not sequences:
@@ -190,33 +188,28 @@ class OutboxFile:
         rows = [(seq,) for seq in sequences]
         return max(self._db.executemany("DELETE FROM records WHERE seq = ?", rows).rowcount, 0)
 
-    def _count_dropped(self, amount: int) -> None:
-        if amount:
-            self._db.execute(
-                "INSERT INTO counters VALUES ('dropped', ?)"
-                " ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
-                (amount,),
-            )
-
     def _number(self, query: str) -> int:
         return int(self._db.execute(query).fetchone()[0])
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
+        """One durable change. An earlier version's file gets its new tables with the first one: it opens on a
+        full disk too.
+        """
         with _translated(self.path):
             try:
                 self._db.execute("BEGIN IMMEDIATE")
+                if not self._is_current:
+                    tables.make_current(self._db)
                 yield
                 self._db.execute("COMMIT")
+                self._is_current = True
+                self._meter.look()
             except BaseException:
                 if self._db.in_transaction:
                     with contextlib.suppress(sqlite3.Error):
                         self._db.execute("ROLLBACK")
                 raise
-
-
-def _rank(seq: int) -> int:
-    return (seq * _GOLDEN) % _RANKS
 
 
 def set_aside(path: Path) -> Path:

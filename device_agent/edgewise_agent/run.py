@@ -11,22 +11,24 @@ from typing import TYPE_CHECKING
 
 from edgewise_agent.agent import Agent, Parts
 from edgewise_agent.backoff import Backoff, phase
-from edgewise_agent.broker import BrokerConnection
 from edgewise_agent.clock import SystemClock
 from edgewise_agent.config import Settings
+from edgewise_agent.connector import Connector
 from edgewise_agent.courier import Courier
 from edgewise_agent.description import describe
 from edgewise_agent.health import BoardHealth
 from edgewise_agent.keeping import Keeping, open_keeping
+from edgewise_agent.known_time import KnownTime
 from edgewise_agent.outbox import Outbox
+from edgewise_agent.outbox_setup import open_outbox, stamp_records
 from edgewise_agent.pipelines.assembly import Assembly, client_id, open_models
 from edgewise_agent.pipelines.model_slot import ModelSlot
 from edgewise_agent.privacy.destinations import destination_of
 from edgewise_agent.recorder import Recorder
 from edgewise_agent.state_folder import StateFolder
+from edgewise_agent.tls_files import certificate_files
 from edgewise_agent.wire.json_profile import parse_command
 from edgewise_agent.wire.make_profile import DeviceFacts, make_profile
-from edgewise_agent.wire.message import Message
 from edgewise_messages import Response, SnapshotChunk
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ def run_agent(settings: Settings) -> str:
     """
     with StateFolder(settings.device.state_dir) as state, contextlib.ExitStack() as stack:
         slots = open_models(settings, stack)
-        outbox = Outbox(state.outbox, max_bytes=settings.outbox.max_mb * 1024 * 1024)
+        outbox = open_outbox(state.outbox, settings.outbox)
         stack.callback(outbox.close)
         keeping = open_keeping(state.path, privacy=settings.privacy, snapshots=settings.snapshots)
         stack.callback(keeping.close)
@@ -74,6 +76,7 @@ def _run(
 ) -> str:
     boot, clock = secrets.token_hex(8), SystemClock()
     recorder = Recorder(outbox, clock, boot=boot)
+    stamp_records(outbox, clock, boot=boot)
     responses: queue.SimpleQueue[Response | SnapshotChunk] = queue.SimpleQueue()
     health = BoardHealth(disk=settings.device.state_dir)
     assembly = Assembly(
@@ -95,7 +98,7 @@ def _run(
         parse_command=parse_command,
         respond=responses.put,
         actions=keeping.actions(
-            to=destination_of(str(settings.broker.url), settings.privacy),
+            to=[destination_of(url, settings.privacy) for url in settings.broker.url],
             publish=responses.put,
             waiting=responses.qsize,
         ),
@@ -128,17 +131,7 @@ def _make_courier(
     boot, clock = parts.recorder.boot, parts.clock
     name = client_id(settings)
 
-    def connect(
-        *, will: Message, on_acknowledged: Callable[[int], None], on_message: Callable[[Message], None]
-    ) -> BrokerConnection:
-        return BrokerConnection(
-            settings.broker,
-            client_id=name,
-            will=will,
-            on_acknowledged=on_acknowledged,
-            on_message=on_message,
-        )
-
+    known_time = KnownTime(clock, folder=settings.device.state_dir, files=certificate_files(settings.broker))
     facts = DeviceFacts(
         boot=boot,
         clock=clock,
@@ -152,8 +145,14 @@ def _make_courier(
         responses=responses,
         on_command=on_command,
     )
-    backoff = Backoff(f"{name} {boot}", longest_s=settings.broker.reconnect_max_s)
-    return Courier(parts.outbox, connect, make_profile(settings, facts), backoff)
+    backoff = Backoff(
+        f"{name} {boot}",
+        longest_s=settings.broker.reconnect_max_s,
+        spread_s=settings.broker.reconnect_spread_s,
+        place=phase(name, 1.0),
+    )
+    connector = Connector(settings.broker, client_id=name, time=known_time)
+    return Courier(parts.outbox, connector, make_profile(settings, facts), backoff)
 
 
 @contextlib.contextmanager

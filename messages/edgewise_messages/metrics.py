@@ -59,6 +59,8 @@ STANDARD = (
     Metric("agent.outbox_records", "1", Kind.GAUGE, "records waiting for the broker"),
     Metric("agent.outbox_bytes", "B", Kind.GAUGE, "size of the outbox on disk"),
     Metric("agent.dropped_records", "1", Kind.COUNTER, "records ever thinned out of a full outbox"),
+    Metric("agent.quarantined_records", "1", Kind.COUNTER, "records ever put aside as no broker takes them"),
+    Metric("agent.written_bytes_per_day", "B/d", Kind.GAUGE, "written to the SD card, at the pace of the last day"),
     Metric("agent.uptime_s", "s", Kind.GAUGE, "seconds since the agent started"),
 )  # fmt: skip
 

@@ -48,6 +48,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     boot: BootId
     seq: Count
     clock: Clock = Clock.UNSYNCED
+    restamped: bool = False
+    """True when ``ts_ms`` was worked out later from ``mono_ns``: the clock was not yet set at the time."""
 
 
 class Telemetry(Record, frozen=True, kw_only=True, omit_defaults=True, tag="telemetry"):

@@ -20,6 +20,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from edgewise_messages import (
     AnyRecord,
     Channel,
+    Clock,
     Command,
     DeviceAddress,
     Meta,
@@ -212,3 +213,28 @@ def accepted(state_dir: Path, scratch: Path) -> int:
     (count,) = database.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence").fetchone()
     database.close()
     return int(count)
+
+
+@dataclass
+class FakeTime:
+    """A clock that tests set: a TimeSource, and seconds for whatever counts them."""
+
+    wall_ms: int = 0
+    mono_s: float = 1.0
+    clock: Clock = Clock.UNSYNCED
+
+    def now_ms(self) -> int:
+        return self.wall_ms
+
+    def mono_ns(self) -> int:
+        return round(self.mono_s * 1e9)
+
+    def state(self) -> Clock:
+        return self.clock
+
+    def now_s(self) -> float:
+        return self.mono_s
+
+    def pass_s(self, seconds: float) -> None:
+        self.mono_s += seconds
+        self.wall_ms += round(seconds * 1000)

@@ -9,7 +9,8 @@ from device_agent.agent_parts import Broker
 from fleet.real_parts import wait_until
 
 from edgewise_agent.broker import BrokerConnection
-from edgewise_agent.config import BrokerSettings, BrokerUrl
+from edgewise_agent.broker_url import BrokerUrl
+from edgewise_agent.config import BrokerSettings
 from edgewise_agent.errors import BrokerError, BrokerRefused
 from edgewise_agent.wire.message import Message
 
@@ -28,7 +29,7 @@ def locked_broker(tmp_path: Path) -> Iterator[Broker]:
 
 
 def settings(url: str, **more: object) -> BrokerSettings:
-    return BrokerSettings(url=BrokerUrl(url), **more)  # type: ignore[arg-type]
+    return BrokerSettings(url=(BrokerUrl(url),), **more)  # type: ignore[arg-type]
 
 
 def refusal(url: str, **more: object) -> str:

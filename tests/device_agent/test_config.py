@@ -50,7 +50,7 @@ def test_relative_paths_start_at_the_file_and_absolute_ones_stay() -> None:
 def test_what_is_not_said_has_its_default() -> None:
     settings = parse(GOOD)
     assert settings.device.group == "default"
-    assert (settings.broker.url.host, settings.broker.url.port) == ("broker.local", 1883)
+    assert (settings.broker.url[0].host, settings.broker.url[0].port) == ("broker.local", 1883)
     assert settings.report.interval_s == 10.0
     assert settings.outbox.max_mb == 64
     assert settings.pipelines["main"].loop
@@ -211,6 +211,34 @@ def test_the_example_is_valid_and_shows_every_setting_with_its_default() -> None
             name for name in section.__struct_fields__ if name not in ("drift", "rules", "sampling")
         ]
         assert all(f"{name} = " in EXAMPLE for name in shown_here)
+
+
+def test_several_brokers_are_a_list_each_once() -> None:
+    whole = EXAMPLE.replace('url = "mqtt://127.0.0.1:1883"', 'url = ["mqtt://a", "mqtts://b:1"]')
+    assert parse(whole).broker.url == (BrokerUrl("mqtt://a"), BrokerUrl("mqtts://b:1"))
+    for wrong, said in (
+        ('["mqtt://a", "mqtt://a"]', "expected each url once"),
+        ("[]", "expected a url or a list of urls"),
+        ('["mqtt://a", 7]', "expected a url or a list of urls"),
+        ('["mqtt://a", "http://b"]', "expected mqtt://host"),
+    ):
+        text = EXAMPLE.replace('url = "mqtt://127.0.0.1:1883"', f"url = {wrong}")
+        _, (problem,) = parse_settings(text.encode(), base=Path("/"))
+        assert problem.where == "broker.url" and said in problem.message
+
+
+def test_a_certificate_without_its_key_or_without_tls_is_refused() -> None:
+    tls = EXAMPLE.replace('"mqtt://127.0.0.1:1883"', '"mqtts://h"')
+    for text, where in (
+        (tls.replace("# cert_file", "cert_file"), "broker.key_file"),
+        (tls.replace("# key_file", "key_file"), "broker.cert_file"),
+    ):
+        _, (problem,) = parse_settings(text.encode(), base=Path("/"))
+        assert problem.where == where and "go together" in problem.message
+    _, problems = parse_settings(
+        EXAMPLE.replace("# cert_file", "cert_file").replace("# key_file", "key_file").encode(), base=Path("/")
+    )
+    assert [problem.where for problem in problems] == ["broker.cert_file", "broker.key_file"]
 
 
 def test_no_pipeline_at_all_is_told() -> None:

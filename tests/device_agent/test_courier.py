@@ -10,9 +10,11 @@ from device_agent.agent_parts import ADDRESS
 from fleet.real_parts import wait_until
 
 from edgewise_agent.backoff import Backoff
-from edgewise_agent.courier import WINDOW, Courier
+from edgewise_agent.batches import Batch
+from edgewise_agent.courier import Courier
+from edgewise_agent.deliveries import WINDOW, Refusal
 from edgewise_agent.errors import BrokerError
-from edgewise_agent.outbox import Batch, Outbox
+from edgewise_agent.outbox import Outbox
 from edgewise_agent.wire.json_profile import JsonProfile
 from edgewise_agent.wire.message import AT_MOST_ONCE, Message
 from edgewise_agent.wire.profile import Opening, Profile, Session, Turn
@@ -108,7 +110,12 @@ class Setup:
         self.outbox.commit()
 
     def _connect(
-        self, *, will: Message, on_acknowledged: Callable[[int], None], on_message: Callable[[Message], None]
+        self,
+        *,
+        will: Message,
+        on_acknowledged: Callable[[int], None],
+        on_refused: Callable[[int, Refusal], None],
+        on_message: Callable[[Message], None],
     ) -> ScriptedConnection:
         self.wills.append(will)
         made = ScriptedConnection(on_acknowledged, on_message)

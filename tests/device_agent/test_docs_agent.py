@@ -63,7 +63,7 @@ def test_the_privacy_of_the_example_is_sound() -> None:
     document = example("privacy.md")
     msgspec.convert(document["snapshots"], SnapshotSettings)
     privacy = msgspec.convert(document["privacy"], PrivacySettings, dec_hook=as_path)
-    assert privacy_problems(privacy, broker_url="mqtts://fleet.example:8883") == []
+    assert privacy_problems(privacy, broker_urls=["mqtts://fleet.example:8883"]) == []
 
 
 def test_the_offload_of_the_example_is_sound() -> None:

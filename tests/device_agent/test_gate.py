@@ -277,5 +277,5 @@ def test_names_are_withheld_also_from_messages() -> None:
     ],
 )
 def test_contradictions_are_found(settings: dict[str, Any], where: list[str]) -> None:
-    found = privacy_problems(PrivacySettings(**settings), broker_url=BROKER)
+    found = privacy_problems(PrivacySettings(**settings), broker_urls=[BROKER])
     assert [problem.where for problem in found] == where

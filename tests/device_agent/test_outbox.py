@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from device_agent.agent_parts import FakeTime
 
 from edgewise_agent import outbox as outbox_module
+from edgewise_agent.batches import BATCH_BYTES, Batch
 from edgewise_agent.errors import OutboxError
-from edgewise_agent.outbox import BATCH_BYTES, Batch, Outbox
+from edgewise_agent.outbox import Outbox
 from edgewise_agent.outbox_file import FULL_AT
+from edgewise_agent.replay_rate import ReplayRate
 
 MIB = 1024 * 1024
 
@@ -265,7 +268,7 @@ def test_a_damaged_file_is_set_aside_and_told_once(path: Path, caplog: pytest.Lo
     assert again.state().records == 0
     assert len(list(path.parent.glob("outbox.db.damaged-*"))) == 1
     assert [line for line in caplog.messages if "damaged outbox set aside as outbox.db.damaged-" in line]
-    assert ["damaged outbox" in notice for notice in again.take_notices()] == [True]
+    assert ["damaged outbox" in notice.message for notice in again.take_notices()] == [True]
     assert again.take_notices() == []
     fill(again, 3)
     assert len(drain(again)) == 3
@@ -415,7 +418,7 @@ with StateFolder(path) as state:
     outbox = Outbox(state.outbox, max_bytes=2**20)
     outbox.append("telemetry", body, durable=True)
     assert outbox.state().disk_refuses
-    assert [seq for batch in outbox.lease() + outbox.lease() for seq in batch.sequences] == [1, 2]
+    assert [seq for batch in outbox.lease() + outbox.lease() for seq in batch.sequences] == [2, 1]
     outbox.close()
 print("went on")
 """
@@ -495,3 +498,109 @@ def test_limits_fit_each_other() -> None:
 
     assert BATCH_BYTES * 2 + 1000 < MAX_MESSAGE_BYTES
     assert outbox_module._WRITE_SHARE * (1 - FULL_AT) >= 2
+
+
+# Live before replay
+
+
+def test_after_an_outage_new_records_go_out_before_those_that_waited(path: Path) -> None:
+    outbox = opened(path)
+    fill(outbox, 250)
+    outbox.release()
+    fill(outbox, 5)
+    (live,) = outbox.lease()
+    assert live.sequences == (251, 252, 253, 254, 255)
+    assert drain(outbox) == list(range(1, 251)), "what waited comes oldest first"
+    outbox.close()
+
+
+def test_replay_keeps_to_its_rate_and_live_records_do_not(path: Path) -> None:
+    time = FakeTime()
+    outbox = Outbox(path, max_bytes=64 * MIB, replay=ReplayRate(50.0, now_s=time.now_s))
+    fill(outbox, 1000)
+    outbox.release()
+    assert len(drain(outbox)) == 100, "what was saved up while nothing was sent"
+    assert outbox.has_more
+    fill(outbox, 500)
+    assert drain(outbox) == list(range(1001, 1501))
+    replayed = 0
+    for _ in range(100):
+        time.pass_s(0.1)
+        replayed += len(drain(outbox))
+    assert 450 <= replayed <= 500
+    assert len([seq for batch in outbox.lease(hurry=True) for seq in batch.sequences]) == 100
+    outbox.close()
+
+
+def test_what_was_given_back_comes_out_after_resume_and_what_is_under_way_does_not(path: Path) -> None:
+    outbox = opened(path)
+    fill(outbox, 3)
+    fill(outbox, 3, channel="event")
+    event, telemetry = outbox.lease()
+    outbox.give_back(event)
+    assert outbox.lease() == []
+    outbox.resume()
+    assert [batch.sequences for batch in outbox.lease()] == [(4, 5, 6)], "telemetry is still under way"
+    outbox.settle(telemetry)
+    outbox.close()
+
+
+# Earlier versions of the file
+
+V1 = """
+CREATE TABLE records (seq INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT NOT NULL, body BLOB NOT NULL);
+CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO counters VALUES ('dropped', 7);
+INSERT INTO records VALUES (41, 'event', X'3431'), (42, 'event', X'3432');
+PRAGMA user_version=1;
+"""
+
+
+def write_v1(path: Path) -> None:
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA journal_mode=WAL")
+    database.executescript(V1)
+    database.close()
+
+
+def test_an_outbox_of_the_first_version_is_taken_over(path: Path) -> None:
+    write_v1(path)
+    outbox = opened(path)
+    assert outbox.state().dropped == 7
+    assert drain(outbox, settle=False) == [41, 42]
+    outbox.quarantine(outbox_batch(41), "a test")
+    assert fill(outbox, 1) == [43]
+    outbox.close()
+    again = opened(path)
+    assert (again.state().quarantined, again.state().records) == (1, 2)
+    again.close()
+
+
+def outbox_batch(seq: int) -> Batch:
+    return Batch("event", (str(seq).encode(),), (seq,))
+
+
+V1_CHILD = """
+import resource, sys
+from pathlib import Path
+from edgewise_agent.outbox import Outbox
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+outbox = Outbox(Path(sys.argv[1]), max_bytes=2**20)
+assert outbox.boots() == []
+assert [seq for batch in outbox.lease() for seq in batch.sequences] == [41, 42]
+assert outbox.append("event", lambda seq: b"x", durable=True) == 43
+assert outbox.state().disk_refuses
+print("went on")
+"""
+
+
+def test_an_outbox_of_the_first_version_opens_on_a_full_disk_too(path: Path) -> None:
+    write_v1(path)
+    done = subprocess.run(
+        [sys.executable, "-c", V1_CHILD, os.fspath(path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout == "went on\n", done.stderr

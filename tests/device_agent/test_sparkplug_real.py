@@ -92,7 +92,7 @@ class Node:
         self.tap = Tap(BrokerUrl(broker.url), host="127.0.0.1", port=0, see=self.seen.append)
         self.outbox = Outbox(folder / "outbox.db", max_bytes=2**24)
         self.recorder = Recorder(self.outbox, SystemClock(), boot=boot)
-        self._broker = BrokerSettings(url=BrokerUrl(f"mqtt://127.0.0.1:{self.tap.port}"), keepalive_s=5)
+        self._broker = BrokerSettings(url=(BrokerUrl(f"mqtt://127.0.0.1:{self.tap.port}"),), keepalive_s=5)
         profile = SparkplugProfile(
             DeviceAddress(GROUP, NODE),
             settings,

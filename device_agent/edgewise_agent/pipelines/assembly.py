@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import edgewise
 from edgewise.threads import ThreadBudget
 from edgewise_agent.backoff import Backoff
-from edgewise_agent.broker import BrokerConnection, Connection
+from edgewise_agent.broker import Connection
 from edgewise_agent.config import Settings
+from edgewise_agent.connector import Connector
 from edgewise_agent.drift_watch import DriftWatch
 from edgewise_agent.errors import ModelUnfit
 from edgewise_agent.keeping import Keeping
@@ -172,7 +173,7 @@ class Assembly:
         name = f"{client_id(self._settings)}:{topic}"
 
         def connect(on_message: Callable[[Message], None]) -> Connection:
-            return BrokerConnection(self._settings.broker, client_id=name[:64], on_message=on_message)
+            return Connector(self._settings.broker, client_id=name[:64])(on_message=on_message)
 
         backoff = Backoff(f"{name} {self._recorder.boot}", longest_s=self._settings.broker.reconnect_max_s)
         return MqttReceiver(topic, connect, backoff=backoff)

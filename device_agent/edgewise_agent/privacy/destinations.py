@@ -1,5 +1,6 @@
 """Where data may go: by url and by region."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -38,7 +39,7 @@ def may_get_records(to: Destination, settings: PrivacySettings) -> bool:
     return not settings.allowed_regions or may_get_inputs(to, settings)
 
 
-def privacy_problems(settings: PrivacySettings, *, broker_url: str) -> list[Problem]:
+def privacy_problems(settings: PrivacySettings, *, broker_urls: Sequence[str]) -> list[Problem]:
     """What contradicts itself, for `edgewise agent check` and before a start."""
     problems = []
     if settings.raw_leaves and not settings.allowed_brokers and not settings.allowed_regions:
@@ -47,8 +48,9 @@ def privacy_problems(settings: PrivacySettings, *, broker_url: str) -> list[Prob
                 "privacy.raw_leaves", "is true, but neither allowed_brokers nor allowed_regions say where to"
             )
         )
-    broker = destination_of(broker_url, settings)
-    if not may_get_records(broker, settings):
+    for broker in [destination_of(url, settings) for url in broker_urls]:
+        if may_get_records(broker, settings):
+            continue
         where = f"is in region {broker.region!r}" if broker.region else "has no region in privacy.regions"
         problems.append(
             Problem(

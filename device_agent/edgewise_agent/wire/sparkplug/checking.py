@@ -49,7 +49,7 @@ def check_through_tap(
     """Between node and broker; the node must connect to the tap. Raises BrokerError."""
     seen: list[Seen] = []
     with (
-        closing(Tap(broker.url, host=host, port=port, see=seen.append)) as tap,
+        closing(Tap(broker.url[0], host=host, port=port, see=seen.append)) as tap,
         closing(_connection(broker, [])) as connection,
     ):
         connection.connect()
