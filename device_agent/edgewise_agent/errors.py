@@ -7,6 +7,12 @@ AgentError
 │   └── OutboxDamaged                  the outbox's file is not a sound database: set it aside
 ├── ModelUnfit (RuntimeError)          the model fails its own golden cases here: get another file
 ├── SourceError (OSError)              nothing to read where the settings point
+├── KeyUnusable (ValueError)           a key file that is missing or no public key: repair commands.keys
+├── CommandsForgotten (OSError)        which commands were done cannot be read: signed ones are refused
+├── StoreError (OSError)               the disk refuses what the model store must write: try again later
+├── UpdateError (RuntimeError)         no update now: try again later
+│   ├── RepositoryUnreachable          no network, no stick, a broken download: what is there is kept
+│   └── RepositoryRefused              the repository's metadata or file is not what was signed: tell the owner
 └── BrokerError (ConnectionError)      try again later
     └── BrokerRefused                  the broker answers and says no: repair name, password or rights
 """
@@ -75,3 +81,27 @@ class BrokerError(AgentError, ConnectionError):
 
 class BrokerRefused(BrokerError):
     """The broker answered the connection request with no."""
+
+
+class KeyUnusable(AgentError, ValueError):
+    """A file in commands.keys holds no ed25519 public key."""
+
+
+class CommandsForgotten(AgentError, OSError):
+    """The file that remembers signed commands cannot be read, so repeats could not be told."""
+
+
+class StoreError(AgentError, OSError):
+    """The model store cannot be read or written just now; what it ran before stays."""
+
+
+class UpdateError(AgentError, RuntimeError):
+    """An update that did not come about; the device goes on with the model it has."""
+
+
+class RepositoryUnreachable(UpdateError):
+    """The update repository is not there, or went away during a download."""
+
+
+class RepositoryRefused(UpdateError):
+    """What the update repository gave is not what its owner signed: expired, older, mixed, too long or forged."""

@@ -11,7 +11,15 @@ from edgewise_messages.codec import (
     encode_records,
     join_encoded,
 )
-from edgewise_messages.commands import Command, CommandName, Outcome, Response
+from edgewise_messages.commands import (
+    COMMANDS,
+    Command,
+    CommandName,
+    Outcome,
+    Response,
+    check_arguments,
+    signed_bytes,
+)
 from edgewise_messages.errors import InvalidTopic, MalformedMessage, MessageError, UnsupportedVersion
 from edgewise_messages.records import (
     AnyRecord,
@@ -29,9 +37,9 @@ from edgewise_messages.records import (
 from edgewise_messages.topics import Channel, DeviceAddress, parse_topic, subscription
 
 __all__ = [
-    "AnyRecord", "Batch", "Channel", "Clock", "Command", "CommandName", "DeviceAddress", "DeviceState",
+    "COMMANDS", "AnyRecord", "Batch", "Channel", "Clock", "Command", "CommandName", "DeviceAddress", "DeviceState",
     "Drift", "Event", "Format", "InvalidTopic", "MalformedMessage", "MessageError", "Meta", "ModelInfo",
     "Outcome", "Record", "Response", "Severity", "Status", "Telemetry", "UnsupportedVersion",
-    "decode_notice", "decode_record", "decode_records", "encode_notice", "encode_record", "encode_records",
-    "join_encoded", "parse_topic", "subscription",
+    "check_arguments", "decode_notice", "decode_record", "decode_records", "encode_notice", "encode_record", "encode_records",
+    "join_encoded", "parse_topic", "signed_bytes", "subscription",
 ]  # fmt: skip
