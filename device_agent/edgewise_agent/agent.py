@@ -10,6 +10,7 @@ from pathlib import Path
 
 import edgewise
 from edgewise_agent.clock import TimeSource
+from edgewise_agent.command_guard import CommandGuard
 from edgewise_agent.commands import Action, CommandDesk
 from edgewise_agent.config import ReportSettings, SourceSettings
 from edgewise_agent.drift_watch import DriftWatch
@@ -41,6 +42,7 @@ class Parts:
     health: Callable[[], Mapping[str, float | int]]
     parse_command: Callable[[bytes], Command]
     respond: Callable[[Response], None]
+    guard: CommandGuard
     drift: DriftWatch | None = None
 
 
@@ -65,7 +67,7 @@ class Agent:
             CommandName.REPORT_NOW: self._report_now,
             CommandName.STOP: self._stop_by,
         }
-        self._desk = CommandDesk(actions, parse=parts.parse_command, clock=parts.clock)
+        self._desk = CommandDesk(actions, parse=parts.parse_command, clock=parts.clock, guard=parts.guard)
 
     @property
     def stop_reason(self) -> str:

@@ -42,6 +42,13 @@ class CommandDesk:
     def handle(self, payload: bytes, *, retained: bool) -> Response | None:
         """Act on one command and return the answer; None when it has no readable id to answer to."""
         try:
+            return self._handle(payload, retained=retained)
+        except Exception as error:  # whoever may publish here must not be able to end the agent
+            log.error("a command of %d bytes: unexpected error: %r", len(payload), error)
+            return None
+
+    def _handle(self, payload: bytes, *, retained: bool) -> Response | None:
+        try:
             command = self._parse(payload)
             if retained:
                 text = "retained commands would be repeated for ever"

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct
 
 from edgewise_agent.broker_url import BrokerUrl
+from edgewise_agent.commands_settings import CommandSettings
 from edgewise_agent.errors import WHOLE_FILE, InvalidSettings, Problem
 from edgewise_messages import InvalidTopic
 from edgewise_messages.topics import check_id
@@ -90,6 +91,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     report: ReportSettings = ReportSettings()
     outbox: OutboxSettings = OutboxSettings()
     drift: DriftSettings = DriftSettings()
+    commands: CommandSettings = CommandSettings()
     sha256: str = ""
     """Of the settings file; not a key in it."""
 
@@ -102,6 +104,7 @@ SECTIONS: dict[str, type[Struct]] = {
     "report": ReportSettings,
     "outbox": OutboxSettings,
     "drift": DriftSettings,
+    "commands": CommandSettings,
 }
 
 

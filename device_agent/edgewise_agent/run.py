@@ -13,6 +13,7 @@ from edgewise_agent.agent import Agent, Parts
 from edgewise_agent.backoff import Backoff, phase
 from edgewise_agent.broker import BrokerConnection
 from edgewise_agent.clock import SystemClock
+from edgewise_agent.command_guard import CommandGuard
 from edgewise_agent.config import Settings
 from edgewise_agent.courier import Courier
 from edgewise_agent.description import describe
@@ -69,6 +70,12 @@ def _run(settings: Settings, runner: ModelRunner, outbox: Outbox, drift_file: Pa
         health=BoardHealth(disk=settings.device.state_dir).read,
         parse_command=profile.parse_command,
         respond=responses.put,
+        guard=CommandGuard(
+            settings.commands,
+            address=DeviceAddress(settings.device.group, settings.device.id),
+            memory_file=settings.device.state_dir / "commands.json",
+            clock=SystemClock(),
+        ),
         drift=drift,
     )
     own_phase_s = phase(client_id(settings), settings.report.interval_s)

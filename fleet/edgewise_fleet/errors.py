@@ -9,6 +9,7 @@ FleetError (Exception)
 ├── FleetUnreachable (ConnectionError)  no fleet server answers at this address
 ├── KeyProblem       (OSError)          a key file that is missing, readable by others, or no key
 ├── RepositoryProblem (OSError)         the update repository cannot be read or written
+├── BadCommand       (ValueError)       a command that no device would take
 └── DeviceSilent     (TimeoutError)     the device did not answer a command in time
 """
 
@@ -53,3 +54,7 @@ class RepositoryProblem(FleetError, OSError):
 
 class DeviceSilent(FleetError, TimeoutError):
     """No response came; the command may or may not have been done."""
+
+
+class BadCommand(FleetError, ValueError):
+    """A command with an unknown name, wrong arguments, or without the signature it needs."""

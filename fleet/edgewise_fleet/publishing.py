@@ -194,6 +194,17 @@ class PublishedRepository:
             raise
 
 
+def open_repository(folder: Path, keys: Path | None, *, create: bool) -> tuple[PublishedRepository, bool]:
+    """A repository, and whether it was begun just now. Raises RepositoryProblem, KeyProblem."""
+    repository = PublishedRepository(folder, keys or folder.with_name(f"{folder.resolve().name}-keys"))
+    if repository.root_file.exists():
+        return repository, False
+    if not create:
+        raise RepositoryProblem(f"{folder}: no repository; `edgewise fleet publish` begins one")
+    repository.create()
+    return repository, True
+
+
 @contextmanager
 def _saying(folder: Path) -> Iterator[None]:
     """Their errors become ours, with the place."""

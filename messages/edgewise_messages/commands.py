@@ -140,8 +140,8 @@ def signed_bytes(command: Command, address: DeviceAddress) -> bytes:
     """
     covered = {
         "purpose": SIGNATURE_PURPOSE,
-        "group": address.group,
-        "device": address.device,
+        "group": str(address.group),
+        "device": str(address.device),
         "id": command.id,
         "name": command.name,
         "issued_ms": command.issued_ms,
@@ -151,7 +151,7 @@ def signed_bytes(command: Command, address: DeviceAddress) -> bytes:
     }
     try:
         return msgspec.json.encode(covered, order="sorted")
-    except (msgspec.MsgspecError, ValueError, OverflowError) as error:
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError) as error:
         raise MalformedMessage(f"command: {error}") from error
 
 

@@ -9,6 +9,8 @@ from fleet.real_parts import wait_until
 
 from edgewise_agent.agent import Agent, Parts
 from edgewise_agent.clock import SystemClock
+from edgewise_agent.command_guard import CommandGuard
+from edgewise_agent.commands_settings import CommandSettings
 from edgewise_agent.config import ReportSettings, SourceSettings
 from edgewise_agent.model_runner import Prediction
 from edgewise_agent.outbox import Outbox
@@ -16,6 +18,7 @@ from edgewise_agent.recorder import Recorder
 from edgewise_agent.sources.images import ImageFiles
 from edgewise_messages import (
     Command,
+    DeviceAddress,
     Event,
     ModelInfo,
     Response,
@@ -69,6 +72,12 @@ class Running:
             health=health,
             parse_command=lambda payload: decode_notice(payload, Command),
             respond=self.responses.append,
+            guard=CommandGuard(
+                CommandSettings(),
+                address=DeviceAddress("test", "cam-1"),
+                memory_file=folder / "commands.json",
+                clock=clock,
+            ),
         )
         self.agent = Agent(parts, source=source, report=report)
         self._kept: list[Telemetry | Event] = []
