@@ -69,7 +69,9 @@ class CommandMemory:
 
     def begin(self, command_id: str, issued_ms: int) -> None:
         """Remember, on the disk, that it is done now. Raises OSError, and then it must not be done."""
-        entries = sorted([*self._memory.entries, _Entry(command_id, issued_ms)], key=lambda entry: entry.issued_ms)
+        entries = sorted(
+            [*self._memory.entries, _Entry(command_id, issued_ms)], key=lambda entry: entry.issued_ms
+        )
         forgotten, kept = entries[:-REMEMBERED], entries[-REMEMBERED:]
         watermark_ms = max([self._memory.watermark_ms, *(entry.issued_ms for entry in forgotten)])
         self._write(_Memory(tuple(kept), watermark_ms))

@@ -87,7 +87,12 @@ class PublishedRepository:
             self._write("timestamp.json", self._signed(timestamp, Timestamp.type))
 
     def publish(
-        self, model: Path, *, target: str | None = None, version: int | None = None, **custom: str | int | bool
+        self,
+        model: Path,
+        *,
+        target: str | None = None,
+        version: int | None = None,
+        **custom: str | int | bool,
     ) -> Published:
         """Sign a model file under a name, by default ``models/<its name>``; the version is one more than the last.
 
@@ -102,7 +107,9 @@ class PublishedRepository:
             info = TargetFile.from_file(name, str(model), ["sha256"])
             info.unrecognized_fields["custom"] = {"version": number, **custom}
             sha256 = info.hashes["sha256"]
-            self._copy(model, self.folder / "targets" / Path(name).parent / f"{sha256}.{Path(name).name}", sha256)
+            self._copy(
+                model, self.folder / "targets" / Path(name).parent / f"{sha256}.{Path(name).name}", sha256
+            )
             metadata.signed.targets[name] = info
             self._release_targets(metadata)
         return Published(name, number, sha256, info.length, self.root_file)
@@ -120,6 +127,33 @@ class PublishedRepository:
         with _saying(self.folder):
             snapshot: Metadata[Snapshot] = self._latest(Snapshot.type)
             self._release_snapshot(snapshot)
+
+    def rotate(self, role: str) -> None:
+        """Give a role a new key, when the old one was lost or stolen; needs root's key. The old one is kept aside.
+
+        Devices follow, since the new root is signed by the old one. Raises RepositoryProblem, KeyProblem.
+        """
+        if role not in ROLES:
+            raise RepositoryProblem(f"role {role!r}: expected one of {', '.join(ROLES)}")
+        with _saying(self.folder):
+            metadata = self._newest_root()
+            before = self._signer(Root.type)
+            metadata.signed.version += 1
+            metadata.signed.expires = self._expiry(Root.type)
+            self._set_aside(role, f"before-{metadata.signed.version}")
+            make_key(self._key(role))
+            for key_id in list(metadata.signed.roles[role].keyids):
+                metadata.signed.revoke_key(key_id, role)
+            metadata.signed.add_key(self._signer(role).public_key, role)
+            metadata.sign(before)
+            metadata.sign(self._signer(Root.type), append=True)
+            self._write(
+                f"{metadata.signed.version}.root.json", metadata.to_bytes(JSONSerializer(compact=False))
+            )
+            if role == Targets.type:
+                self._release_targets(self._latest(Targets.type))
+            else:
+                self._release_snapshot(self._latest(Snapshot.type))
 
     def targets(self) -> dict[str, tuple[int, str, int]]:
         """Name to version, SHA-256 and size in bytes."""
@@ -148,6 +182,10 @@ class PublishedRepository:
         timestamp.signed.snapshot_meta = MetaFile(version=snapshot.signed.version)
         self._write("timestamp.json", self._signed(timestamp, Timestamp.type))
 
+    def _newest_root(self) -> Metadata[Root]:
+        newest = max(int(file.name.split(".")[0]) for file in self.metadata.glob("*.root.json"))
+        return Metadata.from_file(str(self.metadata / f"{newest}.root.json"))
+
     def _latest(self, role: str) -> Metadata[Any]:
         """What is released now: numbered files beyond it were cut off before they counted."""
         timestamp: Metadata[Any] = Metadata.from_file(str(self.metadata / "timestamp.json"))
@@ -169,6 +207,11 @@ class PublishedRepository:
 
     def _key(self, role: str) -> Path:
         return self.keys / f"{role}.key"
+
+    def _set_aside(self, role: str, mark: str) -> None:
+        for file in (self._key(role), self.keys / f"{role}.key.pub"):
+            if file.exists():
+                file.rename(file.with_name(f"{file.name}.{mark}"))
 
     def _expiry(self, role: str) -> datetime:
         return datetime.now(UTC).replace(microsecond=0) + timedelta(days=self.expiry_days[role])

@@ -37,9 +37,9 @@ from edgewise_messages.records import (
 from edgewise_messages.topics import Channel, DeviceAddress, parse_topic, subscription
 
 __all__ = [
-    "COMMANDS", "AnyRecord", "Batch", "Channel", "Clock", "Command", "CommandName", "DeviceAddress", "DeviceState",
-    "Drift", "Event", "Format", "InvalidTopic", "MalformedMessage", "MessageError", "Meta", "ModelInfo",
-    "Outcome", "Record", "Response", "Severity", "Status", "Telemetry", "UnsupportedVersion",
-    "check_arguments", "decode_notice", "decode_record", "decode_records", "encode_notice", "encode_record", "encode_records",
-    "join_encoded", "parse_topic", "signed_bytes", "subscription",
+    "COMMANDS", "AnyRecord", "Batch", "Channel", "Clock", "Command", "CommandName", "DeviceAddress",
+    "DeviceState", "Drift", "Event", "Format", "InvalidTopic", "MalformedMessage", "MessageError", "Meta",
+    "ModelInfo", "Outcome", "Record", "Response", "Severity", "Status", "Telemetry", "UnsupportedVersion",
+    "check_arguments", "decode_notice", "decode_record", "decode_records", "encode_notice", "encode_record",
+    "encode_records", "join_encoded", "parse_topic", "signed_bytes", "subscription",
 ]  # fmt: skip

@@ -99,14 +99,20 @@ COMMANDS: Mapping[str, CommandKind] = MappingProxyType(
             True,
             "fetch, try and run this model of the update repository",
             {
-                "target": Argument(str, required=True, meaning="its name in the repository; empty to follow the settings again"),
+                "target": Argument(
+                    str,
+                    required=True,
+                    meaning="its name in the repository; empty to follow the settings again",
+                ),
                 "sha256": Argument(str, meaning="the digest it must have"),
                 "pipeline": _PIPELINE,
                 "again": Argument(bool, meaning="try it although it was rejected before"),
                 "older": Argument(bool, meaning="take it although its version is lower"),
             },
         ),
-        CommandName.ROLLBACK: CommandKind(True, "run the model before this one again", {"pipeline": _PIPELINE}),
+        CommandName.ROLLBACK: CommandKind(
+            True, "run the model before this one again", {"pipeline": _PIPELINE}
+        ),
         CommandName.SET_SETTINGS: CommandKind(
             True,
             "change the settings file and restart; undone when the broker is not reached afterwards",

@@ -209,7 +209,9 @@ def test_commands_are_answered_once_each(
     report = Command(id="r-1", name="report-now", issued_ms=1)
     listener.command(b"not a command")
     listener.command(Command(id="u-1", name="stop", issued_ms=1))
-    listener.command(sign(Command(id="e-1", name="stop", issued_ms=1, expires_ms=2), ADDRESS, tmp_path / "owner"))
+    listener.command(
+        sign(Command(id="e-1", name="stop", issued_ms=1, expires_ms=2), ADDRESS, tmp_path / "owner")
+    )
     listener.command(report)
     listener.command(report)
     listener.wait_for(lambda: len(listener.responses) == 4, "four answers")
@@ -232,7 +234,9 @@ def test_commands_are_answered_once_each(
     listener.wait_for(lambda: len(listener.telemetry()) == 4, "it runs again")
     assert ask_device(stop, ADDRESS, broker=broker.url, timeout_s=WAIT_S) == listener.responses[-1]
     listener.command(Command(id="r-2", name="report-now", issued_ms=1))
-    listener.wait_for(lambda: listener.responses[-1].id == "r-2", "it still answers: it was not stopped again")
+    listener.wait_for(
+        lambda: listener.responses[-1].id == "r-2", "it still answers: it was not stopped again"
+    )
     assert again.end() == 0
 
 

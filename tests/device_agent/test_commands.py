@@ -158,7 +158,9 @@ def test_a_signed_command_must_expire_soon_and_not_come_from_the_future(desk: De
     assert desk.done == []
 
 
-def test_a_repeat_is_answered_alike_and_not_done_again_also_after_a_restart(desk: Desk, tmp_path: Path) -> None:
+def test_a_repeat_is_answered_alike_and_not_done_again_also_after_a_restart(
+    desk: Desk, tmp_path: Path
+) -> None:
     command = desk.make("stop")
     first = desk.ask(command)
     desk.clock.ms += 500_000

@@ -59,6 +59,8 @@ class UpdateManager:
         self._stopping = threading.Event()
         self._failures = 0
         self._said = ""
+        self._blamed = ""
+        """The digest whose rejection was told last; that it is left alone then goes without saying."""
         self._watched_since: tuple[float, ModelHealth] | None = None
         for note in store.notes:
             self._tell("update.recovered", note, Severity.WARNING)
@@ -141,7 +143,9 @@ class UpdateManager:
             self._said = text
             self._tell("update.failed", text, Severity.WARNING if is_serious else Severity.INFO)
         self._failures += 1
-        return min(RETRY_S * 2.0 ** min(self._failures - 1, 20), self._settings.poll_s) * random.uniform(0.9, 1.1)
+        return min(RETRY_S * 2.0 ** min(self._failures - 1, 20), self._settings.poll_s) * random.uniform(
+            0.9, 1.1
+        )
 
     def _look(self) -> float:
         """Is there another model than the current one?"""
@@ -178,7 +182,8 @@ class UpdateManager:
         log.debug("%s: %s", model.target, refusal)
         text = f"version {model.version} of {model.target} is left alone: {refusal}"
         current = self._store.state.model(self._store.state.current)
-        if text != self._said and (current is None or current.sha256 != model.sha256):
+        is_current = current is not None and current.sha256 == model.sha256
+        if text != self._said and not is_current and model.sha256 != self._blamed:
             self._said = text
             self._tell("update.refused", text, Severity.WARNING, _data(model))
 
@@ -254,6 +259,7 @@ class UpdateManager:
                 self._store.put_off()
             elif trouble:
                 self._store.reject(trouble)
+                self._blamed = model.sha256
                 self._tell("update.rejected", f"version {model.version} of {model.target}: {trouble}",
                            Severity.WARNING, _data(model))  # fmt: skip
             else:
@@ -302,6 +308,7 @@ class UpdateManager:
         running = self._store.roll_back(reason)
         name = f"version {model.version} of {model.target}" if model else "the model"
         data = _data(model) if model else {}
+        self._blamed = model.sha256 if model else ""
         self._tell("update.rolled-back", f"{name} was taken back: {reason}", Severity.ERROR, data)
         while switch:
             try:

@@ -81,7 +81,9 @@ class Repository:
         except OSError as error:
             if isinstance(error, AgentError):
                 raise
-            raise RepositoryUnreachable(f"updates.root_file {root_file}: {error.strerror or error}") from error
+            raise RepositoryUnreachable(
+                f"updates.root_file {root_file}: {error.strerror or error}"
+            ) from error
 
     def find(self, target: str) -> Offer:
         """Ask for a target. Raises RepositoryRefused, also when there is none of this name, RepositoryUnreachable."""
@@ -207,7 +209,9 @@ class _Fetcher(FetcherInterface):
                 start += len(piece)
                 if start > max_length:
                     file.truncate(0)
-                    raise DownloadLengthMismatchError(f"{url}: it goes on beyond the {max_length} bytes signed for it")
+                    raise DownloadLengthMismatchError(
+                        f"{url}: it goes on beyond the {max_length} bytes signed for it"
+                    )
                 file.write(piece)
                 unsynced += len(piece)
                 if unsynced >= SYNC_EVERY_BYTES:

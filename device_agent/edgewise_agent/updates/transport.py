@@ -77,7 +77,9 @@ class Transport:
         headers = {"Range": f"bytes={start}-"} if start else {}
         headers["Accept-Encoding"] = "identity"
         try:
-            response = self._opener.open(urllib.request.Request(url, headers=headers), timeout=self._silence_s)
+            response = self._opener.open(
+                urllib.request.Request(url, headers=headers), timeout=self._silence_s
+            )
             with closing(response):
                 position = start if response.status == http.HTTPStatus.PARTIAL_CONTENT else 0
                 while piece := response.read1(CHUNK_BYTES):
