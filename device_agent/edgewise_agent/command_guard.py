@@ -80,7 +80,9 @@ class CommandGuard:
         if not command.expires_ms:
             return "expires_ms: missing, and a signed command must expire"
         if not 0 < valid_ms <= self._settings.max_age_s * 1000:
-            return f"valid for {valid_ms / 1000:g} s, expected at most {self._settings.max_age_s:g} (commands.max_age_s)"
+            return (
+                f"valid for {valid_ms / 1000:g} s, at most {self._settings.max_age_s:g} (commands.max_age_s)"
+            )
         early_ms = command.issued_ms - self._clock.now_ms()
         if early_ms > EARLY_MS and self._clock.state() is not Clock.UNSYNCED:
             return f"issued {early_ms / 1000:.0f} s in the future; set the clock of the sender"

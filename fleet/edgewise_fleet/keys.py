@@ -1,4 +1,4 @@
-"""Ed25519 keys of the fleet's owner, in files that only their owner can read: the only place here that knows cryptography."""
+"""Ed25519 keys of the fleet's owner, in files nobody else can read: the only place here that knows cryptography."""
 
 import os
 from contextlib import suppress

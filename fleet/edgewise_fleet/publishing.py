@@ -2,11 +2,11 @@
 
 Four roles sign. ``root`` says whose keys count, ``targets`` which models there are: their keys can lie offline, they
 are needed only to publish. ``snapshot`` says what belongs together and ``timestamp`` that it is fresh: these are
-signed anew all the time (`PublishedRepository.renew`), by a machine that need not have the other two. Who steals only them
-can show devices nothing that was not published.
+signed anew all the time (`PublishedRepository.renew`), by a machine that need not have the other two. Who steals
+only them can show devices nothing that was not published.
 
-``<repository>/metadata/*.json`` and ``<repository>/targets/...`` are what devices read, from the folder, a web server or
-a stick; ``timestamp.json`` is written last, so that a device sees the old state or the new one.
+``<repository>/metadata/*.json`` and ``<repository>/targets/...`` are what devices read, from the folder, a web server
+or a stick; ``timestamp.json`` is written last, so that a device sees the old state or the new one.
 """
 
 import hashlib

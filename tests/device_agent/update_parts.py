@@ -63,8 +63,8 @@ def crashing_model(path: Path) -> Path:
 
 
 def slow_model(path: Path) -> Path:
-    """Right, and many times slower: it looks at 1600 times as many pixels."""
-    return write_tiny_model(path, card=tiny_card(name="slow", size_wh=(320, 320)), size_wh=(320, 320))
+    """Right, and many times slower: it looks at 4096 times as many pixels."""
+    return write_tiny_model(path, card=tiny_card(name="slow", size_wh=(512, 512)), size_wh=(512, 512))
 
 
 def disagreeing_model(path: Path) -> Path:
@@ -142,10 +142,11 @@ class Device:
         self.live.work(6)
         return self.manager.step()
 
-    def settle(self, steps: int = 40) -> Running:
-        """Until nothing more is to be done."""
+    def settle(self, steps: int = 40, *, guarded: bool = False) -> Running:
+        """Until nothing more is to be done; ``guarded`` as the manager's own thread, which outlives every error."""
         for _ in range(steps):
-            if self.step() > 1.0:
+            self.live.work(6)
+            if (self.manager._guarded_step() if guarded else self.manager.step()) > 1.0:
                 break
         return self.manager.running()
 

@@ -8,6 +8,10 @@ FEW = 10
 """Latencies and rates of fewer inputs say nothing."""
 
 
+NOISE_MS = 1.0
+"""A difference below it is the scheduler's: of models that take less than a millisecond p95 doubles by chance."""
+
+
 def judge_shadow(report: ShadowReport, settings: UpdateSettings) -> str:
     """What stands against a candidate that ran beside the current model."""
     if report.inputs == 0:
@@ -49,7 +53,9 @@ def figures_of(health: ModelHealth) -> Watch:
 
 
 def _slow(p95_ms: float | None, before_ms: float | None, settings: UpdateSettings) -> str:
-    if p95_ms is None or before_ms is None or p95_ms <= before_ms * settings.max_slowdown:
+    if p95_ms is None or before_ms is None:
+        return ""
+    if p95_ms <= max(before_ms * settings.max_slowdown, before_ms + NOISE_MS):
         return ""
     return (
         f"its p95 latency is {p95_ms:.1f} ms against {before_ms:.1f} ms, "

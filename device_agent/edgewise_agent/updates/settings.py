@@ -13,11 +13,11 @@ class UpdateSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """[updates]: none without a repository and a root file."""
 
     repository: tuple[str, ...] = ()
-    """http(s):// addresses, folders (``*`` allowed: ``/media/*/edgewise``) or /dev/disk/by-label/NAME; tried in turn."""
+    """http(s):// addresses, folders (``/media/*/edgewise``) or /dev/disk/by-label/NAME; tried in turn."""
     root_file: Path | None = None
     """The repository's first root.json: whom to trust. Later roots must be signed by this one."""
     target: str = ""
-    """The model to follow, ``{group}``, ``{device}`` and ``{pipeline}`` filled in; empty: only what commands ask for."""
+    """The model to follow, {group}, {device} and {pipeline} filled in; empty: only what commands ask for."""
     poll_s: Annotated[float, Meta(ge=1.0, le=604_800.0)] = 3600.0
     """Between two looks at the repository; each waits up to a tenth longer, so a fleet does not come in step."""
     max_model_mb: Annotated[int, Meta(ge=1, le=4096)] = 256

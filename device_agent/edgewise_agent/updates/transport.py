@@ -9,6 +9,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import cached_property
 from pathlib import Path
 
 from edgewise_agent.errors import RepositoryUnreachable
@@ -38,24 +39,10 @@ class Transport:
         silence_s: float = SILENCE_S,
         patience_s: float = PATIENCE_S,
     ) -> None:
-        """Raises RepositoryUnreachable for a certificate file that cannot be read."""
+        self._ca_file = ca_file
         self._should_stop = should_stop
         self._silence_s = silence_s
         self._patience_s = patience_s
-        try:
-            context = ssl.create_default_context(cafile=ca_file)
-        except (OSError, ssl.SSLError) as error:
-            raise RepositoryUnreachable(f"updates.ca_file {ca_file}: {error}") from error
-        self._opener = urllib.request.OpenerDirector()
-        for handler in (
-            urllib.request.ProxyHandler(),
-            urllib.request.HTTPHandler(),
-            urllib.request.HTTPSHandler(context=context),
-            urllib.request.HTTPDefaultErrorHandler(),
-            urllib.request.HTTPRedirectHandler(),
-            urllib.request.HTTPErrorProcessor(),
-        ):
-            self._opener.add_handler(handler)
 
     def read(self, url: str, *, start: int = 0) -> Iterator[tuple[int, bytes]]:
         """Pieces of a file with their positions, from ``start`` on, or from 0 where a server cannot do that.
@@ -72,6 +59,27 @@ class Transport:
             passed_s = time.monotonic() - began_s
             if passed_s > self._patience_s and fetched < passed_s * SLOWEST_BYTES_PER_S:
                 raise RepositoryUnreachable(f"{url}: {fetched} bytes in {passed_s:.0f} s; too slow to go on")
+
+    @cached_property
+    def _opener(self) -> urllib.request.OpenerDirector:
+        """For http and https alone: a redirect leads to no file of this machine. Made when needed: it reads all the
+        system's certificates. Raises RepositoryUnreachable for a ca_file that cannot be read.
+        """
+        try:
+            context = ssl.create_default_context(cafile=self._ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise RepositoryUnreachable(f"updates.ca_file {self._ca_file}: {error}") from error
+        opener = urllib.request.OpenerDirector()
+        for handler in (
+            urllib.request.ProxyHandler(),
+            urllib.request.HTTPHandler(),
+            urllib.request.HTTPSHandler(context=context),
+            urllib.request.HTTPDefaultErrorHandler(),
+            urllib.request.HTTPRedirectHandler(),
+            urllib.request.HTTPErrorProcessor(),
+        ):
+            opener.add_handler(handler)
+        return opener
 
     def _read_http(self, url: str, start: int) -> Iterator[tuple[int, bytes]]:
         headers = {"Range": f"bytes={start}-"} if start else {}
@@ -124,7 +132,7 @@ def find_places(patterns: tuple[str, ...]) -> list[str]:
     for pattern in patterns:
         if is_web(pattern):
             found.append(pattern.rstrip("/"))
-        elif pattern.startswith("/dev/"):
+        elif pattern.startswith("/dev/") and not Path(pattern).is_dir():
             found += _mounted_at(pattern)
         else:
             expanded = str(Path(pattern.removeprefix("file://")).expanduser())
