@@ -1,4 +1,4 @@
-"""What commands do to settings, models and the log. Snapshots, erasing and reports belong to those who hold the data."""
+"""What commands do to settings, models and the log. Snapshots and erasing belong to those who hold the data."""
 
 import logging
 from collections.abc import Callable, Mapping

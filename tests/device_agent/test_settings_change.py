@@ -108,7 +108,7 @@ def test_a_whole_file_cannot_change_what_is_protected_either(file: Path) -> None
         SettingsChange(file).propose({}, toml=BEFORE.replace("owner.pub", "evil.pub"))
     with pytest.raises(InvalidSettings, match=r"commands\.keys: protected"):
         SettingsChange(file).propose({}, toml=BEFORE.partition("[commands]")[0])
-    with pytest.raises(InvalidSettings, match="not TOML|cannot be changed"):
+    with pytest.raises(InvalidSettings, match=r"not TOML|cannot be changed"):
         SettingsChange(file).propose({}, toml="[[[")
 
 
@@ -180,7 +180,7 @@ def test_a_folder_that_cannot_be_written_leaves_the_old_settings(file: Path) -> 
     change = SettingsChange(file)
     data = change.propose({"broker.url": "mqtt://two:1883"})
     file.with_name("agent.toml.trial").mkdir()
-    with pytest.raises(OSError):  # noqa: PT011
+    with pytest.raises(OSError):
         change.apply(data, connect_within_s=1.0)
     assert file.read_text() == BEFORE
 
