@@ -12,6 +12,7 @@ AgentError
 ├── StoreError (OSError)               the disk refuses what the model store must write: try again later
 ├── UpdateError (RuntimeError)         no update now: try again later
 │   ├── RepositoryUnreachable          no network, no stick, a broken download: what is there is kept
+│   ├── DeltaUnusable                  a delta that does not give the file: fetch the whole one
 │   └── RepositoryRefused              the repository's metadata or file is not what was signed: tell the owner
 └── BrokerError (ConnectionError)      try again later
     └── BrokerRefused                  the broker answers and says no: repair name, password or rights
@@ -105,3 +106,7 @@ class RepositoryUnreachable(UpdateError):
 
 class RepositoryRefused(UpdateError):
     """What the update repository gave is not what its owner signed: expired, older, mixed, too long or forged."""
+
+
+class DeltaUnusable(UpdateError):
+    """A delta that is damaged, for another file, or too much for this device."""

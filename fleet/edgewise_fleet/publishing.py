@@ -28,9 +28,13 @@ from tuf.api.serialization.json import JSONSerializer
 
 from edgewise_fleet.errors import FleetError, RepositoryProblem
 from edgewise_fleet.keys import make_key, read_key
+from edgewise_fleet.model_delta import make_delta
 
 ROLES = (Root.type, Targets.type, Snapshot.type, Timestamp.type)
 SUFFIXES = (".tflite", ".onnx")
+DELTAS = "deltas"
+DELTA_LIMIT_BYTES = 128 << 20
+"""Making a delta of larger files takes more memory than a desk has."""
 EXPIRY_DAYS: Mapping[str, int] = {Root.type: 3650, Targets.type: 365, Snapshot.type: 30, Timestamp.type: 7}
 """After that without a `renew` devices say that the repository is frozen."""
 
@@ -87,16 +91,12 @@ class PublishedRepository:
             self._write("timestamp.json", self._signed(timestamp, Timestamp.type))
 
     def publish(
-        self,
-        model: Path,
-        *,
-        target: str | None = None,
-        version: int | None = None,
-        **custom: str | int | bool,
+        self, model: Path, *, target: str | None = None, version: int | None = None, delta: bool = True
     ) -> Published:
         """Sign a model file under a name, by default ``models/<its name>``; the version is one more than the last.
 
-        Needs the keys of targets, snapshot and timestamp. Raises RepositoryProblem, KeyProblem.
+        With ``delta`` one from the version before goes with it, where that is worth it. Needs the keys of targets,
+        snapshot and timestamp. Raises RepositoryProblem, KeyProblem.
         """
         name = target or f"models/{model.name}"
         _check_name(name)
@@ -105,14 +105,38 @@ class PublishedRepository:
             known = metadata.signed.targets.get(name)
             number = version if version is not None else _version_of(known) + 1
             info = TargetFile.from_file(name, str(model), ["sha256"])
-            info.unrecognized_fields["custom"] = {"version": number, **custom}
             sha256 = info.hashes["sha256"]
-            self._copy(
-                model, self.folder / "targets" / Path(name).parent / f"{sha256}.{Path(name).name}", sha256
-            )
+            self._copy(model, self._target_file(name, sha256), sha256)
+            custom: dict[str, Any] = {"version": number}
+            if known and delta:
+                custom["deltas"] = self._add_delta(metadata.signed, name, known.hashes["sha256"], sha256)
+            info.unrecognized_fields["custom"] = custom
             metadata.signed.targets[name] = info
             self._release_targets(metadata)
         return Published(name, number, sha256, info.length, self.root_file)
+
+    def _add_delta(self, targets: Targets, name: str, old: str, new: str) -> dict[str, str]:
+        """Digest of the old file to the delta's target; deltas to earlier versions of the name go."""
+        folder = f"{DELTAS}/{name}/"
+        for stale in [target for target in targets.targets if target.startswith(folder)]:
+            del targets.targets[stale]
+        if old == new or not self._target_file(name, old).exists():
+            return {}
+        files = [self._target_file(name, digest).read_bytes() for digest in (old, new)]
+        data = make_delta(*files) if max(map(len, files)) <= DELTA_LIMIT_BYTES else None
+        if data is None:
+            return {}
+        target = f"{folder}{old[:16]}-{new[:16]}.bsdiff"
+        info = TargetFile.from_data(target, data, ["sha256"])
+        file = self._target_file(target, info.hashes["sha256"])
+        file.parent.mkdir(parents=True, exist_ok=True)
+        _write_whole(file, data)
+        targets.targets[target] = info
+        return {old: target}
+
+    def _target_file(self, name: str, sha256: str) -> Path:
+        """Where TUF's consistent snapshots have it."""
+        return self.folder / "targets" / Path(name).parent / f"{sha256}.{Path(name).name}"
 
     def withdraw(self, target: str) -> None:
         """Take a name out; devices that run it go on. Raises RepositoryProblem, KeyProblem."""
@@ -156,12 +180,13 @@ class PublishedRepository:
                 self._release_snapshot(self._latest(Snapshot.type))
 
     def targets(self) -> dict[str, tuple[int, str, int]]:
-        """Name to version, SHA-256 and size in bytes."""
+        """Models by name: version, SHA-256 and size in bytes."""
         with _saying(self.folder):
             metadata: Metadata[Targets] = self._latest(Targets.type)
         return {
             name: (_version_of(info), info.hashes["sha256"], info.length)
             for name, info in sorted(metadata.signed.targets.items())
+            if not name.startswith(f"{DELTAS}/")
         }
 
     def _release_targets(self, metadata: Metadata[Targets]) -> None:

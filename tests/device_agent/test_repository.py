@@ -4,15 +4,18 @@ What is forged is forged by somebody who may write into the repository, and in s
 """
 
 import json
+import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import bsdiff4
 import pytest
 from device_agent.update_parts import TARGET, Owner, Server, good_model
-from tuf.api.metadata import Metadata
+from tuf.api.metadata import Metadata, TargetFile
 
+from edgewise.testing import tiny_card, write_tiny_model
 from edgewise_agent.errors import RepositoryRefused, RepositoryUnreachable
 from edgewise_agent.updates import transport as transport_module
 from edgewise_agent.updates.repository import Repository
@@ -293,3 +296,60 @@ def test_a_disk_is_looked_for_where_it_is_mounted(tmp_path: Path, monkeypatch: A
     assert find_places(("/dev/none2", str(tmp_path / "nowhere/*"))) == []
     assert find_places(("https://host/x/",)) == ["https://host/x"]
     assert is_web("http://a") and not is_web("/a")
+
+
+def test_a_delta_is_fetched_where_it_pays_and_gives_the_very_file(
+    owner: Owner, open_repository: Open, tmp_path: Path
+) -> None:
+    owner.publish(large(tmp_path / "two.tflite", "two"))
+    three = owner.publish(large(tmp_path / "three.tflite", "three"))
+    with Server(owner.place) as server:
+        repository = open_repository(server.url)
+        offer = repository.find(TARGET)
+        made = repository.download(offer, base=tmp_path / "two.tflite")
+        assert made.read_bytes() == (tmp_path / "three.tflite").read_bytes()
+        fetched = [path for path, _ in server.requests if "targets/" in path]
+    assert len(fetched) == 1 and fetched[0].endswith(".bsdiff")
+    assert (owner.place / fetched[0].lstrip("/")).stat().st_size < three.size_bytes / 10
+    assert not list(tmp_path.glob("device/parts/*")) or made.parent == tmp_path / "device/parts"
+
+
+@pytest.mark.parametrize("spoil", ["another base", "damaged", "truncated", "gone", "of another file"])
+def test_a_delta_that_does_not_work_out_gives_way_to_the_whole_file(
+    owner: Owner, open_repository: Open, tmp_path: Path, spoil: str
+) -> None:
+    two = owner.publish(large(tmp_path / "two.tflite", "two"))
+    owner.publish(large(tmp_path / "three.tflite", "three"))
+    (delta,) = owner.place.glob(f"targets/deltas/**/*.{two.sha256[:16]}-*.bsdiff")
+    base = tmp_path / ("one.tflite" if spoil == "another base" else "two.tflite")
+    if spoil == "damaged":
+        delta.write_bytes(bytes(delta.stat().st_size))
+    elif spoil == "truncated":
+        delta.write_bytes(delta.read_bytes()[:20])
+    elif spoil == "gone":
+        delta.unlink()
+    elif spoil == "of another file":  # signed by a careless owner
+        repository = owner.repository
+        metadata = repository._latest("targets")
+        (name,) = [name for name in metadata.signed.targets if name.startswith("deltas/")]
+        wrong = bsdiff4.diff((tmp_path / "two.tflite").read_bytes(), (tmp_path / "two.tflite").read_bytes())
+        info = TargetFile.from_data(name, wrong, ["sha256"])
+        metadata.signed.targets[name] = info
+        (delta.parent / f"{info.hashes['sha256']}.{Path(name).name}").write_bytes(wrong)
+        repository._release_targets(metadata)
+    opened = open_repository()
+    made = opened.download(opened.find(TARGET), base=base)
+    assert made.read_bytes() == (tmp_path / "three.tflite").read_bytes()
+
+
+def test_a_delta_that_does_not_pay_is_not_published(owner: Owner, tmp_path: Path) -> None:
+    for number in range(2):
+        path = tmp_path / f"noise-{number}.tflite"
+        path.write_bytes(random.Random(number).randbytes(10_000))
+        owner.publish(path, target="models/noise.tflite")
+    assert not list(owner.place.glob("targets/deltas/**/*.bsdiff"))
+
+
+def large(path: Path, name: str) -> Path:
+    """The same weights under another name, as after another calibration."""
+    return write_tiny_model(path, card=tiny_card(name=name, size_wh=(64, 64)), size_wh=(64, 64))

@@ -14,7 +14,16 @@ ADDRESS = DeviceAddress("default", "cam-1")
 
 def test_arguments_are_read_as_json_where_they_are_and_from_files(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text("x = 1\n")
-    given = ["a=1", "b=1.5", "c=true", "d=null", "e=models/x.tflite", "f=", "g=[1]", f"toml=@{tmp_path}/a.toml"]
+    given = [
+        "a=1",
+        "b=1.5",
+        "c=true",
+        "d=null",
+        "e=models/x.tflite",
+        "f=",
+        "g=[1]",
+        f"toml=@{tmp_path}/a.toml",
+    ]
     assert parse_arguments(given) == {
         "a": 1, "b": 1.5, "c": True, "d": None, "e": "models/x.tflite", "f": "", "g": "[1]", "toml": "x = 1\n",
     }  # fmt: skip
@@ -46,5 +55,7 @@ def test_a_command_that_no_device_would_take_is_not_made(tmp_path: Path) -> None
 
 
 def test_a_broker_that_is_not_there_is_said() -> None:
-    with pytest.raises(BrokerRefused, match="127.0.0.1:1"):
-        ask_device(make_command("report-now", {}, address=ADDRESS), ADDRESS, broker="mqtt://127.0.0.1:1", timeout_s=1)
+    with pytest.raises(BrokerRefused, match=r"127\.0\.0\.1:1"):
+        ask_device(
+            make_command("report-now", {}, address=ADDRESS), ADDRESS, broker="mqtt://127.0.0.1:1", timeout_s=1
+        )

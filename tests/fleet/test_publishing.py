@@ -59,7 +59,7 @@ def test_a_name_that_is_none_is_refused(repository: PublishedRepository, model: 
 
 def test_without_the_targets_key_nothing_is_published(repository: PublishedRepository, model: Path) -> None:
     (repository.keys / "targets.key").unlink()
-    with pytest.raises(KeyProblem, match="targets.key: No such file"):
+    with pytest.raises(KeyProblem, match=r"targets\.key: No such file"):
         repository.publish(model)
     assert repository.targets() == {}
     repository.renew()

@@ -170,7 +170,7 @@ class UpdateManager:
         if refusal:
             self._say_refusal(model, refusal)
             return self._settings.poll_s * random.uniform(1.0, 1.1)
-        fetched = self._source.download(found)
+        fetched = self._source.download(found, base=self.running().path)
         with self._lock:
             if self._store.state.wanted == wanted:
                 self._store.take_in(fetched, model)

@@ -24,8 +24,8 @@ class ModelSource(Protocol):
     def find(self, target: str) -> Found:
         """What there is under this name now. Raises RepositoryRefused or RepositoryUnreachable."""
 
-    def download(self, found: Found) -> Path:
-        """The file, verified; yours to move. Raises the same."""
+    def download(self, found: Found, *, base: Path | None = None) -> Path:
+        """The file, verified; yours to move. ``base`` is what a delta may be applied to. Raises the same."""
 
 
 class Places:
@@ -60,6 +60,6 @@ class Places:
             raise RepositoryRefused(text)
         raise RepositoryUnreachable(text)
 
-    def download(self, found: Found) -> Path:
+    def download(self, found: Found, *, base: Path | None = None) -> Path:
         """From the place that offered it."""
-        return found.place.download(found.offer)
+        return found.place.download(found.offer, base=base)

@@ -5,10 +5,11 @@ goes on where it ended. Layout: ``<place>/metadata/*.json`` and ``<place>/target
 """
 
 import hashlib
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -26,9 +27,19 @@ from tuf.ngclient import Updater
 from tuf.ngclient.config import UpdaterConfig
 from tuf.ngclient.fetcher import FetcherInterface
 
-from edgewise_agent.errors import AgentError, RepositoryRefused, RepositoryUnreachable
-from edgewise_agent.model_store import sync_folder
+from edgewise.atomic_file import write_bytes
+from edgewise_agent.errors import (
+    AgentError,
+    DeltaUnusable,
+    RepositoryRefused,
+    RepositoryUnreachable,
+    UpdateError,
+)
+from edgewise_agent.model_store import file_sha256, sync_folder
+from edgewise_agent.updates.model_delta import apply_delta, is_possible
 from edgewise_agent.updates.transport import NotThere, Transport, is_web
+
+log = logging.getLogger("edgewise.agent.updates")
 
 ROOT_LIMIT_BYTES = 512_000
 SYNC_EVERY_BYTES = 4 << 20
@@ -53,6 +64,8 @@ class Offer:
     sha256: str
     version: int
     info: TargetFile
+    deltas: Mapping[str, str] = field(default_factory=dict)
+    """From the SHA-256 of an older model to the target that makes this one of it."""
 
 
 class Repository:
@@ -88,9 +101,8 @@ class Repository:
     def find(self, target: str) -> Offer:
         """Ask for a target. Raises RepositoryRefused, also when there is none of this name, RepositoryUnreachable."""
         with self._judging():
-            self._updater.refresh()
+            info = self._updater.get_targetinfo(target)  # the first one fetches and checks all metadata
             self._sync()
-            info = self._updater.get_targetinfo(target)
         if info is None:
             raise RepositoryRefused(f"{self._place}: no target {target!r} in it")
         sha256 = info.hashes.get("sha256", "")
@@ -101,13 +113,43 @@ class Repository:
             raise RepositoryRefused(
                 f"{self._place}: target {target!r}: version {version!r:.40}, expected a whole number"
             )
-        return Offer(target, info.length, sha256.lower(), version, info)
+        return Offer(target, info.length, sha256.lower(), version, info, _deltas_of(info))
 
-    def download(self, offer: Offer) -> Path:
+    def download(self, offer: Offer, *, base: Path | None = None) -> Path:
         """The file, fetched on from where the last attempt ended, its digest checked; yours to move away.
 
-        Raises RepositoryRefused when it is not what was signed, RepositoryUnreachable.
+        ``base`` is a model that is here: where the repository has a delta from it, that is fetched instead. Raises
+        RepositoryRefused when it is not what was signed, RepositoryUnreachable.
         """
+        made = self._from_delta(offer, base) if base is not None and offer.deltas else None
+        return made or self._download(offer)
+
+    def _from_delta(self, offer: Offer, base: Path) -> Path | None:
+        """None where there is no delta from this base, or it does not work out: then the whole file is fetched."""
+        made = self._fetcher.part_of(offer)
+        if not is_possible() or (made.exists() and made.stat().st_size):
+            return None  # of a whole file that is begun, the rest is fetched
+        try:
+            target = offer.deltas.get(file_sha256(base))
+            if target is None:
+                return None
+            delta = self.find(target)
+            if delta.size_bytes > offer.size_bytes:
+                return None
+            fetched = self._download(delta).read_bytes()
+            write_bytes(made, [apply_delta(base.read_bytes(), fetched, size_bytes=offer.size_bytes)])
+            if file_sha256(made) != offer.sha256:
+                raise DeltaUnusable(f"{target}: it does not give {offer.sha256[:16]}")
+        except (OSError, UpdateError) as error:
+            made.unlink(missing_ok=True)
+            log.warning("%s: the whole file is fetched: %s", offer.target, error)
+            return None
+        log.info(
+            "%s: made of a delta of %d instead of %d bytes", offer.target, delta.size_bytes, offer.size_bytes
+        )
+        return made
+
+    def _download(self, offer: Offer) -> Path:
         part = self._fetcher.expect(offer)
         with self._judging():
             try:
@@ -162,10 +204,14 @@ class _Fetcher(FetcherInterface):
         self._parts = parts
         self._expected: Offer | None = None
 
+    def part_of(self, offer: Offer) -> Path:
+        """Where it is fetched to."""
+        return self._parts / f"{offer.sha256}.part"
+
     def expect(self, offer: Offer) -> Path:
         """The next file asked for is this target; unfinished ones of other targets are deleted."""
         self._expected = offer
-        part = self._parts / f"{offer.sha256}.part"
+        part = self.part_of(offer)
         self._parts.mkdir(exist_ok=True)
         for old in self._parts.iterdir():
             if old != part:
@@ -190,7 +236,7 @@ class _Fetcher(FetcherInterface):
                 yield file
             return
         offer, self._expected = self._expected, None
-        with (self._parts / f"{offer.sha256}.part").open("a+b") as file:
+        with self.part_of(offer).open("a+b") as file:
             self._complete(file, url, max_length)
             file.seek(0)
             yield file
@@ -223,6 +269,14 @@ class _Fetcher(FetcherInterface):
             _flush(file)
         if start < max_length:
             raise DownloadError(f"{url}: it ended after {start} of {max_length} bytes")
+
+
+def _deltas_of(info: TargetFile) -> dict[str, str]:
+    """What the owner says there is; anything of another shape is nothing."""
+    deltas = (info.custom or {}).get("deltas", {})
+    if not isinstance(deltas, dict):
+        return {}
+    return {str(digest): target for digest, target in deltas.items() if isinstance(target, str)}
 
 
 def _flush(file: IO[bytes]) -> None:
