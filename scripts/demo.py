@@ -35,19 +35,17 @@ id = "{device}"
 group = "demo"
 state_dir = "agent-state"
 
-[model]
-path = "{model}"
-
-[source]
-path = {photos}
+[pipelines.main]
+model = "{model}"
+source = {photos}
 interval_s = 0.5
+events = "all"
 
 [broker]
 url = "{broker}"
 
 [report]
 interval_s = 2
-events = "all"
 """
 
 

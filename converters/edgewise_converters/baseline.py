@@ -9,6 +9,7 @@ from edgewise.drift_baseline import (
     AnswerBaseline,
     ClassCount,
     DriftBaseline,
+    EmbeddingBaseline,
     Histogram,
     PictureBaseline,
     TensorBaseline,
@@ -108,14 +109,52 @@ class PictureObserver:
         )
 
 
+class EmbeddingObserver:
+    """Gathers embeddings. What has no direction is left out."""
+
+    def __init__(self) -> None:
+        self._units: list[Array] = []
+
+    def add(self, vector: Array) -> None:
+        """One sample's, real numbers of any length."""
+        flat = np.asarray(vector, np.float64).ravel()
+        norm = float(np.linalg.norm(flat))
+        if 0 < norm < np.inf:
+            self._units.append(flat / norm)
+
+    def result(self) -> EmbeddingBaseline | None:
+        """None for fewer than two, or for such as have no direction in common."""
+        if len(self._units) < 2:
+            return None
+        units = np.stack(self._units)
+        total = units.sum(axis=0)
+        others = total - units
+        norms = np.linalg.norm(others, axis=1)
+        length = float(np.linalg.norm(total))
+        if length == 0 or not norms.all():
+            return None
+        distances = 1 - (units * others).sum(axis=1) / norms
+        direction = tuple(_short(value) for value in (total / length).tolist())
+        return EmbeddingBaseline(direction, _short(float(distances.mean())), by_tenths(distances))
+
+
 class BaselineObserver:
     """Adds up a file's inputs and answers."""
 
-    def __init__(self, *, classifies: bool, activation: str = "", inputs: Sequence[TensorCard] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        classifies: bool,
+        activation: str = "",
+        inputs: Sequence[TensorCard] = (),
+        embeds: bool = False,
+    ) -> None:
         """``activation`` is what the first output of a classifier holds: logits or probabilities.
 
-        ``inputs`` are the card's: whether its only one is a picture.
+        ``inputs`` are the card's: whether its only one is a picture. ``embeds`` says that the first output is an
+        embedding.
         """
+        self._embeddings = EmbeddingObserver() if embeds else None
         self._classifies, self._activation = classifies, activation
         is_picture = len(inputs) == 1 and inputs[0].image is not None
         self._pictures = PictureObserver(inputs[0]) if is_picture else None
@@ -136,6 +175,8 @@ class BaselineObserver:
             self._answer(next(iter(outputs.values())))
         else:
             _observe(self._outputs, outputs)
+        if self._embeddings is not None:
+            self._embeddings.add(next(iter(outputs.values())))
 
     def _answer(self, scores: Array) -> None:
         scores = np.asarray(scores, np.float64).ravel()
@@ -157,6 +198,7 @@ class BaselineObserver:
             outputs=_results(self._outputs),
             answers=self._answers() if self._classifies else None,
             pictures=self._pictures.result() if self._pictures else None,
+            embedding=self._embeddings.result() if self._embeddings else None,
         )
 
     def _answers(self) -> AnswerBaseline:

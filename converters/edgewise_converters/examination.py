@@ -1,7 +1,7 @@
 """What a conversion asks all samples, beside those it verifies on: accuracy, and what the device should expect."""
 
 from edgewise.drift_baseline import DriftBaseline
-from edgewise.model_card import ModelCard
+from edgewise.model_card import IMAGE_EMBEDDING, ModelCard
 from edgewise_converters.baseline import BaselineObserver
 from edgewise_converters.plan import Plan
 from edgewise_converters.progress import Progress
@@ -34,7 +34,12 @@ def examine(
     """What a network does on all samples."""
     progress.stage("Asking all samples", len(survey.asked))
     activation = card.outputs[0].activation
-    observer = BaselineObserver(classifies=plan.classifies, activation=activation, inputs=card.inputs)
+    observer = BaselineObserver(
+        classifies=plan.classifies,
+        activation=activation,
+        inputs=card.inputs,
+        embeds=card.task == IMAGE_EMBEDDING,
+    )
     backend = open_runtime(network, runtime)
     found = survey.of_network(backend, plan.layouts, observer, progress.tick)
     backend.close()

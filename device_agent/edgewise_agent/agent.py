@@ -1,31 +1,22 @@
-"""The loop: look, infer, report, answer, until told to stop."""
+"""The loop beside the pipelines: report, answer commands, until told to stop."""
 
 import logging
 import math
 import queue
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import edgewise
 from edgewise_agent.clock import TimeSource
 from edgewise_agent.command_guard import CommandGuard
 from edgewise_agent.commands import Action, CommandDesk
-from edgewise_agent.config import ReportSettings, SourceSettings
-from edgewise_agent.drift_watch import DriftWatch
-from edgewise_agent.errors import SourceError
-from edgewise_agent.model_metrics import ModelMetrics
-from edgewise_agent.model_runner import Prediction, Runner
 from edgewise_agent.outbox import Outbox
-from edgewise_agent.recorder import Recorder, Scalar
-from edgewise_agent.sources.source import Source
+from edgewise_agent.pipelines.pipeline import Pipeline
+from edgewise_agent.recorder import Recorder
 from edgewise_messages import Command, CommandName, Response, Severity
 
-FAILURE_EVENT_EVERY_S = 60.0
-"""A folder full of broken images makes one event per this time; all of them are counted."""
-NOTHING_TO_READ_WAIT_S = 5.0
-AFTER_TROUBLE_WAIT_S = 1.0
+PIPELINE_PATIENCE_S = 10.0
+"""What a stop waits for the inputs at hand; a thread that is stuck goes with the process."""
 
 log = logging.getLogger("edgewise.agent.loop")
 
@@ -34,8 +25,7 @@ log = logging.getLogger("edgewise.agent.loop")
 class Parts:
     """What the loop works with."""
 
-    source: Source
-    runner: Runner
+    pipelines: Sequence[Pipeline]
     recorder: Recorder
     outbox: Outbox
     clock: TimeSource
@@ -43,26 +33,28 @@ class Parts:
     parse_command: Callable[[bytes], Command]
     respond: Callable[[Response], None]
     guard: CommandGuard
-    drift: DriftWatch | None = None
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """A pipeline whose source will give nothing any more."""
+
+    pipeline: str
 
 
 class Agent:
-    """Runs on the calling thread; `stop` and `command` may be called from any thread or signal handler."""
+    """Runs on the calling thread; `stop`, `command` and `ended` may be called from any thread or signal handler."""
 
-    def __init__(
-        self, parts: Parts, *, source: SourceSettings, report: ReportSettings, phase_s: float = 0.0
-    ) -> None:
+    def __init__(self, parts: Parts, *, report_interval_s: float, phase_s: float = 0.0) -> None:
         """``phase_s`` shifts all reports but the first, so that devices started together get out of step."""
         self._parts = parts
-        self._source_settings = source
-        self._report_settings = report
+        self._interval_s = report_interval_s
         self._began_ns = parts.clock.mono_ns()
-        self._metrics = ModelMetrics(now_ns=self._began_ns)
-        self._inbox: queue.SimpleQueue[tuple[bytes, bool] | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[bytes, bool] | _Ended | None] = queue.SimpleQueue()
         self._stop_reason = ""
-        self._told_failure_s: dict[str, float] = {}
-        self._next_input_s = self._next_report_s = self._now_s()
-        self._schedule_s = self._now_s() + phase_s - report.interval_s / 2
+        self._running = {pipeline.name for pipeline in parts.pipelines}
+        self._next_report_s = self._now_s()
+        self._schedule_s = self._now_s() + phase_s - report_interval_s / 2
         actions: dict[str, Action] = {
             CommandName.REPORT_NOW: self._report_now,
             CommandName.STOP: self._stop_by,
@@ -75,7 +67,7 @@ class Agent:
         return self._stop_reason
 
     def stop(self, reason: str) -> None:
-        """End the loop after the input at hand."""
+        """End the loop, and the pipelines after their inputs at hand."""
         self._stop_reason = self._stop_reason or reason
         self._inbox.put(None)
 
@@ -83,15 +75,22 @@ class Agent:
         """Take in a command for the loop to answer."""
         self._inbox.put((payload, retained))
 
+    def ended(self, pipeline: str) -> None:
+        """A pipeline's source has ended for good; with the last one the agent stops."""
+        self._inbox.put(_Ended(pipeline))
+
     def run(self) -> None:
-        """Until stopped, or until the source ends."""
-        while not self._stop_reason:
-            if self._now_s() >= self._next_report_s:
-                self._schedule_report()
-                self._guarded(self._report)
-            if self._now_s() >= self._next_input_s:
-                self._guarded(self._look)
-            self._wait()
+        """Until stopped, or until every source has ended."""
+        for pipeline in self._parts.pipelines:
+            pipeline.start()
+        try:
+            while not self._stop_reason:
+                if self._now_s() >= self._next_report_s:
+                    self._schedule_report()
+                    self._guarded(self._report)
+                self._guarded(self._wait)
+        finally:
+            self._stop_pipelines()
         self._guarded(self._report)
 
     def _guarded(self, step: Callable[[], None]) -> None:
@@ -100,81 +99,34 @@ class Agent:
             step()
         except Exception as error:
             log.error("unexpected error: %r", error, exc_info=log.isEnabledFor(logging.DEBUG))
-            self._next_input_s = max(self._next_input_s, self._now_s() + AFTER_TROUBLE_WAIT_S)
 
-    def _look(self) -> None:
-        """One input, or the reason why there is none."""
-        self._next_input_s = self._now_s() + self._source_settings.interval_s
-        try:
-            path = next(self._parts.source)
-        except StopIteration:
-            self._parts.recorder.event("source.ended", "every input was looked at once")
-            self.stop("source ended")
-            return
-        except SourceError as error:
-            self._failed("source.failed", str(error))
-            path = None
-        if path is None:
-            self._next_input_s = self._now_s() + max(self._source_settings.interval_s, NOTHING_TO_READ_WAIT_S)
-            return
-        self._infer(path)
-
-    def _infer(self, path: Path) -> None:
-        try:
-            prediction = self._parts.runner.predict(path)
-        except Exception as error:  # whatever one input breaks, the device goes on
-            self._metrics.error()
-            expected = isinstance(error, edgewise.EdgewiseError | OSError)
-            self._failed("input.failed", str(error) if expected else repr(error), input_name=path.name)
-            return
-        self._metrics.inference(
-            latency_ms=prediction.latency_ms,
-            invoke_ms=prediction.invoke_ms,
-            confidence=prediction.confidence,
-        )
-        if self._parts.drift is not None and prediction.observation is not None:
-            self._parts.drift.see(prediction.observation)
-        if self._report_settings.events == "all":
-            self._tell_prediction(path, prediction)
-
-    def _tell_prediction(self, path: Path, prediction: Prediction) -> None:
-        self._parts.recorder.event(
-            "prediction",
-            data={
-                "input": path.name,
-                "label": prediction.label,
-                "score": round(prediction.score, 6),
-                "latency_ms": round(prediction.latency_ms, 3),
-            },
-        )
-
-    def _failed(self, name: str, message: str, *, input_name: str = "") -> None:
-        log.warning("%s", message)
-        now_s = self._now_s()
-        if now_s - self._told_failure_s.get(name, -math.inf) < FAILURE_EVENT_EVERY_S:
-            return
-        self._told_failure_s[name] = now_s
-        data: dict[str, Scalar] = {"errors_so_far": self._metrics.errors}
-        if input_name:
-            data["input"] = input_name
-        self._parts.recorder.event(name, message, severity=Severity.WARNING, data=data)
+    def _stop_pipelines(self) -> None:
+        for pipeline in self._parts.pipelines:
+            pipeline.stop()
+        give_up_s = self._now_s() + PIPELINE_PATIENCE_S
+        for pipeline in self._parts.pipelines:
+            if pipeline.join(max(give_up_s - self._now_s(), 0.0)):
+                pipeline.save()
+            else:
+                log.warning("%s: still at its last input; left behind", pipeline.name)
 
     def _schedule_report(self) -> None:
-        """The next place on this device's own grid; after a long inference the missed ones are left out."""
-        interval_s = self._report_settings.interval_s
-        missed = max(math.floor((self._now_s() - self._schedule_s) / interval_s), 0)
-        self._schedule_s += (missed + 1) * interval_s
+        """The next place on this device's own grid; after a long delay the missed ones are left out."""
+        missed = max(math.floor((self._now_s() - self._schedule_s) / self._interval_s), 0)
+        self._schedule_s += (missed + 1) * self._interval_s
         self._next_report_s = self._schedule_s
 
     def _report(self) -> None:
         for notice in self._parts.outbox.take_notices():
             self._parts.recorder.event("outbox.replaced", notice, severity=Severity.ERROR)
         outbox = self._parts.outbox.state()
+        of_pipelines: dict[str, float | int] = {}
+        for pipeline in self._parts.pipelines:
+            of_pipelines |= pipeline.metrics()
         self._parts.recorder.telemetry(
             {
-                **self._metrics.take(now_ns=self._parts.clock.mono_ns()),
+                **of_pipelines,
                 **self._parts.health(),
-                **(self._parts.drift.metrics() if self._parts.drift else {}),
                 "agent.outbox_records": outbox.records,
                 "agent.outbox_bytes": outbox.size_bytes,
                 "agent.dropped_records": outbox.dropped,
@@ -183,14 +135,18 @@ class Agent:
         )
 
     def _wait(self) -> None:
-        """Sleep until something is due; answer commands as they come."""
+        """Sleep until a report is due; answer commands as they come."""
         while not self._stop_reason:
-            due_s = min(self._next_input_s, self._next_report_s) - self._now_s()
+            due_s = self._next_report_s - self._now_s()
             try:
                 item = self._inbox.get(timeout=due_s) if due_s > 0 else self._inbox.get_nowait()
             except queue.Empty:
                 return
-            if item is not None:
+            if isinstance(item, _Ended):
+                self._running.discard(item.pipeline)
+                if not self._running:
+                    self.stop("source ended" if len(self._parts.pipelines) == 1 else "every source ended")
+            elif item is not None:
                 response = self._desk.handle(item[0], retained=item[1])
                 if response is not None:
                     self._parts.respond(response)

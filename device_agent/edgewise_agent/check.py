@@ -7,9 +7,22 @@ from pathlib import Path
 import edgewise
 from edgewise_agent.broker import BrokerConnection, read_password
 from edgewise_agent.config import Settings
-from edgewise_agent.errors import AgentError, BrokerError, ModelUnfit, Problem, SourceError
-from edgewise_agent.model_runner import ModelRunner
-from edgewise_agent.sources.images import find_images
+from edgewise_agent.errors import AgentError, BrokerError, ModelUnfit, Problem
+from edgewise_agent.pipelines.model_slot import ModelSlot
+from edgewise_agent.pipelines.settings import PipelineSettings
+from edgewise_agent.sources.choice import LOCAL_HOST, make_source
+from edgewise_agent.sources.http_inputs import HttpReceiver
+from edgewise_agent.sources.images import PictureFiles, find_images
+from edgewise_agent.sources.pushed import Receiver
+
+
+@dataclass(frozen=True)
+class CheckedPipeline:
+    """One pipeline, as far as it could be looked at."""
+
+    name: str
+    model: str
+    source: str
 
 
 @dataclass(frozen=True)
@@ -17,23 +30,23 @@ class Checked:
     """What a check found."""
 
     problems: tuple[Problem, ...]
-    images: int
-    model: str
+    pipelines: tuple[CheckedPipeline, ...]
 
 
 def check(settings: Settings, *, connect: bool = False) -> Checked:
     """Look at every file, folder and, with ``connect``, at the broker. Creates nothing, changes nothing."""
-    model, wrong_model = _check_model(settings)
-    images, wrong_source = _check_source(settings)
-    problems = [
-        *_check_state_dir(settings.device.state_dir),
-        *wrong_model,
-        *wrong_source,
-        *_check_files(settings),
-    ]
+    problems = _check_state_dir(settings.device.state_dir)
+    pipelines = []
+    for name, pipeline in settings.pipelines.items():
+        where = f"pipelines.{name}"
+        model, wrong_model = _check_model(pipeline, where)
+        source, wrong_source = _check_source(pipeline, where)
+        problems += [*wrong_model, *wrong_source]
+        pipelines.append(CheckedPipeline(name, model, source))
+    problems += _check_files(settings)
     if connect and not any(problem.where.startswith("broker.") for problem in problems):
         problems += _check_broker(settings)
-    return Checked(tuple(problems), images, model)
+    return Checked(tuple(problems), tuple(pipelines))
 
 
 def _check_state_dir(path: Path) -> list[Problem]:
@@ -47,30 +60,42 @@ def _check_state_dir(path: Path) -> list[Problem]:
     return []
 
 
-def _check_model(settings: Settings) -> tuple[str, list[Problem]]:
+def _check_model(pipeline: PipelineSettings, where: str) -> tuple[str, list[Problem]]:
     try:
-        runner = ModelRunner(settings.model.path)
+        slot = ModelSlot(pipeline)
     except (edgewise.EdgewiseError, ModelUnfit, OSError) as error:
-        return "", [Problem("model.path", str(error))]
+        return "", [Problem(f"{where}.model", str(error))]
     try:
-        return runner.info().name, []
+        return slot.info().name, []
     finally:
-        runner.close()
+        slot.close()
 
 
-def _check_source(settings: Settings) -> tuple[int, list[Problem]]:
+def _check_source(pipeline: PipelineSettings, where: str) -> tuple[str, list[Problem]]:
+    """What it is in words. Cameras, microphones and sensors are not opened: another program may use them now."""
+    try:
+        source = make_source(pipeline, subscribe=_no_receiver)
+    except (edgewise.EdgewiseError, OSError) as error:
+        return "", [Problem(f"{where}.source", str(error))]
+    if not isinstance(source, PictureFiles):
+        return source.name, []
     problems, count = [], 0
-    for path in settings.source.path:
+    for path in map(Path, pipeline.source):
         try:
-            found = len(find_images([path], recursive=settings.source.recursive))
-        except SourceError as error:
-            problems.append(Problem("source.path", str(error).removeprefix("source.path ")))
+            found = len(find_images([path], recursive=pipeline.recursive))
+        except edgewise.SourceError as error:
+            problems.append(Problem(f"{where}.source", str(error)))
             continue
         if not found:
-            hint = "" if settings.source.recursive else "; source.recursive = true looks into its folders too"
-            problems.append(Problem("source.path", f"{path}: no image in this folder{hint}"))
+            hint = "" if pipeline.recursive else f"; {where}.recursive = true looks into its folders too"
+            problems.append(Problem(f"{where}.source", f"{path}: no image in this folder{hint}"))
         count += found
-    return count, problems
+    return f"{count} images now, one every {pipeline.interval_s:g} s", problems
+
+
+def _no_receiver(topic: str) -> Receiver:
+    """For a source that is never opened."""
+    return HttpReceiver(LOCAL_HOST, 0)
 
 
 def _check_files(settings: Settings) -> list[Problem]:

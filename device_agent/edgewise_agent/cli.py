@@ -25,7 +25,7 @@ def run_command(
 ) -> None:
     """Run the agent.
 
-    It ends at SIGTERM, Ctrl-C, a stop command from the fleet, or the end of a source that does not loop.
+    It ends at SIGTERM, Ctrl-C, a stop command from the fleet, or the end of sources that do not loop.
     """
     from edgewise_agent.config import load_settings
     from edgewise_agent.log_lines import log_to_stderr
@@ -55,7 +55,7 @@ def check_command(
         settings = load_settings(config)
         checked = check(settings, connect=connect)
     except InvalidSettings as error:
-        checked = Checked(error.problems, 0, "")
+        checked = Checked(error.problems, ())
     if as_json:
         _print_json(config, checked)
         if checked.problems:
@@ -102,6 +102,8 @@ def _print_summary(config: Path, settings: "Settings", checked: "Checked", *, co
     device, broker = settings.device, settings.broker
     typer.echo(f"{config}: ok")
     typer.echo(f"  device  {device.group}/{device.id}, state in {device.state_dir}")
-    typer.echo(f"  model   {checked.model} ({settings.model.path})")
-    typer.echo(f"  source  {checked.images} images now, one every {settings.source.interval_s:g} s")
+    for pipeline in checked.pipelines:
+        shown = "" if len(checked.pipelines) == 1 else f"[{pipeline.name}] "
+        typer.echo(f"  model   {shown}{pipeline.model} ({settings.pipelines[pipeline.name].model})")
+        typer.echo(f"  source  {shown}{pipeline.source}")
     typer.echo(f"  broker  {broker.url}" + (", which answers" if connect else " (not tried; --connect does)"))

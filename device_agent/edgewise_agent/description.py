@@ -1,23 +1,29 @@
 """What a device tells about itself once per connection."""
 
 import platform
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 from edgewise_agent.clock import TimeSource
 from edgewise_agent.config import Settings
 from edgewise_agent.health import board_name
+from edgewise_agent.pipelines.pipeline import MAIN
 from edgewise_messages import Meta, ModelInfo
 
 
-def describe(settings: Settings, *, model: ModelInfo, boot: str, clock: TimeSource, drift: str) -> Meta:
-    """The retained meta notice. ``drift`` says whether drift is watched."""
+def describe(
+    settings: Settings, *, models: Mapping[str, ModelInfo], boot: str, clock: TimeSource, drift: str
+) -> Meta:
+    """The retained meta notice. ``models`` are by pipeline, ``drift`` says whether drift is watched."""
+    first = models.get(MAIN) or next(iter(models.values()))
     return Meta(
         ts_ms=clock.now_ms(),
         boot=boot,
         board=board_name(),
         agent_version=edgewise_version(),
         settings_sha256=settings.sha256,
-        model=model,
+        model=first,
+        models=dict(models) if len(models) > 1 else {},
         drift=drift,
         versions={
             "python": platform.python_version(),

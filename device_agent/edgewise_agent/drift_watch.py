@@ -2,13 +2,14 @@
 
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from edgewise.atomic_file import write_bytes
-from edgewise_agent.config import DriftSettings
 from edgewise_agent.drift import Change, DriftMonitor, Observation, Reference, message_of
+from edgewise_agent.pipelines.settings import DriftSettings
 from edgewise_agent.recorder import Recorder, Scalar
 from edgewise_messages import Severity
 
@@ -16,7 +17,7 @@ log = logging.getLogger("edgewise.agent.drift")
 
 
 class DriftWatch:
-    """Takes every observation of the loop. Used on one thread."""
+    """Takes every observation of a pipeline; `metrics` and `save` may be called from any thread."""
 
     def __init__(
         self,
@@ -26,12 +27,15 @@ class DriftWatch:
         *,
         state_file: Path,
         model_sha256: str,
+        pipeline: str = "",
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Goes on from ``state_file`` where that is of the same model; whatever else it holds is ignored."""
         self._monitor = DriftMonitor(reference, false_alarm_inputs=settings.false_alarm_inputs)
         self._recorder, self._every_s, self._now_s = recorder, settings.every_s, now_s
         self._state_file, self._model_sha256 = state_file, model_sha256
+        self._whose: dict[str, Scalar] = {"pipeline": pipeline} if pipeline else {}
+        self._lock = threading.Lock()
         self._next_s = now_s()
         self._restore()
 
@@ -41,18 +45,21 @@ class DriftWatch:
         if now_s < self._next_s:
             return
         self._next_s = now_s + self._every_s
-        change = self._monitor.add(observation)
+        with self._lock:
+            change = self._monitor.add(observation)
         if change is not None:
             self._tell(change)
             self.save()
 
     def metrics(self) -> dict[str, float | int]:
         """By their standard names."""
-        return self._monitor.readings()
+        with self._lock:
+            return self._monitor.readings()
 
     def save(self) -> None:
         """Keep the state for the next start; where the disk refuses, the next start begins anew."""
-        state = {"model_sha256": self._model_sha256, **self._monitor.state()}
+        with self._lock:
+            state = {"model_sha256": self._model_sha256, **self._monitor.state()}
         try:
             write_bytes(self._state_file, [json.dumps(state, separators=(",", ":")).encode()])
         except OSError as error:
@@ -62,6 +69,7 @@ class DriftWatch:
         message = message_of(change, self._monitor)
         log.warning("drift %s: %s", "started" if change.is_start else "ended", message)
         data: dict[str, Scalar] = {
+            **self._whose,
             "moved": ", ".join(one.name for one in change.moved),
             "inputs": change.inputs,
         }

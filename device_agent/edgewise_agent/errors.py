@@ -6,7 +6,6 @@ AgentError
 ├── OutboxError (OSError)              the disk refuses: keep records in memory and try again
 │   └── OutboxDamaged                  the outbox's file is not a sound database: set it aside
 ├── ModelUnfit (RuntimeError)          the model fails its own golden cases here: get another file
-├── SourceError (OSError)              nothing to read where the settings point
 ├── KeyUnusable (ValueError)           a key file that is missing or no public key: repair commands.keys
 ├── CommandsForgotten (OSError)        which commands were done cannot be read: signed ones are refused
 ├── StoreError (OSError)               the disk refuses what the model store must write: try again later
@@ -70,10 +69,6 @@ class OutboxDamaged(OutboxError):
 
 class ModelUnfit(AgentError, RuntimeError):
     """The model's golden cases give other answers on this device than the file promises."""
-
-
-class SourceError(AgentError, OSError):
-    """A source's folder or file is missing or cannot be read."""
 
 
 class BrokerError(AgentError, ConnectionError):

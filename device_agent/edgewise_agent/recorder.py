@@ -67,6 +67,14 @@ class Recorder:
 
         return self._outbox.append(Channel.EVENT, build, durable=durable)
 
+    def now_ms(self) -> int:
+        """The wall clock, milliseconds since 1970 UTC."""
+        return self._clock.now_ms()
+
+    def mono_ns(self) -> int:
+        """The monotonic clock of this boot, nanoseconds."""
+        return self._clock.mono_ns()
+
     def _now(self) -> tuple[int, int, Clock]:
         return self._clock.now_ms(), self._clock.mono_ns(), self._clock.state()
 

@@ -6,8 +6,7 @@ import queue
 import secrets
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 
 from edgewise_agent.agent import Agent, Parts
 from edgewise_agent.backoff import Backoff, phase
@@ -17,12 +16,11 @@ from edgewise_agent.command_guard import CommandGuard
 from edgewise_agent.config import Settings
 from edgewise_agent.courier import Courier
 from edgewise_agent.description import describe
-from edgewise_agent.drift_watch import DriftWatch
 from edgewise_agent.health import BoardHealth
-from edgewise_agent.model_runner import ModelRunner
 from edgewise_agent.outbox import Outbox
+from edgewise_agent.pipelines.assembly import Assembly, client_id, open_models
+from edgewise_agent.pipelines.model_slot import ModelSlot
 from edgewise_agent.recorder import Recorder
-from edgewise_agent.sources.images import ImageFiles
 from edgewise_agent.state_folder import StateFolder
 from edgewise_agent.wire.json_profile import JsonProfile
 from edgewise_agent.wire.message import Message
@@ -35,39 +33,33 @@ log = logging.getLogger("edgewise.agent.run")
 
 
 def run_agent(settings: Settings) -> str:
-    """Run until SIGTERM, SIGINT, a stop command, or the end of the source; return which of them it was.
+    """Run until SIGTERM, SIGINT, a stop command, or the end of all sources; return which of them it was.
 
     Raises AgentError or edgewise.EdgewiseError when it cannot begin.
     """
     with StateFolder(settings.device.state_dir) as state, contextlib.ExitStack() as stack:
-        runner = ModelRunner(settings.model.path, observes=settings.drift.enabled)
-        stack.callback(runner.close)
+        slots = open_models(settings, stack)
         outbox = Outbox(state.outbox, max_bytes=settings.outbox.max_mb * 1024 * 1024)
         stack.callback(outbox.close)
-        return _run(settings, runner, outbox, state.drift)
+        return _run(settings, slots, outbox, state)
 
 
-def client_id(settings: Settings) -> str:
-    """The MQTT client id: one connection per device, also when devices of two groups share an id."""
-    return f"edgewise:{settings.device.group}:{settings.device.id}"
-
-
-def _run(settings: Settings, runner: ModelRunner, outbox: Outbox, drift_file: Path) -> str:
-    boot = secrets.token_hex(8)
-    recorder = Recorder(outbox, SystemClock(), boot=boot)
+def _run(settings: Settings, slots: Mapping[str, ModelSlot], outbox: Outbox, state: StateFolder) -> str:
+    boot, clock = secrets.token_hex(8), SystemClock()
+    recorder = Recorder(outbox, clock, boot=boot)
     profile = JsonProfile(DeviceAddress(settings.device.group, settings.device.id), boot=boot)
     responses: queue.SimpleQueue[Response] = queue.SimpleQueue()
-    drift, said_of_drift = _watch_drift(settings, runner, recorder, drift_file)
-    log.info("drift is %s", said_of_drift)
+    health = BoardHealth(disk=settings.device.state_dir)
+    assembly = Assembly(
+        settings, recorder, state, temperature_c=health.temperature_c, on_end=lambda name: agent.ended(name)
+    )
+    pipelines = [assembly.pipeline(name, slot) for name, slot in slots.items()]
     parts = Parts(
-        source=ImageFiles(
-            settings.source.path, loop=settings.source.loop, recursive=settings.source.recursive
-        ),
-        runner=runner,
+        pipelines=pipelines,
         recorder=recorder,
         outbox=outbox,
-        clock=SystemClock(),
-        health=BoardHealth(disk=settings.device.state_dir).read,
+        clock=clock,
+        health=health.read,
         parse_command=profile.parse_command,
         respond=responses.put,
         guard=CommandGuard(
@@ -76,40 +68,23 @@ def _run(settings: Settings, runner: ModelRunner, outbox: Outbox, drift_file: Pa
             memory_file=settings.device.state_dir / "commands.json",
             clock=SystemClock(),
         ),
-        drift=drift,
     )
-    own_phase_s = phase(client_id(settings), settings.report.interval_s)
-    agent = Agent(parts, source=settings.source, report=settings.report, phase_s=own_phase_s)
-    courier = _make_courier(settings, parts, profile, responses, agent.command, said_of_drift)
-    recorder.event("agent.started", data={"model": runner.info().name}, durable=True)
-    log.info("device %s runs %s, boot %s", settings.device.id, settings.model.path.name, boot)
+    interval_s = settings.report.interval_s
+    agent = Agent(parts, report_interval_s=interval_s, phase_s=phase(client_id(settings), interval_s))
+    courier = _make_courier(settings, parts, profile, responses, agent.command, assembly.drift_in_words)
+    models = {name: slot.info().name for name, slot in slots.items()}
+    recorder.event("agent.started", data={"model": ", ".join(models.values())}, durable=True)
+    log.info("device %s runs %s, boot %s", settings.device.id, ", ".join(models.values()), boot)
     with _stopping_on_signals(agent), _committing(outbox, settings.outbox.commit_interval_s):
         courier.start()
         try:
             agent.run()
         finally:
-            if drift is not None:
-                drift.save()
             recorder.event("agent.stopped", agent.stop_reason, durable=True)
             log.info("stopping: %s", agent.stop_reason or "after an error")
             courier.stop(reason=agent.stop_reason, drain_s=DRAIN_S)
             log.info("stopped; %d records wait for the next start", outbox.state().records)
     return agent.stop_reason
-
-
-def _watch_drift(
-    settings: Settings, runner: ModelRunner, recorder: Recorder, state_file: Path
-) -> tuple[DriftWatch | None, str]:
-    """The watch, and in words whether there is one."""
-    if not settings.drift.enabled:
-        return None, "off: drift.enabled is false"
-    reference = runner.drift_reference()
-    if isinstance(reference, str):
-        return None, f"off: {reference}"
-    watch = DriftWatch(
-        reference, recorder, settings.drift, state_file=state_file, model_sha256=runner.info().sha256
-    )
-    return watch, f"on: against {reference.samples} samples of {reference.measured_on}"
 
 
 def _make_courier(
@@ -118,7 +93,7 @@ def _make_courier(
     profile: JsonProfile,
     responses: "queue.SimpleQueue[Response]",
     on_command: Callable[[bytes, bool], None],
-    said_of_drift: str,
+    drift_in_words: Callable[[], str],
 ) -> Courier:
     boot, clock = parts.recorder.boot, parts.clock
     name = client_id(settings)
@@ -140,7 +115,11 @@ def _make_courier(
         profile,
         Backoff(f"{name} {boot}", longest_s=settings.broker.reconnect_max_s),
         meta=lambda: describe(
-            settings, model=parts.runner.info(), boot=boot, clock=clock, drift=said_of_drift
+            settings,
+            models={one.name: one.slot.info() for one in parts.pipelines},
+            boot=boot,
+            clock=clock,
+            drift=drift_in_words(),
         ),
         now_ms=clock.now_ms,
         responses=responses,

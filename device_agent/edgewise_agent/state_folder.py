@@ -11,7 +11,6 @@ from edgewise_agent.errors import OutboxError, StateInUse
 
 LOCK_NAME = "agent.lock"
 OUTBOX_NAME = "outbox.db"
-DRIFT_NAME = "drift.json"
 
 
 class StateFolder:
@@ -26,10 +25,9 @@ class StateFolder:
         """Where the outbox lies."""
         return self.path / OUTBOX_NAME
 
-    @property
-    def drift(self) -> Path:
-        """Where the drift monitor keeps its state."""
-        return self.path / DRIFT_NAME
+    def drift(self, pipeline: str) -> Path:
+        """Where the drift monitor of a pipeline keeps its state."""
+        return self.path / f"drift-{pipeline}.json"
 
     def __enter__(self) -> Self:
         """Create the folder if need be and lock it. Raises StateInUse or OutboxError."""

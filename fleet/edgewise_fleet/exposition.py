@@ -1,8 +1,8 @@
 """The fleet as Prometheus reads it: the only file that knows prometheus-client.
 
 Every standard metric of every device becomes `edgewise_<metric>{group, device}`, for example
-`edgewise_model_latency_p50_ms`. Metrics outside the standard list stay in the store: their names come from
-devices, and a series name must not.
+`edgewise_board_temperature_c`; those of a model have a label ``pipeline``, too. Metrics outside the standard list stay
+in the store: their names come from devices, and a series name must not.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,10 +13,12 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from edgewise_fleet.summary import Condition, DeviceSummary, FleetSummary
-from edgewise_messages.metrics import STANDARD, Kind
+from edgewise_messages.metrics import STANDARD, Kind, split_name
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 LABELS = ("group", "device")
+PIPELINE_LABEL, MAIN_PIPELINE = "pipeline", "main"
+_OF_PIPELINES = ("model.", "drift.")
 
 
 class _FleetCollector(Collector):
@@ -71,11 +73,18 @@ def _device_states(devices: tuple[DeviceSummary, ...]) -> Iterable[Metric]:
 
 
 def _device_metrics(devices: tuple[DeviceSummary, ...]) -> Iterable[Metric]:
+    families = {}
     for metric in STANDARD:
         family = CounterMetricFamily if metric.kind is Kind.COUNTER else GaugeMetricFamily
-        series = family(f"edgewise_{metric.name.replace('.', '_')}", metric.meaning, labels=LABELS)
-        for device in devices:
-            # A flat line from a device that is away would look like a healthy one.
-            if device.condition is Condition.ONLINE and metric.name in device.metrics:
-                series.add_metric((device.group, device.device), device.metrics[metric.name])
-        yield series
+        labels = (*LABELS, PIPELINE_LABEL) if metric.name.startswith(_OF_PIPELINES) else LABELS
+        name = f"edgewise_{metric.name.replace('.', '_')}"
+        families[metric.name] = family(name, metric.meaning, labels=labels)
+    for device in devices:
+        if device.condition is not Condition.ONLINE:
+            continue  # a flat line from a device that is away would look like a healthy one
+        for key, value in device.metrics.items():
+            pipeline, name = split_name(key)
+            if name in families and (not pipeline or name.startswith(_OF_PIPELINES)):
+                whose = (pipeline or MAIN_PIPELINE,) if name.startswith(_OF_PIPELINES) else ()
+                families[name].add_metric((device.group, device.device, *whose), value)
+    yield from families.values()

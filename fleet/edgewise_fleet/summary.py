@@ -1,12 +1,13 @@
 """The fleet at a glance: every device judged against the clock; what the page, the API and `top` show."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 
 import msgspec
 
 from edgewise_fleet.store import Counter, DeviceRow
-from edgewise_messages import DeviceState
+from edgewise_messages import DeviceState, Meta
+from edgewise_messages.metrics import split_name
 
 DEFAULT_SILENT_AFTER_S = 60.0
 
@@ -45,6 +46,7 @@ class DeviceSummary(msgspec.Struct, frozen=True, kw_only=True):
     board: str = ""
     agent_version: str = ""
     throughput_per_s: float | None = None
+    """Of all pipelines together; latencies are those of the slowest."""
     latency_p50_ms: float | None = None
     latency_p95_ms: float | None = None
     temperature_c: float | None = None
@@ -100,18 +102,31 @@ def summarise_device(row: DeviceRow, *, now_ms: int, silent_after_s: float) -> D
         since_ms=since_ms,
         last_seen_ms=row.last_seen_ms,
         reason=row.state_reason if condition in (Condition.OFFLINE, Condition.STOPPED) else "",
-        model=model.name if model else "",
+        model=_model_names(meta) if meta else "",
         precision=model.precision if model else "",
         backend=model.backend if model else "",
         board=meta.board if meta else "",
         agent_version=meta.agent_version if meta else "",
-        throughput_per_s=metrics.get("model.throughput_per_s"),
-        latency_p50_ms=metrics.get("model.latency_p50_ms"),
-        latency_p95_ms=metrics.get("model.latency_p95_ms"),
+        throughput_per_s=_over_pipelines(metrics, "model.throughput_per_s", sum),
+        latency_p50_ms=_over_pipelines(metrics, "model.latency_p50_ms", max),
+        latency_p95_ms=_over_pipelines(metrics, "model.latency_p95_ms", max),
         temperature_c=metrics.get("board.temperature_c"),
         throttled=throttle_words(metrics.get("board.throttled_now")),
         metrics=metrics,
     )
+
+
+def _over_pipelines(
+    metrics: Mapping[str, float], name: str, join: Callable[[Iterable[float]], float]
+) -> float | None:
+    """One number for a device with several models: the slowest's latency, everything's throughput."""
+    found = [value for key, value in metrics.items() if split_name(key)[1] == name]
+    return join(found) if found else None
+
+
+def _model_names(meta: Meta) -> str:
+    several = dict.fromkeys(model.name for model in meta.models.values())
+    return ", ".join(several) if several else (meta.model.name if meta.model else "")
 
 
 def summarise(

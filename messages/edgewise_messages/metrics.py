@@ -24,16 +24,21 @@ class Metric:
 STANDARD = (
     Metric("model.inferences", "1", Kind.COUNTER, "inferences since the agent started"),
     Metric("model.errors", "1", Kind.COUNTER, "inputs that could not be read or run since the agent started"),
+    Metric("model.dropped_inputs", "1", Kind.COUNTER, "inputs left out because the model was busy, since the start"),
     Metric("model.throughput_per_s", "1/s", Kind.GAUGE, "inferences per second over the reporting interval"),
     Metric("model.latency_p50_ms", "ms", Kind.GAUGE, "median of read-to-result over the interval"),
     Metric("model.latency_p95_ms", "ms", Kind.GAUGE, "95th percentile of read-to-result over the interval"),
+    Metric("model.latency_p99_ms", "ms", Kind.GAUGE, "99th percentile of read-to-result over the interval"),
+    Metric("model.preprocess_p50_ms", "ms", Kind.GAUGE, "median time from the input to the tensor"),
     Metric("model.invoke_p50_ms", "ms", Kind.GAUGE, "median time in the runtime over the interval"),
+    Metric("model.postprocess_p50_ms", "ms", Kind.GAUGE, "median time from the outputs to the answer"),
     Metric("model.confidence_mean", "1", Kind.GAUGE, "mean confidence of the first answer over the interval"),
     Metric("drift.moved", "1", Kind.GAUGE, "statistics that moved from the card's baseline; 0 without drift"),
     Metric("drift.psi_inputs", "1", Kind.GAUGE, "largest stability index of the pictures' statistics"),
     Metric("drift.psi_confidence", "1", Kind.GAUGE, "stability index of the first answer's confidence"),
     Metric("drift.psi_margin", "1", Kind.GAUGE, "stability index of first less second answer"),
     Metric("drift.psi_classes", "1", Kind.GAUGE, "stability index of the first answers' classes"),
+    Metric("drift.psi_embedding", "1", Kind.GAUGE, "stability index of embeddings' distance from their mean direction"),
     Metric("drift.switch_rate", "1", Kind.GAUGE, "share of answers that differ from the one before"),
     Metric("board.cpu_percent", "%", Kind.GAUGE, "processor use, all cores, 0 to 100"),
     Metric("board.memory_used_percent", "%", Kind.GAUGE, "memory in use"),
@@ -49,5 +54,15 @@ STANDARD = (
     Metric("agent.dropped_records", "1", Kind.COUNTER, "records ever thinned out of a full outbox"),
     Metric("agent.uptime_s", "s", Kind.GAUGE, "seconds since the agent started"),
 )  # fmt: skip
+
+PIPELINE_SEPARATOR = "/"
+"""Metrics of other pipelines than the main one begin with the pipeline's name and this."""
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """The pipeline, "" for the main one and for the device, and the standard name."""
+    pipeline, separator, metric = name.rpartition(PIPELINE_SEPARATOR)
+    return (pipeline, metric) if separator else ("", name)
+
 
 BY_NAME = {metric.name: metric for metric in STANDARD}

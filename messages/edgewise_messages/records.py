@@ -116,6 +116,8 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     settings_sha256: Text = ""
     raw_data_leaves_device: bool = False
     model: ModelInfo | None = None
+    models: dict[Name, ModelInfo] = {}
+    """By pipeline, where a device has several; ``model`` is the main one of them."""
     drift: Text = ""
     """Whether drift from the card's baseline is watched, "on: ..." or "off: ..." with the reason."""
     versions: dict[Name, Text] = {}

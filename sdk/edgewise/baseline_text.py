@@ -13,6 +13,9 @@ def baseline_rows(baseline: DriftBaseline, labels: tuple[str, ...]) -> list[tupl
     rows += [("", f"output {_tensor_text(tensor)}") for tensor in baseline.outputs]
     if baseline.answers:
         rows += [("", text) for text in _answer_texts(baseline.answers, labels)]
+    if baseline.embedding:
+        far = baseline.embedding.mean_distance
+        rows.append(("", f"embeddings {far:.3g} from their mean direction (1 less cosine) on average"))
     return rows
 
 

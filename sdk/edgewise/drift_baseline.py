@@ -93,6 +93,17 @@ class AnswerBaseline:
 
 
 @dataclass(frozen=True)
+class EmbeddingBaseline:
+    """Where embeddings lie: their mean direction, and how far from it they are."""
+
+    direction: tuple[float, ...]
+    """Of length 1 (L2)."""
+    mean_distance: float
+    distances: Histogram
+    """Of each sample, 1 less its cosine to the mean direction of all others, so that a new one is as far by chance."""
+
+
+@dataclass(frozen=True)
 class DriftBaseline:
     """What this very file met and answered on the samples it was made with."""
 
@@ -107,3 +118,5 @@ class DriftBaseline:
         default=None, metadata={typed_json.LEFT_OUT_WHEN_NONE: True}
     )
     """Of models whose one input is a picture; cards of earlier versions have none."""
+    embedding: EmbeddingBaseline | None = field(default=None, metadata={typed_json.LEFT_OUT_WHEN_NONE: True})
+    """Of models whose answer is an embedding."""

@@ -20,6 +20,7 @@ from edgewise.preprocess.image import ImageReader
 from edgewise.recurrent_state import RecurrentState, run_with_state
 from edgewise.self_test import SelfTest
 from edgewise.series_card import SeriesPreprocess
+from edgewise.tapped import Tap, tapped
 from edgewise.tasks.base import Options
 from edgewise.tasks.choice import check_task
 from edgewise.tasks.reading import Asked, Preprocess, Reading, image_reader_of, open_reading, warm_up_reading
@@ -188,21 +189,25 @@ class Model:
                 raise InvalidInput(f"{self.path}: the model is closed; load the other one")
             self._opened = new
 
-    def predict(self, given: Any, *, top: int | None = None, rate_hz: int | None = None) -> Any:
+    def predict(
+        self, given: Any, *, top: int | None = None, rate_hz: int | None = None, tap: Tap | None = None
+    ) -> Any:
         """What was given shows, by the task: a Classification, Detections, a Segmentation, an Embedding, Poses, an
         Anomaly or Tensors.
 
         Of a picture ``given`` is a path, an open binary file, a PIL image, or a uint8 array (height, width, 3) in
         RGB; of sound the path of a WAV file, or samples (time,) at ``rate_hz``; of a series an array
         [time, channels] as measured; of text a string; for the task tensors what `run` takes.
-        ``top`` is how many answers are wanted at most: by default 5 categories, or 300 boxes.
+        ``top`` is how many answers are wanted at most: by default 5 categories, or 300 boxes. ``tap`` is called with
+        what went into the network and what came out of it, before the answer is read, for whoever watches inputs.
         Raises CardError when the file does not say enough, UnreadableImage, InvalidInput.
         """
         if top is not None and top < 1:
             raise InvalidInput(f"top: got {top}, expected at least 1")
         opened = self._opened  # a swap meanwhile changes nothing for this call
+        through = opened if tap is None else tapped(opened, tap)
         try:
-            return self._reading_of(opened).predict(opened, given, top=top, rate_hz=rate_hz)
+            return self._reading_of(opened).predict(through, given, top=top, rate_hz=rate_hz)
         except CardError as error:
             raise opened.placed(error) from error
 

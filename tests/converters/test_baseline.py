@@ -10,6 +10,10 @@ FLOAT32 = 1e-5
 """Sums of a hundred thousand float32 values keep five digits."""
 
 
+SIX_DIGITS = 1e-6
+"""What a card rounds numbers below 1 to."""
+
+
 def test_statistics_are_those_of_all_values_together() -> None:
     rng = np.random.default_rng(0)
     samples = [rng.normal(1000 + i, 2, (1, 50, 50, 3)).astype(np.float32) for i in range(20)]
@@ -79,3 +83,28 @@ def test_pictures_are_measured_where_the_only_input_is_one() -> None:
     assert found["brightness"].values.total == 3 and found["saturation"].mean == 0
     assert BaselineObserver(classifies=False, inputs=(picture, picture)).result("").pictures is None
     assert BaselineObserver(classifies=False).result("").pictures is None
+
+
+def test_embeddings_are_told_by_their_mean_direction_and_each_ones_distance_from_that_of_the_others() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(0, 0.3, (50, 16)) + np.eye(16)[0]
+    observer = BaselineObserver(classifies=False, embeds=True)
+    for vector in vectors:
+        observer.add({"x": np.ones(2)}, {"y": 7 * vector[np.newaxis]})
+    observer.add({"x": np.ones(2)}, {"y": np.zeros((1, 16))})
+    found = observer.result("").embedding
+    assert found is not None
+    units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    mean = units.mean(axis=0)
+    assert found.direction == pytest.approx(mean / np.linalg.norm(mean), abs=1e-5)
+    others = np.delete(units, 3, axis=0).mean(axis=0)
+    fourth = 1 - units[3] @ others / np.linalg.norm(others)
+    assert found.distances.total == 50
+    assert (
+        found.distances.edges[0] <= fourth + SIX_DIGITS and fourth - SIX_DIGITS <= found.distances.edges[-1]
+    )
+    fresh = rng.normal(0, 0.3, (5000, 16)) + np.eye(16)[0]
+    far = 1 - fresh @ np.array(found.direction) / np.linalg.norm(fresh, axis=1)
+    # A standard error of the mean of 50; leaving the sample itself in would bring 0.01 of 0.5 here.
+    assert found.mean_distance == pytest.approx(far.mean(), abs=3 * far.std() / 50**0.5)
+    assert BaselineObserver(classifies=False, embeds=True).result("").embedding is None

@@ -50,17 +50,23 @@ def listener(broker: Broker) -> Iterator[Listener]:
 
 @pytest.fixture
 def write_config(tmp_path: Path, tiny_model: Path, photos: Path) -> Callable[..., Path]:
-    """Writes agent.toml: section=dict(key=value) replaces or adds keys."""
+    """Writes agent.toml: section=dict(key=value) replaces or adds keys; ``pipeline`` is the main one."""
 
     def write(url: str = "mqtt://127.0.0.1:1", **changes: dict[str, Any]) -> Path:
         sections: dict[str, dict[str, Any]] = {
             "device": {"id": ADDRESS.device, "group": ADDRESS.group, "state_dir": "state"},
-            "model": {"path": str(tiny_model)},
-            "source": {"path": str(photos), "interval_s": 0.02},
+            "pipelines.main": {
+                "model": str(tiny_model),
+                "source": str(photos),
+                "interval_s": 0.02,
+                "events": "all",
+            },
             "broker": {"url": url, "reconnect_max_s": 1.0},
-            "report": {"interval_s": 0.5, "events": "all"},
+            "report": {"interval_s": 0.5},
             "outbox": {"commit_interval_s": 0.05},
         }
+        if "pipeline" in changes:
+            changes["pipelines.main"] = changes.pop("pipeline")
         lines = []
         for name in {**sections, **changes}:
             section = {**sections.get(name, {}), **changes.get(name, {})}

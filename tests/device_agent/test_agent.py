@@ -1,21 +1,28 @@
-"""The loop with a model that does as it is told; everything else is real."""
+"""The loop and its pipelines with models that do as they are told; everything else is real."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fleet.real_parts import wait_until
+from PIL import Image
 
+from edgewise.streams import Frame
+from edgewise.tasks.classification import Category, Classification
+from edgewise.tasks.timings import Timings
 from edgewise_agent.agent import Agent, Parts
 from edgewise_agent.clock import SystemClock
 from edgewise_agent.command_guard import CommandGuard
 from edgewise_agent.commands_settings import CommandSettings
-from edgewise_agent.config import ReportSettings, SourceSettings
-from edgewise_agent.model_runner import Prediction
 from edgewise_agent.outbox import Outbox
+from edgewise_agent.pipelines.pipeline import Answered, Pipeline
+from edgewise_agent.pipelines.settings import PipelineSettings
+from edgewise_agent.pipelines.source_words import SourceWord
 from edgewise_agent.recorder import Recorder
-from edgewise_agent.sources.images import ImageFiles
+from edgewise_agent.sources.choice import make_source
 from edgewise_messages import (
     Command,
     DeviceAddress,
@@ -28,24 +35,32 @@ from edgewise_messages import (
     encode_notice,
 )
 
+SHOP_HOURS = ("09:00-18:00",)
+NOON, NIGHT = (time.strptime(f"2026-11-30 {hour}", "%Y-%m-%d %H:%M") for hour in ("12:00", "23:00"))
 
-class ScriptedRunner:
+
+class ScriptedSlot:
     """Fails on names with "bad" in them, with an error no SDK announces."""
 
     def __init__(self) -> None:
         self.seen: list[str] = []
+        self.exchanged: list[Path] = []
 
-    def predict(self, path: Path) -> Prediction:
-        self.seen.append(path.name)
-        if "bad" in path.name:
+    def answers(self, item: Any) -> Iterator[tuple[Any, None]]:
+        assert isinstance(item, Frame) and isinstance(item.image, Path)
+        self.seen.append(item.image.name)
+        if "bad" in item.image.name:
             raise MemoryError("no room")
-        return Prediction("cat", 0.75, latency_ms=2.0, invoke_ms=1.0)
+        yield Classification((Category(0, "cat", 0.75),), Timings(0.5, 1.0, 0.5)), None
+
+    def begin_anew(self) -> None:
+        pass
+
+    def exchange(self, path: Path) -> None:
+        self.exchanged.append(path)
 
     def info(self) -> ModelInfo:
         return ModelInfo(name="scripted")
-
-    def close(self) -> None:
-        pass
 
 
 class Running:
@@ -54,19 +69,32 @@ class Running:
     def __init__(
         self,
         folder: Path,
+        pipelines: Mapping[str, PipelineSettings],
         *,
-        source: SourceSettings,
-        report: ReportSettings,
+        report_interval_s: float,
         health: Callable[[], Mapping[str, float]],
     ) -> None:
         self.outbox = Outbox(folder / "outbox.db", max_bytes=2**22)
-        self.runner = ScriptedRunner()
         self.responses: list[Response] = []
+        self.now = NOON
         clock = SystemClock(folder)
+        recorder = Recorder(self.outbox, clock, boot="b")
+        self.slots = {name: ScriptedSlot() for name in pipelines}
+        self.pipelines = [
+            Pipeline(
+                name,
+                settings,
+                self.slots[name],
+                source=lambda settings=settings: make_source(settings, subscribe=lambda topic: None),  # type: ignore[arg-type,return-value,misc]
+                recorder=recorder,
+                on_end=lambda name: self.agent.ended(name),
+                local_time=lambda: self.now,
+            )
+            for name, settings in pipelines.items()
+        ]
         parts = Parts(
-            source=ImageFiles(source.path, loop=source.loop, recursive=source.recursive),
-            runner=self.runner,
-            recorder=Recorder(self.outbox, clock, boot="b"),
+            pipelines=self.pipelines,
+            recorder=recorder,
             outbox=self.outbox,
             clock=clock,
             health=health,
@@ -79,18 +107,21 @@ class Running:
                 clock=clock,
             ),
         )
-        self.agent = Agent(parts, source=source, report=report)
+        self.agent = Agent(parts, report_interval_s=report_interval_s)
         self._kept: list[Telemetry | Event] = []
         self._thread = threading.Thread(target=self.agent.run)
         self._thread.start()
+
+    @property
+    def seen(self) -> list[str]:
+        return self.slots["main"].seen
 
     def command(self, name: str) -> None:
         self.agent.command(encode_notice(Command(id=f"{name}-1", name=name, issued_ms=1)), False)
 
     def stop(self) -> None:
         self.agent.stop("test")
-        self._thread.join(30)
-        assert not self._thread.is_alive()
+        self.wait()
 
     def wait(self) -> None:
         self._thread.join(30)
@@ -111,20 +142,22 @@ class Running:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Callable[..., Running]]:
-    """Starts an agent; settings that are not given suit a test."""
+    """Starts an agent with a pipeline `main`; settings that are not given suit a test."""
     started: list[Running] = []
     (tmp_path / "in").mkdir()
 
     def start(
         *names: str,
-        report: ReportSettings | None = None,
+        report_interval_s: float = 10.0,
         health: Callable[[], Mapping[str, float]] = dict,
-        **source: object,
+        others: Mapping[str, PipelineSettings] | None = None,
+        **main: Any,
     ) -> Running:
         for name in names:
-            (tmp_path / "in" / name).touch()
-        settings = SourceSettings(**{"path": (tmp_path / "in",), "interval_s": 0.0, **source})  # type: ignore[arg-type]
-        started.append(Running(tmp_path, source=settings, report=report or ReportSettings(), health=health))
+            Image.new("RGB", (4, 4)).save(tmp_path / "in" / name)
+        made = settings(tmp_path / "in", **main)
+        pipelines = {"main": made, **(others or {})}
+        started.append(Running(tmp_path, pipelines, report_interval_s=report_interval_s, health=health))
         return started[-1]
 
     yield start
@@ -133,17 +166,23 @@ def run(tmp_path: Path) -> Iterator[Callable[..., Running]]:
         one.outbox.close()
 
 
+def settings(folder: Path, **more: Any) -> PipelineSettings:
+    return PipelineSettings(
+        **{"model": Path("m"), "source": (SourceWord(folder),), "interval_s": 0.0, **more}
+    )
+
+
 def test_the_first_report_comes_at_once_and_the_last_at_the_stop(run: Callable[..., Running]) -> None:
-    running = run("a.jpg", report=ReportSettings(interval_s=3600.0))
-    wait_until(lambda: len(running.runner.seen) > 5, "it infers")
+    running = run("a.jpg", report_interval_s=3600.0)
+    wait_until(lambda: len(running.seen) > 5, "it infers")
     running.stop()
     first, last = running.telemetry()
-    assert first.metrics["model.inferences"] == 0
-    assert last.metrics["model.inferences"] == len(running.runner.seen)
+    assert first.metrics["model.inferences"] < last.metrics["model.inferences"]
+    assert last.metrics["model.inferences"] == len(running.seen)
 
 
 def test_predictions_are_told_only_when_asked_for(run: Callable[..., Running]) -> None:
-    running = run("a.jpg", report=ReportSettings(events="none"), loop=False)
+    running = run("a.jpg", loop=False)
     running.wait()
     assert running.events("prediction") == []
     assert [event.message for event in running.events("source.ended")] == ["every input was looked at once"]
@@ -152,25 +191,30 @@ def test_predictions_are_told_only_when_asked_for(run: Callable[..., Running]) -
 def test_an_unforeseen_failure_of_one_input_is_counted_and_the_next_is_taken(
     run: Callable[..., Running],
 ) -> None:
-    running = run("a.jpg", "bad.jpg", "c.jpg", "d-bad.jpg", loop=False, report=ReportSettings(events="all"))
+    running = run("a.jpg", "bad.jpg", "c.jpg", "d-bad.jpg", loop=False, events="all")
     running.wait()
-    assert running.runner.seen == ["a.jpg", "bad.jpg", "c.jpg", "d-bad.jpg"]
+    assert running.seen == ["a.jpg", "bad.jpg", "c.jpg", "d-bad.jpg"]
     assert running.telemetry()[-1].metrics["model.errors"] == 2
     (event,) = running.events("input.failed")
     assert event.message == "MemoryError('no room')"
     assert event.data == {"errors_so_far": 1, "input": "bad.jpg"}
-    assert [event.data["input"] for event in running.events("prediction")] == ["a.jpg", "c.jpg"]
+    told = [event.data for event in running.events("prediction")]
+    assert [data["input"] for data in told] == ["a.jpg", "c.jpg"]
+    assert told[0] == {"input": "a.jpg", "label": "cat", "score": 0.75, "latency_ms": 2.0}
 
 
-def test_a_missing_folder_is_told_and_waited_for_without_a_busy_loop(
+def test_a_missing_folder_is_told_once_and_waited_for_without_a_busy_loop(
     run: Callable[..., Running], tmp_path: Path
 ) -> None:
-    running = run(path=(tmp_path / "usb",))
+    running = run(source=(SourceWord(tmp_path / "usb"),))
     wait_until(lambda: running.events("source.failed"), "the event")
     running.command("report-now")
     wait_until(lambda: running.responses, "commands are answered meanwhile")
     assert len(running.events("source.failed")) == 1
-    assert running.runner.seen == []
+    assert running.seen == []
+    (tmp_path / "usb").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "usb/late.jpg")
+    wait_until(lambda: "late.jpg" in running.seen, "the folder that came is read")
 
 
 def test_health_that_fails_does_not_stop_the_inferences(run: Callable[..., Running]) -> None:
@@ -178,10 +222,78 @@ def test_health_that_fails_does_not_stop_the_inferences(run: Callable[..., Runni
         raise RuntimeError("no /proc")
 
     running = run("a.jpg", health=broken)
-    wait_until(lambda: len(running.runner.seen) > 3, "it goes on")
+    wait_until(lambda: len(running.seen) > 3, "it goes on")
 
 
 def test_reports_keep_to_their_interval_while_inputs_are_rare(run: Callable[..., Running]) -> None:
-    running = run("a.jpg", interval_s=3600.0, report=ReportSettings(interval_s=0.1))
+    running = run("a.jpg", interval_s=3600.0, report_interval_s=0.1)
     wait_until(lambda: len(running.telemetry()) >= 4, "four reports")
-    assert running.runner.seen == ["a.jpg"]
+    assert running.seen == ["a.jpg"]
+
+
+def test_several_pipelines_run_side_by_side_and_report_under_their_names(
+    run: Callable[..., Running], tmp_path: Path
+) -> None:
+    (tmp_path / "door").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "door/d-bad.jpg")
+    door = settings(tmp_path / "door", loop=False)
+    running = run("a.jpg", loop=False, others={"door": door})
+    running.wait()
+    last = running.telemetry()[-1].metrics
+    assert (last["model.inferences"], last["model.errors"]) == (1, 0)
+    assert (last["door/model.inferences"], last["door/model.errors"]) == (0, 1)
+    (event,) = running.events("input.failed")
+    assert event.data["pipeline"] == "door"
+    assert running.agent.stop_reason == "every source ended"
+
+
+def test_one_source_that_ends_leaves_the_others_at_work(run: Callable[..., Running], tmp_path: Path) -> None:
+    (tmp_path / "door").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "door/d.jpg")
+    running = run("a.jpg", others={"door": settings(tmp_path / "door", loop=False)})
+    wait_until(lambda: running.events("source.ended"), "the door's source ended")
+    before = len(running.seen)
+    wait_until(lambda: len(running.seen) > before + 3, "the main pipeline goes on")
+
+
+def test_out_of_its_hours_a_pipeline_looks_at_nothing(run: Callable[..., Running]) -> None:
+    running = run("a.jpg", schedule=SHOP_HOURS)
+    wait_until(lambda: len(running.seen) > 3, "it is noon")
+    running.now = NIGHT
+    wait_until(lambda: running.pipelines[0]._open_source is None, "the source is closed for the night")
+    seen = len(running.seen)
+    running.command("report-now")
+    wait_until(lambda: running.responses, "it still answers")
+    assert len(running.seen) == seen
+    running.now = NOON
+    wait_until(lambda: len(running.seen) > seen, "it goes on")
+
+
+def test_listeners_hear_every_answer_and_one_that_fails_stops_nothing(run: Callable[..., Running]) -> None:
+    class Broken:
+        def hear(self, answered: Answered) -> None:
+            raise RuntimeError("no")
+
+    class Ear:
+        def __init__(self) -> None:
+            self.heard: list[Answered] = []
+
+        def hear(self, answered: Answered) -> None:
+            self.heard.append(answered)
+
+    running, ear = run("a.jpg"), Ear()
+    running.pipelines[0].listen(Broken())
+    running.pipelines[0].listen(ear)
+    wait_until(lambda: len(ear.heard) > 3, "answers are heard")
+    running.pipelines[0].unlisten(ear)
+    assert (ear.heard[0].input_name, ear.heard[0].answer.top.label) == ("a.jpg", "cat")
+    (event,) = running.events("rule.failed")
+    assert event.message == "Broken: RuntimeError('no')"
+
+
+def test_a_model_is_exchanged_between_two_inputs(run: Callable[..., Running]) -> None:
+    running = run("a.jpg")
+    running.pipelines[0].exchange(Path("other"))
+    assert running.slots["main"].exchanged == [Path("other")]
+    seen = len(running.seen)
+    wait_until(lambda: len(running.seen) > seen, "it goes on")

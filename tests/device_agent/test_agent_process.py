@@ -15,7 +15,7 @@ from edgewise_messages.metrics import BY_NAME
 
 WriteConfig = Callable[..., Path]
 StartAgent = Callable[[Path], AgentProcess]
-BUSY = {"source": {"interval_s": 0.0}, "outbox": {"commit_interval_s": 0.01}}
+BUSY = {"pipeline": {"interval_s": 0.0}, "outbox": {"commit_interval_s": 0.01}}
 FEWEST_KILLS, MOST_KILLS = 5, 25
 
 
@@ -188,7 +188,7 @@ def test_broken_images_among_good_ones_are_skipped_counted_and_told_at_a_measure
 def test_a_source_that_does_not_loop_ends_the_agent(
     broker: Broker, listener: Listener, write_config: WriteConfig, start_agent: StartAgent, tmp_path: Path
 ) -> None:
-    agent = start_agent(write_config(broker.url, source={"loop": False}))
+    agent = start_agent(write_config(broker.url, pipeline={"loop": False}))
     assert agent.wait() == 0
     assert listener.wait_for_state("stopped").reason == "source ended"
     assert_every_record_once(listener, tmp_path)
@@ -200,8 +200,8 @@ def test_commands_are_answered_once_each(
 ) -> None:
     public = make_key(tmp_path / "owner")
     quiet = {
-        "report": {"interval_s": 3600.0, "events": "none"},
-        "source": {"interval_s": 3600.0},
+        "report": {"interval_s": 3600.0},
+        "pipeline": {"events": "none", "interval_s": 3600.0},
         "commands": {"keys": [str(public)]},
     }
     agent = start_agent(write_config(broker.url, **quiet))
@@ -267,7 +267,7 @@ def test_a_damaged_outbox_is_told_to_the_fleet(
 def test_ctrl_c_before_it_runs_leaves_nothing_behind(
     broker: Broker, listener: Listener, write_config: WriteConfig, start_agent: StartAgent, tmp_path: Path
 ) -> None:
-    agent = start_agent(write_config(broker.url, model={"path": str(tmp_path / "none.tflite")}))
+    agent = start_agent(write_config(broker.url, pipeline={"model": str(tmp_path / "none.tflite")}))
     assert agent.wait() == 1
     assert [line for line in agent.said.splitlines() if line.startswith("error: ") and "none.tflite" in line]
     assert not list((tmp_path / "state").glob("outbox*"))

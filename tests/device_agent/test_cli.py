@@ -50,25 +50,24 @@ def test_everything_missing_is_told_in_one_go(write_config: WriteConfig, tmp_pat
     config = write_config(
         url="mqtts://127.0.0.1:1",
         device={"state_dir": "file"},
-        model={"path": "none.tflite"},
-        source={"path": ["empty", "nowhere"]},
+        pipeline={"model": "none.tflite", "source": ["empty", "nowhere"]},
         broker={"username": "x", "password_file": "none", "ca_file": "none.pem"},
     )
     found = problems(config)
     assert [line.split(":")[0] for line in found] == [
-        "device.state_dir", "model.path", "source.path", "source.path",
+        "device.state_dir", "pipelines.main.model", "pipelines.main.source", "pipelines.main.source",
         "broker.password_file", "broker.ca_file",
     ]  # fmt: skip
     assert "is not a folder" in found[0]
     assert "none.tflite" in found[1]
-    assert "no image in this folder; source.recursive = true" in found[2]
+    assert "no image in this folder; pipelines.main.recursive = true" in found[2]
     assert "nowhere: No such file or directory" in found[3]
 
 
 def test_a_model_file_that_is_none_is_told(write_config: WriteConfig, tmp_path: Path) -> None:
     (tmp_path / "bad.tflite").write_bytes(b"TFL3" * 10)
-    (line,) = problems(write_config(model={"path": "bad.tflite"}))
-    assert line.startswith("model.path: ")
+    (line,) = problems(write_config(pipeline={"model": "bad.tflite"}))
+    assert line.startswith("pipelines.main.model: ")
     assert "bad.tflite" in line
 
 
@@ -110,7 +109,9 @@ def test_init_writes_a_file_that_check_understands_and_overwrites_nothing(tmp_pa
     assert again.stderr == "error: agent.toml: exists already; name another with --out\n"
     assert (tmp_path / "agent.toml").read_text() == written
     wheres = [line.split(":")[0] for line in problems(tmp_path / "agent.toml")]
-    assert wheres == ["model.path", "source.path"], "only what the example cannot know is missing"
+    assert wheres == ["pipelines.main.model", "pipelines.main.source"], (
+        "only what the example cannot know is missing"
+    )
 
 
 def test_init_into_a_missing_folder_is_one_line(tmp_path: Path) -> None:

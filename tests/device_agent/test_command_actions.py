@@ -22,8 +22,7 @@ from edgewise_messages import Command, Outcome, Severity, decode_notice, encode_
 
 SETTINGS = """\
 device = {id = "cam-1", state_dir = "state"}
-model = {path = "m.tflite"}
-source = {path = "photos"}
+pipelines.main = {model = "m.tflite", source = "photos"}
 broker = {url = "mqtt://one"}
 """
 

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from edgewise_agent.config import BrokerUrl, Settings, load_settings, parse_settings
@@ -11,10 +12,9 @@ GOOD = """
 [device]
 id = "cam-1"
 state_dir = "state"
-[model]
-path = "model.tflite"
-[source]
-path = ["photos", "/srv/one.jpg"]
+[pipelines.main]
+model = "model.tflite"
+source = ["photos", "/srv/one.jpg"]
 [broker]
 url = "mqtt://broker.local"
 """
@@ -43,7 +43,8 @@ def changed(section: str, line: str) -> str:
 def test_relative_paths_start_at_the_file_and_absolute_ones_stay() -> None:
     settings = parse(GOOD)
     assert settings.device.state_dir == BASE / "state"
-    assert settings.source.path == (BASE / "photos", Path("/srv/one.jpg"))
+    assert settings.pipelines["main"].source == (str(BASE / "photos"), "/srv/one.jpg")
+    assert settings.pipelines["main"].model == BASE / "model.tflite"
 
 
 def test_what_is_not_said_has_its_default() -> None:
@@ -52,11 +53,13 @@ def test_what_is_not_said_has_its_default() -> None:
     assert (settings.broker.url.host, settings.broker.url.port) == ("broker.local", 1883)
     assert settings.report.interval_s == 10.0
     assert settings.outbox.max_mb == 64
-    assert settings.source.loop
+    assert settings.pipelines["main"].loop
 
 
 def test_a_single_path_needs_no_list() -> None:
-    assert parse(GOOD.replace('["photos", "/srv/one.jpg"]', '"photos"')).source.path == (BASE / "photos",)
+    assert parse(GOOD.replace('["photos", "/srv/one.jpg"]', '"photos"')).pipelines["main"].source == (
+        str(BASE / "photos"),
+    )
 
 
 def test_the_digest_is_of_the_file() -> None:
@@ -67,7 +70,11 @@ def test_the_digest_is_of_the_file() -> None:
     ("section", "line", "expected"),
     [
         ("device", 'idd = "x"', "device.idd: unknown key; did you mean 'id'?"),
-        ("source", "intervall_s = 1", "source.intervall_s: unknown key; did you mean 'interval_s'?"),
+        (
+            "pipelines.main",
+            "intervall_s = 1",
+            "pipelines.main.intervall_s: unknown key; did you mean 'interval_s'?",
+        ),
         ("broker", "zzz = 1", "broker.zzz: unknown key; known are url, username, password_file,"),
         (
             "report",
@@ -76,10 +83,20 @@ def test_the_digest_is_of_the_file() -> None:
         ),
         ("report", 'interval_s = "10"', "report.interval_s: got '10', expected a number of at least 0.1"),
         ("report", "interval_s = nan", "report.interval_s: got nan, expected a number"),
-        ("report", 'events = "some"', "report.events: got 'some', expected 'none' or 'all'"),
-        ("report", 'events = "al"', "did you mean 'all'?"),
-        ("source", "loop = 1", "source.loop: got 1, expected true or false"),
-        ("source", 'kind = "camera"', "source.kind: got 'camera', expected 'images'"),
+        ("pipelines.main", 'events = "some"', "pipelines.main.events: got 'some', expected 'none' or 'all'"),
+        ("pipelines.main", 'events = "al"', "did you mean 'all'?"),
+        ("pipelines.main", "loop = 1", "pipelines.main.loop: got 1, expected true or false"),
+        (
+            "pipelines.main",
+            'schedule = ["noon"]',
+            "pipelines.main: schedule: got 'noon', expected times such as",
+        ),
+        ("pipelines.main", "score_threshold = 2", "pipelines.main.score_threshold: "),
+        ("pipelines.main", "drift = 3", "pipelines.main.drift: got 3, expected a section"),
+        ("pipelines.main.drift", "every_s = -1", "pipelines.main.drift.every_s: got -1, expected a number"),
+        ('pipelines."a b"', "loop = true", "pipelines.a b: name: got 'a b', expected 1 to 64"),
+        ("duty", "pause_above_c = 20", "duty: pause_above_c: got 20, expected more than slow_above_c, 80"),
+        ("sha256", 'a = "b"', "sha256: unknown key"),
         ("broker", "keepalive_s = 1", "broker.keepalive_s: got 1, expected a whole number of at least 5"),
         ("broker", "keepalive_s = 30.5", "broker.keepalive_s: got 30.5, expected a whole number"),
         ("broker", "username = 7", "broker.username: got 7, expected a text"),
@@ -89,7 +106,7 @@ def test_the_digest_is_of_the_file() -> None:
         ("broker", 'password_file = "p"', "broker.password_file: is of no use without broker.username"),
         ("device", 'group = "a b"', "device.group: got 'a b', expected 1 to 64 of the characters"),
         ("device", "group = 3", "device.group: got 3, expected a text that is not empty"),
-        ("sourcee", "a = 1", "sourcee: unknown section; did you mean 'source'?"),
+        ("brokerr", "a = 1", "brokerr: unknown section; did you mean 'broker'?"),
     ],
 )
 def test_each_wrong_setting_is_named_with_what_was_expected(section: str, line: str, expected: str) -> None:
@@ -134,10 +151,13 @@ def test_what_has_no_default_must_be_there(key: str) -> None:
 
 
 def test_every_problem_is_told_in_one_go() -> None:
-    problems = problems_of('[device]\nid = "a/b"\ncolour = 1\n[source]\npath = []\n[broker]\nurl = "x"\n')
+    problems = problems_of(
+        '[device]\nid = "a/b"\ncolour = 1\n[pipelines.main]\nsource = []\n[broker]\nurl = "x"\n'
+    )
     wheres = [problem.split(":")[0] for problem in problems]
     assert wheres == [
-        "device.colour", "device.id", "device.state_dir", "model.path", "source.path", "broker.url",
+        "device.colour", "device.id", "device.state_dir", "pipelines.main.model", "pipelines.main.source",
+        "broker.url",
     ]  # fmt: skip
 
 
@@ -167,13 +187,37 @@ def test_the_example_is_valid_and_shows_every_setting_with_its_default() -> None
     )
     spelled_out = parse(shown)
     assert (spelled_out.report, spelled_out.outbox) == (settings.report, settings.outbox)
-    assert (spelled_out.source, spelled_out.broker) == (settings.source, settings.broker)
+    assert (spelled_out.duty, spelled_out.broker) == (settings.duty, settings.broker)
+    main = msgspec.structs.replace(spelled_out.pipelines["main"], schedule=())
+    assert main == settings.pipelines["main"]
     for section in (
         settings.device,
-        settings.model,
-        settings.source,
+        settings.pipelines["main"],
+        settings.pipelines["main"].drift,
         settings.broker,
         settings.report,
         settings.outbox,
+        settings.duty,
     ):
-        assert all(f"{name} = " in EXAMPLE for name in section.__struct_fields__)
+        shown_here = [name for name in section.__struct_fields__ if name != "drift"]
+        assert all(f"{name} = " in EXAMPLE for name in shown_here)
+
+
+def test_no_pipeline_at_all_is_told() -> None:
+    (problem,) = problems_of(
+        GOOD.replace("[pipelines.main]", "[pipelines]").split("model =")[0]
+        + "\n"
+        + GOOD[GOOD.index("[broker]") :]
+    )
+    assert problem == "pipelines: expected at least one section [pipelines.NAME]"
+
+
+def test_several_pipelines_and_named_sources_are_read() -> None:
+    settings = parse(
+        GOOD
+        + '[pipelines.door]\nmodel = "d.tflite"\nsource = "picamera:0"\nschedule = ["mon-fri 07:00-19:00"]\n'
+        '[pipelines.ear]\nmodel = "e.tflite"\nsource = "microphone:"\n[pipelines.ear.drift]\nenabled = false\n'
+    )
+    assert list(settings.pipelines) == ["main", "door", "ear"]
+    assert settings.pipelines["door"].source == ("picamera:0",)
+    assert not settings.pipelines["ear"].drift.enabled

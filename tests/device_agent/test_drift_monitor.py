@@ -5,12 +5,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from device_agent.drift_parts import LABELS, SHARES, baseline_of, changes, observations, reference
+from device_agent.drift_parts import (
+    LABELS,
+    SHARES,
+    baseline_of,
+    changes,
+    observations,
+    reference,
+    tenths_of,
+)
 
-from edgewise.drift_baseline import Histogram, TensorBaseline
-from edgewise_agent.drift import DriftMonitor, Reference, message_of, reference_of
+from edgewise.drift_baseline import DriftBaseline, EmbeddingBaseline, Histogram, TensorBaseline
+from edgewise_agent.drift import DriftMonitor, Observation, Reference, message_of, reference_of
 from edgewise_agent.drift.monitor import HOLD_INPUTS, LONGEST
-from edgewise_agent.drift.observation import INPUT_DEVIATION, INPUT_MEAN
+from edgewise_agent.drift.observation import EMBEDDING_DISTANCE, INPUT_DEVIATION, INPUT_MEAN
 
 SEEN_WITHIN = 200
 
@@ -169,3 +177,27 @@ def test_a_card_of_an_earlier_version_is_compared_by_its_input_tensor() -> None:
         one.statistics.update({INPUT_MEAN: 1.5, INPUT_DEVIATION: 0.5})  # type: ignore[attr-defined]
     start = next(change for one in stream if (change := monitor.add(one)))
     assert "inputs are higher than at conversion: mean 1.5 against 0.5" in message_of(start, monitor)
+
+
+def test_embeddings_that_turn_away_are_seen_and_those_that_stay_are_not() -> None:
+    rng = np.random.default_rng(4)
+    distances = rng.beta(2, 20, 100)
+    embedding = EmbeddingBaseline((1.0, 0.0), float(distances.mean()), tenths_of(distances.tolist()))
+    made = reference_of(DriftBaseline(samples=100, measured_on="photos/", inputs=(), embedding=embedding))
+    assert isinstance(made, Reference) and made.direction == (1.0, 0.0)
+    monitor = DriftMonitor(made)
+
+    def stream(count: int, further: float) -> list[Observation]:
+        return [Observation({EMBEDDING_DISTANCE: float(x) + further}) for x in rng.beta(2, 20, count)]
+
+    assert changes(monitor, stream(1000, 0.0)) == []
+    for one in stream(SEEN_WITHIN, 0.15):
+        change = monitor.add(one)
+        if change is not None:
+            break
+    assert change is not None and change.is_start
+    assert message_of(change, monitor).startswith(
+        "embeddings are less alike than at conversion: mean distance"
+    )
+    assert changes(monitor, stream(LONGEST, 0.15)) == []
+    assert monitor.readings()["drift.psi_embedding"] > 0.25

@@ -12,12 +12,16 @@ from device_agent.drift_parts import observations, reference
 from PIL import Image
 
 import edgewise
+from edgewise.streams import Frame
 from edgewise.testing import tiny_card, write_tiny_model
 from edgewise_agent.clock import SystemClock
-from edgewise_agent.config import DriftSettings
+from edgewise_agent.drift import Observation
+from edgewise_agent.drift.observation import EMBEDDING_DISTANCE
 from edgewise_agent.drift_watch import DriftWatch
-from edgewise_agent.model_runner import ModelRunner
 from edgewise_agent.outbox import Outbox
+from edgewise_agent.pipelines.model_slot import ModelSlot
+from edgewise_agent.pipelines.settings import DriftSettings, PipelineSettings
+from edgewise_agent.pipelines.source_words import SourceWord
 from edgewise_agent.recorder import Recorder
 from edgewise_converters.baseline import BaselineObserver
 from edgewise_messages import Event, decode_record
@@ -69,6 +73,16 @@ def events_in(outbox: Outbox) -> list[Event]:
     return [record for record in records if isinstance(record, Event)]
 
 
+def open_slot(model: Path, *, is_watched: bool = True) -> ModelSlot:
+    drift = DriftSettings(enabled=is_watched)
+    return ModelSlot(PipelineSettings(model=model, source=(SourceWord("/photos"),), drift=drift))
+
+
+def observed(slot: ModelSlot, picture: Path) -> Observation | None:
+    ((_, observation),) = slot.answers(Frame(picture, 0, 0.0, "test"))
+    return observation
+
+
 @pytest.mark.parametrize(
     ("name", "dtype"),
     [("a.tflite", "float32"), ("b.tflite", "int8"), ("c.tflite", "uint8"), ("d.onnx", "float32")],
@@ -77,11 +91,11 @@ def test_the_device_measures_what_the_converter_measured(
     name: str, dtype: str, usual: Path, tmp_path: Path
 ) -> None:
     """Of the same pictures the device finds the same means, in every layout and dtype."""
-    runner = ModelRunner(write_model_with_baseline(tmp_path / name, usual, dtype=dtype))
-    found = runner.drift_reference()
+    slot = open_slot(write_model_with_baseline(tmp_path / name, usual, dtype=dtype))
+    found = slot.drift_reference()
     assert not isinstance(found, str)
-    seen = [runner.predict(file).observation for file in sorted(usual.iterdir())]
-    runner.close()
+    seen = [observed(slot, file) for file in sorted(usual.iterdir())]
+    slot.close()
     statistics = [one.statistics for one in seen if one is not None]
     assert len(statistics) == found.samples == PICTURES
     for scalar in found.scalars[:6]:
@@ -89,16 +103,41 @@ def test_the_device_measures_what_the_converter_measured(
         assert np.mean(live) == pytest.approx(scalar.mean, rel=1e-4, abs=1e-4), scalar.name
         assert scalar.histogram.edges[0] == pytest.approx(min(live), rel=1e-4, abs=1e-4)
     assert sum(found.classes.values()) == PICTURES
-    blind = ModelRunner(tmp_path / name, observes=False)
-    assert blind.predict(usual / "000.png").observation is None
+    blind = open_slot(tmp_path / name, is_watched=False)
+    assert observed(blind, usual / "000.png") is None
     blind.close()
 
 
+def test_the_distance_of_embeddings_is_measured_as_the_converter_measured_it(
+    usual: Path, tmp_path: Path
+) -> None:
+    """In int8: the device takes the answer as real numbers, as the converter did."""
+    card = replace(tiny_card(dtype="int8"), task="image-embedding", golden=None, labels=())
+    path = write_tiny_model(tmp_path / "embedder.tflite", dtype="int8", card=card, golden=())
+    observer = BaselineObserver(classifies=False, inputs=card.inputs, embeds=True)
+    with edgewise.load(path) as model:
+        for file in sorted(usual.iterdir()):
+            tensor = model.image_reader().read(file)
+            real = {spec.name: spec.dequantized(model.run(tensor)[spec.name]) for spec in model.outputs}
+            observer.add({model.inputs[0].name: model.inputs[0].dequantized(tensor)}, real)
+    baseline = observer.result("pictures/")
+    write_tiny_model(path, dtype="int8", card=replace(card, drift=baseline), golden=())
+    slot = open_slot(path)
+    seen = [observed(slot, file) for file in sorted(usual.iterdir())]
+    slot.close()
+    distances = [one.statistics[EMBEDDING_DISTANCE] for one in seen if one is not None]
+    assert baseline.embedding is not None and len(distances) == PICTURES
+    # The card's are each from the direction of the 79 others, the device's from that of all 80: 1 / 79 further.
+    assert np.mean(distances) == pytest.approx(
+        baseline.embedding.mean_distance * (1 - 1 / PICTURES) ** 2, rel=0.02
+    )
+
+
 def test_a_model_without_a_baseline_is_observed_by_nobody(tiny_model: Path, photos: Path) -> None:
-    runner = ModelRunner(tiny_model)
-    assert runner.drift_reference() == "the model's card has no baseline; convert it with --samples"
-    assert runner.predict(photos / "a.png").observation is None
-    runner.close()
+    slot = open_slot(tiny_model)
+    assert slot.drift_reference() == "the model's card has no baseline; convert it with --samples"
+    assert observed(slot, photos / "a.png") is None
+    slot.close()
 
 
 def test_dark_photos_reach_the_broker_as_drift_and_a_restart_does_not_tell_it_again(
@@ -111,8 +150,7 @@ def test_dark_photos_reach_the_broker_as_drift_and_a_restart_does_not_tell_it_ag
 ) -> None:
     model = write_model_with_baseline(tmp_path / "model.tflite", usual)
     dark = write_pictures(tmp_path / "dark", darker=0.5, seed=1)
-    told = {"report": {"interval_s": 0.5, "events": "none"}, "model": {"path": str(model)}}
-    config = write_config(broker.url, source={"path": str(dark)}, **told)
+    config = write_config(broker.url, pipeline={"model": str(model), "source": str(dark), "events": "none"})
     agent = start_agent(config)
     listener.wait_for(lambda: listener.events("drift.started"), "the drift reached the broker")
     listener.wait_for(
@@ -139,11 +177,13 @@ def test_meta_says_why_drift_is_off(
     write_config: Callable[..., Path],
     start_agent: Callable[[Path], AgentProcess],
 ) -> None:
-    agent = start_agent(write_config(broker.url, drift={"enabled": enabled}))
+    agent = start_agent(write_config(broker.url, **{"pipelines.main.drift": {"enabled": enabled}}))
     listener.wait_for(lambda: listener.metas and listener.telemetry(), "it told of itself")
     assert agent.end() == 0
     reason = (
-        "the model's card has no baseline; convert it with --samples" if enabled else "drift.enabled is false"
+        "the model's card has no baseline; convert it with --samples"
+        if enabled
+        else "pipelines.main.drift.enabled is false"
     )
     assert listener.metas[-1].drift == f"off: {reason}"
     assert not any(name.startswith("drift.") for name in listener.telemetry()[-1])

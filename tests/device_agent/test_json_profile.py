@@ -52,14 +52,17 @@ def test_commands_come_in_and_answers_go_out_on_topics_of_their_own() -> None:
 def test_a_device_describes_itself_within_the_schema() -> None:
     text = b"""
     device = {id = "d", state_dir = "s"}
-    model = {path = "m"}
-    source = {path = "p"}
+    pipelines.main = {model = "m", source = "p"}
     broker = {url = "mqtt://h"}
     """
     settings, _ = parse_settings(text, base=Path("/"))
     assert settings is not None
     meta = describe(
-        settings, model=ModelInfo(name="m"), boot="b", clock=SystemClock(), drift="off: no baseline"
+        settings,
+        models={"main": ModelInfo(name="m")},
+        boot="b",
+        clock=SystemClock(),
+        drift="off: no baseline",
     )
     assert decode_notice(PROFILE.meta(meta).payload, Meta) == meta
     assert meta.settings_sha256 == settings.sha256

@@ -17,11 +17,9 @@ BEFORE = """\
 id = "cam-1"
 state_dir = "state"
 
-[model]
-path = "tiny.tflite"  # as it came
-
-[source]
-path = "photos"
+[pipelines.main]
+model = "tiny.tflite"  # as it came
+source = "photos"
 
 [broker]
 url = "mqtt://one:1883"
@@ -56,14 +54,14 @@ def start(file: Path) -> tuple[SettingsChange, str]:
 
 def test_a_change_keeps_comments_and_everything_else(file: Path) -> None:
     data = SettingsChange(file).propose(
-        {"broker.url": "mqtt://two:1883", "report.interval_s": 5, "source.path": '["a", "b"]'}
+        {"broker.url": "mqtt://two:1883", "report.interval_s": 5, "pipelines.main.source": '["a", "b"]'}
     )
     text = data.decode()
     assert "# whose words these are" in text and "# as it came" in text
     file.write_bytes(data)
     settings = load_settings(file)
     assert (settings.broker.url.host, settings.report.interval_s) == ("two", 5.0)
-    assert [path.name for path in settings.source.path] == ["a", "b"]
+    assert [str(Path(str(word)).name) for word in settings.pipelines["main"].source] == ["a", "b"]
 
 
 def test_none_takes_a_key_out_so_that_its_default_holds(file: Path) -> None:
@@ -84,7 +82,7 @@ def test_a_whole_file_can_be_given(file: Path) -> None:
         ({"broker.ur": "mqtt://x"}, r"unknown key; did you mean 'url'"),
         ({"nothing.at_all": 1}, r"nothing: unknown section"),
         ({"report.interval_s": "soon"}, r"report\.interval_s: got 'soon', expected a number"),
-        ({"model.path": None}, r"model\.path: missing"),
+        ({"pipelines.main.model": None}, r"pipelines\.main\.model: missing"),
         (
             {"commands.keys": '["evil.pub"]'},
             r"commands\.keys: protected: it can be changed on the device only",

@@ -68,7 +68,7 @@ def test_every_record_is_in_the_fleets_table_once_after_kills_and_an_outage(
     start_agent: StartAgent,
     tmp_path: Path,
 ) -> None:
-    config = write_config(keeping_broker.url, source={"interval_s": 0.002})
+    config = write_config(keeping_broker.url, pipeline={"interval_s": 0.002})
     for kill_number in range(1, 4):
         agent = start_agent(config)
         wait_until(lambda count=100 * kill_number: len(stored(fleet_store)) >= count, "records are stored")

@@ -30,7 +30,25 @@ def test_every_standard_metric_is_a_series_with_group_and_device() -> None:
     found = samples()
     for metric in STANDARD:
         name = f"edgewise_{metric.name.replace('.', '_')}" + ("_total" if metric.kind == "counter" else "")
-        assert found[name] == ({"group": "lab", "device": "camera"}, 2.5)
+        whose = {"pipeline": "main"} if metric.name.startswith(("model.", "drift.")) else {}
+        assert found[name] == ({"group": "lab", "device": "camera", **whose}, 2.5)
+
+
+def test_models_of_several_pipelines_are_series_side_by_side_and_a_device_cannot_make_up_more() -> None:
+    metrics = {
+        "model.errors": 1.0,
+        "door/model.errors": 2.0,
+        "door/board.temperature_c": 3.0,
+        "door/own": 4.0,
+    }
+    fleet = replace(FLEET, devices=(replace(CAMERA, metrics=metrics),))
+    lines = expose(lambda: fleet).decode().splitlines()
+    assert {
+        line for line in lines if line.startswith(("edgewise_model_errors_total{", "edgewise_board"))
+    } == {
+        'edgewise_model_errors_total{device="camera",group="lab",pipeline="main"} 1.0',
+        'edgewise_model_errors_total{device="camera",group="lab",pipeline="door"} 2.0',
+    }
 
 
 def test_a_device_that_is_away_has_no_metrics_but_is_known_to_be_down() -> None:

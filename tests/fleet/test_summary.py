@@ -6,7 +6,7 @@ import pytest
 
 from edgewise_fleet.store import DeviceRow
 from edgewise_fleet.summary import Condition, judge, summarise_device, throttle_words
-from edgewise_messages import DeviceAddress, DeviceState
+from edgewise_messages import DeviceAddress, DeviceState, Meta, ModelInfo
 
 NOW_MS = 1_790_000_000_000
 ROW = DeviceRow(
@@ -65,3 +65,16 @@ def test_what_a_device_never_told_is_none() -> None:
     summary = summarise_device(ROW, now_ms=NOW_MS, silent_after_s=60)
     assert (summary.latency_p50_ms, summary.temperature_c, summary.throttled) == (None, None, None)
     assert (summary.model, summary.precision) == ("", "")
+
+
+def test_several_pipelines_show_the_slowest_latency_and_the_throughput_of_all() -> None:
+    metrics = {
+        "model.latency_p95_ms": 10.0,
+        "door/model.latency_p95_ms": 30.0,
+        "model.throughput_per_s": 1.0,
+        "door/model.throughput_per_s": 2.5,
+    }
+    meta = Meta(ts_ms=1, boot="b", models={"main": ModelInfo(name="a"), "door": ModelInfo(name="b")})
+    found = summarise_device(replace(ROW, metrics=metrics, meta=meta), now_ms=NOW_MS, silent_after_s=60)
+    assert (found.latency_p95_ms, found.throughput_per_s, found.model) == (30.0, 3.5, "a, b")
+    assert found.latency_p50_ms is None

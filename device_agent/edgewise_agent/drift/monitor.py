@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgewise_agent.drift.classes import OTHER, SwitchTest, class_chance, switch_share
-from edgewise_agent.drift.observation import CONFIDENCE, MARGIN, Observation
+from edgewise_agent.drift.observation import CONFIDENCE, EMBEDDING_DISTANCE, MARGIN, Observation
 from edgewise_agent.drift.reference import Reference
 from edgewise_agent.drift.stability import class_index, histogram_index
 from edgewise_agent.drift.tails import Beyond, TailTest, marks
@@ -162,9 +162,9 @@ class DriftMonitor:
             scalar.name: histogram_index(scalar.histogram, values[:, place].tolist())
             for place, scalar in enumerate(self.reference.scalars)
         }
-        for name in (CONFIDENCE, MARGIN):
+        for name in (CONFIDENCE, MARGIN, EMBEDDING_DISTANCE):
             if name in indices:
-                found[f"drift.psi_{name}"] = round(indices.pop(name), 2)
+                found[f"drift.psi_{name.partition(' ')[0]}"] = round(indices.pop(name), 2)
         found["drift.psi_inputs"] = round(max(indices.values(), default=0.0), 2)
         if self.reference.classes:
             found["drift.psi_classes"] = round(

@@ -12,6 +12,8 @@ from edgewise.tensors import Array, FloatArray, TensorSpec
 CONFIDENCE, MARGIN = "confidence", "margin"
 INPUT_MEAN, INPUT_DEVIATION = "input mean", "input deviation"
 """Of cards made before pictures were measured."""
+EMBEDDING_DISTANCE = "embedding distance"
+"""1 less the cosine to the mean direction of the baseline's embeddings."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +27,34 @@ class Observation:
 class Observer:
     """Measures inputs as the baseline was measured."""
 
-    def __init__(self, image: ImagePreprocess, spec: TensorSpec, *, measures_pictures: bool) -> None:
-        """``spec`` is of the model's input. Without ``measures_pictures`` the tensor's mean and deviation are taken."""
-        self._image, self._spec, self._measures_pictures = image, spec, measures_pictures
+    def __init__(
+        self,
+        image: ImagePreprocess,
+        spec: TensorSpec,
+        *,
+        measures_pictures: bool,
+        direction: tuple[float, ...] = (),
+    ) -> None:
+        """``spec`` is of the model's input. Without ``measures_pictures`` the tensor's mean and deviation are taken.
 
-    def observe(self, tensor: Array, scores: FloatArray) -> Observation:
-        """``tensor`` is a picture as the model takes it, ``scores`` are probabilities, [classes]."""
+        ``direction`` is the mean one of the baseline's embeddings, of length 1.
+        """
+        self._image, self._spec, self._measures_pictures = image, spec, measures_pictures
+        self._direction = np.array(direction, np.float32)
+
+    def observe(
+        self, tensor: Array, scores: FloatArray | None, embedding: FloatArray | None = None
+    ) -> Observation:
+        """``tensor`` is a picture as the model takes it, ``scores`` are a classifier's probabilities, [classes].
+
+        ``embedding`` is the answer of a model of embeddings, real numbers of any length.
+        """
         found = self._of_picture(tensor) if self._measures_pictures else self._of_tensor(tensor)
-        if scores.size < 2:
+        if embedding is not None and embedding.size == self._direction.size:
+            norm = float(np.linalg.norm(embedding))
+            if 0 < norm < np.inf:
+                found[EMBEDDING_DISTANCE] = 1 - float(embedding.ravel() @ self._direction) / norm
+        if scores is None or scores.size < 2:
             return Observation(found)
         second, first = np.partition(scores, -2)[-2:]
         if 0.0 <= second <= first <= 1.0:  # a foreign file may give raw scores

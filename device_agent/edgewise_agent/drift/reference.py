@@ -3,9 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edgewise.drift_baseline import AnswerBaseline, DriftBaseline, Histogram
+from edgewise.drift_baseline import AnswerBaseline, DriftBaseline, EmbeddingBaseline, Histogram
 from edgewise_agent.drift.classes import OTHER
-from edgewise_agent.drift.observation import CONFIDENCE, INPUT_DEVIATION, INPUT_MEAN, MARGIN
+from edgewise_agent.drift.observation import (
+    CONFIDENCE,
+    EMBEDDING_DISTANCE,
+    INPUT_DEVIATION,
+    INPUT_MEAN,
+    MARGIN,
+)
 
 FEWEST_SAMPLES = 20
 """With fewer no test that is held to one false alarm in thousands of inputs could see anything."""
@@ -32,6 +38,8 @@ class Reference:
     classes: Mapping[int, int]
     """First answers by class, `classes.OTHER` for those that the card lumps together; empty without a classifier."""
     labels: tuple[str, ...] = ()
+    direction: tuple[float, ...] = ()
+    """The mean one of embeddings, where the model makes them."""
 
     @property
     def measures_pictures(self) -> bool:
@@ -45,7 +53,8 @@ def reference_of(baseline: DriftBaseline | None, labels: tuple[str, ...] = ()) -
         return "the model's card has no baseline; convert it with --samples"
     if baseline.samples < FEWEST_SAMPLES:
         return f"the card's baseline has {baseline.samples} samples, at least {FEWEST_SAMPLES} are needed"
-    scalars = [*_of_inputs(baseline), *_of_answers(baseline.answers)]
+    embedding = baseline.embedding
+    scalars = [*_of_inputs(baseline), *_of_answers(baseline.answers), *_of_embeddings(embedding)]
     if not scalars:
         return "the card's baseline says nothing about pictures or answers"
     return Reference(
@@ -54,6 +63,7 @@ def reference_of(baseline: DriftBaseline | None, labels: tuple[str, ...] = ()) -
         scalars=tuple(scalars),
         classes=_classes(baseline.answers),
         labels=labels,
+        direction=embedding.direction if embedding else (),
     )
 
 
@@ -76,6 +86,12 @@ def _of_answers(answers: AnswerBaseline | None) -> list[ScalarReference]:
         ScalarReference(CONFIDENCE, _mean(answers.confidences), answers.confidences, False),
         ScalarReference(MARGIN, _mean(answers.margins), answers.margins, False),
     ]
+
+
+def _of_embeddings(embedding: EmbeddingBaseline | None) -> list[ScalarReference]:
+    if embedding is None:
+        return []
+    return [ScalarReference(EMBEDDING_DISTANCE, embedding.mean_distance, embedding.distances, True)]
 
 
 def _classes(answers: AnswerBaseline | None) -> dict[int, int]:

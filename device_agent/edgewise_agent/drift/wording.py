@@ -4,7 +4,13 @@ import math
 
 from edgewise_agent.drift.classes import OTHER
 from edgewise_agent.drift.monitor import CLASSES, SWITCHES, Change, DriftMonitor, Moved
-from edgewise_agent.drift.observation import CONFIDENCE, INPUT_DEVIATION, INPUT_MEAN, MARGIN
+from edgewise_agent.drift.observation import (
+    CONFIDENCE,
+    EMBEDDING_DISTANCE,
+    INPUT_DEVIATION,
+    INPUT_MEAN,
+    MARGIN,
+)
 
 _MOST_TOLD = 3
 """Statistics in one message; the rest is counted."""
@@ -22,6 +28,11 @@ _WORDS = {
         "first and second answer are closer",
         "first and second answer are further apart",
         "mean margin",
+    ),
+    EMBEDDING_DISTANCE: (
+        "embeddings are more alike",
+        "embeddings are less alike",
+        "mean distance from their mean direction",
     ),
     INPUT_MEAN: ("inputs are lower", "inputs are higher", "mean"),
     INPUT_DEVIATION: ("inputs vary less", "inputs vary more", "mean deviation"),

@@ -8,6 +8,7 @@ from edgewise.recurrent_state import RecurrentState
 from edgewise.streams.frame import Block, Frame, SensorBlock
 from edgewise.streams.sound import BLOCK_SAMPLES
 from edgewise.streams.windows import Windows, windows_for
+from edgewise.tapped import Tap
 from edgewise.tensors import Array, FloatArray, TensorSpec
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ class Answering:
     """One stream's use of a model: pictures and windows are predicted, other blocks are run, with a state where the
     model has one."""
 
-    def __init__(self, model: "Model", top: int | None) -> None:
-        self._model, self._top = model, top
+    def __init__(self, model: "Model", top: int | None, *, tap: Tap | None = None) -> None:
+        """``tap`` as `Model.predict` takes it."""
+        self._model, self._top, self._tap = model, top, tap
         self._state = _state_of(model)
         self._windows: Windows | None = None
 
@@ -47,10 +49,10 @@ class Answering:
         Raises UnreadableImage for a picture to be skipped, and what `Model.predict` and `Model.run` raise.
         """
         if isinstance(item, Frame):
-            yield self._model.predict(item.image, top=self._top)
+            yield self._model.predict(item.image, top=self._top, tap=self._tap)
         elif (windows := self._windows_for(item)) is not None:
             for window in windows.push(item):
-                yield self._model.predict(window, top=self._top)
+                yield self._model.predict(window, top=self._top, tap=self._tap)
         else:
             yield self._run(item)
 

@@ -1,0 +1,134 @@
+"""Pipelines from the settings: models opened, sources named, drift watched."""
+
+import contextlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import edgewise
+from edgewise.threads import ThreadBudget
+from edgewise_agent.backoff import Backoff
+from edgewise_agent.broker import BrokerConnection, Connection
+from edgewise_agent.config import Settings
+from edgewise_agent.drift_watch import DriftWatch
+from edgewise_agent.errors import ModelUnfit
+from edgewise_agent.pipelines.duty import Duty, DutyCycle, battery_percent
+from edgewise_agent.pipelines.model_slot import ModelSlot
+from edgewise_agent.pipelines.pipeline import MAIN, Pipeline
+from edgewise_agent.recorder import Recorder
+from edgewise_agent.sources.choice import make_source
+from edgewise_agent.sources.mqtt_inputs import MqttReceiver
+from edgewise_agent.sources.pushed import Receiver
+from edgewise_agent.state_folder import StateFolder
+from edgewise_agent.wire.message import Message
+from edgewise_messages import Severity
+
+log = logging.getLogger("edgewise.agent.pipeline")
+
+
+def client_id(settings: Settings) -> str:
+    """The MQTT client id: one connection per device, also when devices of two groups share an id."""
+    return f"edgewise:{settings.device.group}:{settings.device.id}"
+
+
+def open_models(settings: Settings, stack: contextlib.ExitStack) -> dict[str, ModelSlot]:
+    """Each pipeline's model, closed with ``stack``. Several share the board's cores.
+
+    Raises edgewise.EdgewiseError or ModelUnfit.
+    """
+    budget = ThreadBudget() if len(settings.pipelines) > 1 else None
+    slots: dict[str, ModelSlot] = {}
+    for name, pipeline in settings.pipelines.items():
+        try:
+            slots[name] = ModelSlot(pipeline, budget=budget)
+        except (edgewise.EdgewiseError, ModelUnfit) as error:
+            if len(settings.pipelines) == 1:
+                raise
+            raise ModelUnfit(f"pipelines.{name}: {error}") from error
+        stack.callback(slots[name].close)
+    return slots
+
+
+class Assembly:
+    """What the pipelines of one device have in common."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        recorder: Recorder,
+        state: StateFolder,
+        *,
+        temperature_c: Callable[[], float | None],
+        on_end: Callable[[str], None],
+        power_supplies: Path | None = None,
+    ) -> None:
+        self._settings, self._recorder, self._state, self._on_end = settings, recorder, state, on_end
+        charge = battery_percent if power_supplies is None else lambda: battery_percent(power_supplies)
+        self._duty = DutyCycle(
+            settings.duty, temperature_c=temperature_c, battery_percent=charge, on_change=self._tell_duty
+        )
+        self._said_of_drift: dict[str, str] = {}
+
+    def pipeline(self, name: str, slot: ModelSlot) -> Pipeline:
+        """Not started yet."""
+        settings = self._settings.pipelines[name]
+        return Pipeline(
+            name,
+            settings,
+            slot,
+            source=lambda: make_source(settings, subscribe=self._receiver, block_samples=slot.block_samples),
+            recorder=self._recorder,
+            duty=self._duty,
+            drift=lambda: self._watch_drift(name, slot),
+            on_end=self._on_end,
+        )
+
+    def drift_in_words(self) -> str:
+        """Whether it is watched, and why not."""
+        said = self._said_of_drift
+        if len(said) == 1:
+            return next(iter(said.values()))
+        return "; ".join(f"{name} {words}" for name, words in said.items())
+
+    def _watch_drift(self, name: str, slot: ModelSlot) -> DriftWatch | None:
+        watch, words = self._make_watch(name, slot)
+        self._said_of_drift[name] = words
+        log.info("%s: drift is %s", name, words)
+        return watch
+
+    def _make_watch(self, name: str, slot: ModelSlot) -> tuple[DriftWatch | None, str]:
+        """The watch, and in words whether there is one."""
+        settings = self._settings.pipelines[name].drift
+        if not settings.enabled:
+            return None, f"off: pipelines.{name}.drift.enabled is false"
+        reference = slot.drift_reference()
+        if isinstance(reference, str):
+            return None, f"off: {reference}"
+        if not slot.observes:
+            return None, "off: only of pictures so far"
+        watch = DriftWatch(
+            reference,
+            self._recorder,
+            settings,
+            state_file=self._state.drift(name),
+            model_sha256=slot.info().sha256,
+            pipeline="" if name == MAIN else name,
+        )
+        return watch, f"on: against {reference.samples} samples of {reference.measured_on}"
+
+    def _receiver(self, topic: str) -> Receiver:
+        """Subscribed on a connection of its own, under the device's name."""
+        name = f"{client_id(self._settings)}:{topic}"
+
+        def connect(on_message: Callable[[Message], None]) -> Connection:
+            return BrokerConnection(self._settings.broker, client_id=name[:64], on_message=on_message)
+
+        backoff = Backoff(f"{name} {self._recorder.boot}", longest_s=self._settings.broker.reconnect_max_s)
+        return MqttReceiver(topic, connect, backoff=backoff)
+
+    def _tell_duty(self, duty: Duty, why: str) -> None:
+        words = {Duty.FULL: "works at full pace again", Duty.SLOW: "works more slowly", Duty.PAUSED: "pauses"}
+        message = f"{words[duty]}: {why}"
+        log.warning("%s", message)
+        severity = Severity.INFO if duty is Duty.FULL else Severity.WARNING
+        self._recorder.event("duty.changed", message, severity=severity, data={"duty": duty.value})

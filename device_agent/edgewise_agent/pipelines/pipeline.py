@@ -1,0 +1,291 @@
+"""One model and what it looks at, on a thread of its own, for as long as the device runs."""
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import edgewise
+from edgewise.streams import Block, Frame, Live, SensorBlock
+from edgewise.streams.choice import AnySource
+from edgewise_agent.drift import Observation
+from edgewise_agent.drift_watch import DriftWatch
+from edgewise_agent.pipelines.answers import confidence_of, timings_of, told_of
+from edgewise_agent.pipelines.duty import Duty, DutyCycle
+from edgewise_agent.pipelines.model_metrics import ModelMetrics
+from edgewise_agent.pipelines.schedule import Schedule
+from edgewise_agent.pipelines.settings import PipelineSettings
+from edgewise_agent.recorder import Recorder, Scalar
+from edgewise_messages import ModelInfo, Severity
+from edgewise_messages.metrics import PIPELINE_SEPARATOR
+
+MAIN = "main"
+"""The pipeline whose metrics bear the standard names; those of others begin with their name and a slash."""
+FAILURE_EVENT_EVERY_S = 60.0
+"""A folder full of broken pictures makes one event per this time; all of them are counted."""
+FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
+"""A source that fails is opened again, later and later."""
+IDLE_LOOK_S = 1.0
+"""How often a paused pipeline looks whether it may go on."""
+
+log = logging.getLogger("edgewise.agent.pipeline")
+Item = Frame | Block | SensorBlock
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One input and what the model says of it."""
+
+    item: Item
+    answer: Any
+    input_name: str
+    ts_ms: int
+    model_sha256: str
+
+
+class Slot(Protocol):
+    """What a pipeline asks of its model."""
+
+    def answers(self, item: Item) -> Iterator[tuple[Any, Observation | None]]:
+        """None, one or several for an input. Raises edgewise.EdgewiseError or OSError."""
+
+    def begin_anew(self) -> None:
+        """Forget windows and recurrent state: the source begins again."""
+
+    def exchange(self, path: Path) -> None:
+        """Another model file in this one's place; on failure the old one stays."""
+
+    def info(self) -> ModelInfo:
+        """Which model this is."""
+
+
+class Listener(Protocol):
+    """Who is told every answer, on the pipeline's thread: rules, snapshots, a model on trial."""
+
+    def hear(self, answered: Answered) -> None:
+        """Whatever it raises is logged, counted and forgotten."""
+
+
+class Pipeline:
+    """Started once, stopped once. What it does with an answer: metrics, drift, events, listeners."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: PipelineSettings,
+        slot: Slot,
+        *,
+        source: Callable[[], AnySource],
+        recorder: Recorder,
+        duty: DutyCycle | None = None,
+        drift: Callable[[], DriftWatch | None] = lambda: None,
+        on_end: Callable[[str], None] = lambda name: None,
+        local_time: Callable[[], time.struct_time] = time.localtime,
+    ) -> None:
+        """``source`` makes a source that is not open; ``drift`` a watch for the model that is in the slot."""
+        self.name, self.slot = name, slot
+        self._settings, self._source, self._recorder = settings, source, recorder
+        self._duty, self._make_drift, self._on_end, self._local_time = duty, drift, on_end, local_time
+        self._schedule = Schedule(settings.schedule)
+        self._listeners: list[Listener] = []
+        self._metrics = ModelMetrics(now_ns=recorder.mono_ns())
+        self._drift = drift()
+        self._model_turn = threading.Lock()
+        """Held during an inference, and while the model is exchanged."""
+        self._told_failure_s: dict[str, float] = {}
+        self._stopping = threading.Event()
+        self._open_source: AnySource | None = None
+        self._thread = threading.Thread(target=self._work, name=f"pipeline {name}", daemon=True)
+
+    def listen(self, listener: Listener) -> None:
+        """Tell ``listener`` of every answer from now on."""
+        self._listeners = [*self._listeners, listener]
+
+    def unlisten(self, listener: Listener) -> None:
+        """No longer."""
+        self._listeners = [one for one in self._listeners if one is not listener]
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the input at hand; call `join` afterwards."""
+        self._stopping.set()
+        source = self._open_source
+        if source is not None:
+            source.close()
+
+    def join(self, timeout_s: float) -> bool:
+        """Whether it ended within this time."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def exchange(self, path: Path) -> None:
+        """Another model between two inputs. On failure the old one goes on. Raises what the slot does."""
+        with self._model_turn:
+            self.slot.exchange(path)
+            self._drift = self._make_drift()
+
+    def metrics(self) -> dict[str, float | int]:
+        """Since the last call, by standard names; those of other pipelines than `main` begin with the name."""
+        drift = self._drift
+        found = {
+            **self._metrics.take(now_ns=self._recorder.mono_ns()),
+            **(drift.metrics() if drift is not None else {}),
+        }
+        return {self.metric_name(name): value for name, value in found.items()}
+
+    def metric_name(self, name: str) -> str:
+        """As this pipeline reports it."""
+        return name if self.name == MAIN else f"{self.name}{PIPELINE_SEPARATOR}{name}"
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Inferences and errors so far."""
+        return self._metrics.inferences, self._metrics.errors
+
+    def save(self) -> None:
+        """Keep what outlives the process."""
+        if self._drift is not None:
+            self._drift.save()
+
+    def _work(self) -> None:
+        retry_s = FIRST_RETRY_S
+        while not self._stopping.is_set():
+            began_s = time.monotonic()
+            try:
+                has_ended = self._drain()
+            except Exception as error:  # whatever a source does, the device goes on
+                is_known = isinstance(error, edgewise.EdgewiseError | OSError)
+                self._failed("source.failed", str(error) if is_known else repr(error))
+                has_ended = False
+                retry_s = FIRST_RETRY_S if time.monotonic() - began_s > LONGEST_RETRY_S else retry_s
+                self._stopping.wait(retry_s)
+                retry_s = min(retry_s * 2, LONGEST_RETRY_S)
+            if has_ended and not self._settings.loop and not self._stopping.is_set():
+                self._event("source.ended", "every input was looked at once")
+                self._on_end(self.name)
+                return
+            if has_ended:
+                self._stopping.wait(min(IDLE_LOOK_S, max(self._settings.interval_s, 0.01)))
+
+    def _drain(self) -> bool:
+        """Open the source, look at all of it; True when it ended, False when the pipeline is to pause."""
+        if not self._may_work():
+            self._stopping.wait(IDLE_LOOK_S)
+            return False
+        source = self._source()
+        if source.is_live and not isinstance(source, Live):
+            source = Live(source)
+        dropped = 0
+        self.slot.begin_anew()
+        source.open()
+        self._open_source = source
+        try:
+            while not self._stopping.is_set():
+                item = source.read()
+                if item is None:
+                    return True
+                busy_s = self._look(item)
+                dropped_now = int(getattr(source, "dropped", 0))
+                if dropped_now > dropped:
+                    self._metrics.dropped(dropped_now - dropped)
+                    dropped = dropped_now
+                if isinstance(item, Frame):
+                    self._pause(busy_s)
+                if not self._may_work():
+                    return False
+            return False
+        finally:
+            self._open_source = None
+            source.close()
+
+    def _may_work(self) -> bool:
+        is_paused = self._duty is not None and self._duty.now() is Duty.PAUSED
+        return not is_paused and self._schedule.is_open(self._local_time())
+
+    def _pause(self, busy_s: float) -> None:
+        interval_s = self._settings.interval_s
+        if self._duty is None:
+            wait_s = max(interval_s - busy_s, 0.0)
+        else:
+            wait_s = self._duty.pause_s(self._duty.now(), busy_s=busy_s, interval_s=interval_s)
+        if wait_s > 0:
+            self._stopping.wait(wait_s)
+
+    def _look(self, item: Item) -> float:
+        """One input; how many seconds it took."""
+        began_s = time.monotonic()
+        name = name_of(item)
+        try:
+            with self._model_turn:
+                mark_s = time.perf_counter()
+                for answer, observation in self.slot.answers(item):
+                    latency_ms = (time.perf_counter() - mark_s) * 1000
+                    self._take(item, name, answer, observation, latency_ms)
+                    mark_s = time.perf_counter()
+        except Exception as error:  # whatever one input breaks, the device goes on
+            self._metrics.error()
+            is_known = isinstance(error, edgewise.EdgewiseError | OSError)
+            self._failed("input.failed", str(error) if is_known else repr(error), input_name=name)
+        return time.monotonic() - began_s
+
+    def _take(
+        self, item: Item, name: str, answer: Any, observation: Observation | None, latency_ms: float
+    ) -> None:
+        timings = timings_of(answer)
+        latency_ms = timings.total_ms if timings else latency_ms
+        self._metrics.inference(latency_ms=latency_ms, timings=timings, confidence=confidence_of(answer))
+        if self._drift is not None and observation is not None:
+            self._drift.see(observation)
+        if self._settings.events == "all":
+            self._event(
+                "prediction", data={"input": name, **told_of(answer), "latency_ms": round(latency_ms, 3)}
+            )
+        if self._listeners:
+            answered = Answered(item, answer, name, self._recorder.now_ms(), self.slot.info().sha256)
+            for listener in self._listeners:
+                self._tell(listener, answered)
+
+    def _tell(self, listener: Listener, answered: Answered) -> None:
+        try:
+            listener.hear(answered)
+        except Exception as error:  # a rule that fails is no reason to stop looking
+            self._failed(
+                "rule.failed", f"{type(listener).__name__}: {error!r}", input_name=answered.input_name
+            )
+
+    def _failed(self, name: str, message: str, *, input_name: str = "") -> None:
+        log.warning("%s: %s", self.name, message)
+        now_s = time.monotonic()
+        if now_s - self._told_failure_s.get(name, -math.inf) < FAILURE_EVENT_EVERY_S:
+            return
+        self._told_failure_s[name] = now_s
+        data: dict[str, Scalar] = {"errors_so_far": self._metrics.errors}
+        if input_name:
+            data["input"] = input_name
+        self._event(name, message, severity=Severity.WARNING, data=data)
+
+    def _event(
+        self,
+        name: str,
+        message: str = "",
+        *,
+        severity: Severity = Severity.INFO,
+        data: dict[str, Scalar] | None = None,
+    ) -> None:
+        whose = {} if self.name == MAIN else {"pipeline": self.name}
+        self._recorder.event(name, message, severity=severity, data={**whose, **(data or {})})
+
+
+def name_of(item: Item) -> str:
+    """What to call an input in a message: the file's name, else the source and which one of it."""
+    if isinstance(item, Frame) and isinstance(item.image, Path):
+        return item.image.name
+    return f"{item.source}#{item.index}"
