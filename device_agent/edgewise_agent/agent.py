@@ -5,7 +5,7 @@ import math
 import queue
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgewise_agent.clock import TimeSource
 from edgewise_agent.command_guard import CommandGuard
@@ -33,6 +33,8 @@ class Parts:
     parse_command: Callable[[bytes], Command]
     respond: Callable[[Response], None]
     guard: CommandGuard
+    actions: Mapping[str, Action] = field(default_factory=dict)
+    """Of commands beside those that the loop does itself."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Agent:
         actions: dict[str, Action] = {
             CommandName.REPORT_NOW: self._report_now,
             CommandName.STOP: self._stop_by,
+            **parts.actions,
         }
         self._desk = CommandDesk(actions, parse=parts.parse_command, clock=parts.clock, guard=parts.guard)
 

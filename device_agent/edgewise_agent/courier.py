@@ -60,6 +60,7 @@ class Courier:
         now_ms: Callable[[], int],
         responses: "queue.SimpleQueue[Response]",
         on_command: Callable[[bytes, bool], None],
+        on_connected: Callable[[], None] = lambda: None,
         stalled_s: float = STALLED_S,
     ) -> None:
         self._outbox = outbox
@@ -69,6 +70,7 @@ class Courier:
         self._meta = meta
         self._now_ms = now_ms
         self._on_command = on_command
+        self._on_connected = on_connected
         self._stalled_s = stalled_s
         self._responses = responses
         self._batches: deque[Batch] = deque()
@@ -126,6 +128,7 @@ class Courier:
             connection.connect()
             self._is_connected = True
             log.info("connected")
+            self._on_connected()
             self._announce(connection)
             while not self._is_finished():
                 self._fill(connection)

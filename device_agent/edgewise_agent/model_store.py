@@ -75,6 +75,7 @@ class ModelStore:
             self._folder.mkdir(parents=True, exist_ok=True)
             sync_folder(self._folder.parent)
         self.state = self._read()
+        self._judge_factory()
         self._judge_watch()
         self._judge_candidate()
         while True:
@@ -179,6 +180,7 @@ class ModelStore:
                 previous=state.current,
                 slots={**state.slots, candidate.place: model},
                 candidate=None,
+                factory=str(self._factory),
                 watch=replace(before or Watch(), is_running=True, boot=self._boot),
                 wanted=_spent(state.wanted, model),
                 rejected=rejected,
@@ -221,6 +223,21 @@ class ModelStore:
             must=False,
         )
         self._clear_slots()
+
+    def _judge_factory(self) -> None:
+        """Who names another model in the settings on the device wants to see it run."""
+        state = self.state
+        if state.current is not Place.FACTORY and state.factory != str(self._factory):
+            said = "the settings name another model than when the last update came"
+            self._write(
+                StoreState(
+                    rejected=state.rejected,
+                    newest_version=state.newest_version,
+                    wanted=state.wanted,
+                    said=said,
+                ),
+                must=False,
+            )
 
     def _judge_watch(self) -> None:
         """The agent ended during the watch: by the model, unless the machine went down with it."""

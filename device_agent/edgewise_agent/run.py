@@ -7,24 +7,30 @@ import secrets
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 from edgewise_agent.agent import Agent, Parts
 from edgewise_agent.backoff import Backoff, phase
 from edgewise_agent.broker import BrokerConnection
 from edgewise_agent.clock import SystemClock
+from edgewise_agent.command_actions import CommandActions
 from edgewise_agent.command_guard import CommandGuard
 from edgewise_agent.config import Settings
 from edgewise_agent.courier import Courier
 from edgewise_agent.description import describe
 from edgewise_agent.health import BoardHealth
+from edgewise_agent.model_store import ModelStore
 from edgewise_agent.outbox import Outbox
 from edgewise_agent.pipelines.assembly import Assembly, client_id, open_models
 from edgewise_agent.pipelines.model_slot import ModelSlot
 from edgewise_agent.recorder import Recorder
+from edgewise_agent.settings_change import SettingsChange
+from edgewise_agent.settings_trial import SettingsTrial
 from edgewise_agent.state_folder import StateFolder
+from edgewise_agent.updates.assembly import make_managers, recovered_stores, updating
 from edgewise_agent.wire.json_profile import JsonProfile
 from edgewise_agent.wire.message import Message
-from edgewise_messages import DeviceAddress, Response
+from edgewise_messages import DeviceAddress, Response, Severity
 
 DRAIN_S = 3.0
 """Most that a graceful stop spends on sending what is still waiting; the rest waits on disk."""
@@ -32,19 +38,44 @@ DRAIN_S = 3.0
 log = logging.getLogger("edgewise.agent.run")
 
 
-def run_agent(settings: Settings) -> str:
-    """Run until SIGTERM, SIGINT, a stop command, or the end of all sources; return which of them it was.
+@dataclass
+class Ending:
+    """How the agent ends: filled in by whoever asks for a restart."""
 
-    Raises AgentError or edgewise.EdgewiseError when it cannot begin.
+    restart: bool = False
+    stop: Callable[[str], None] = lambda reason: None
+
+    def ask_restart(self, reason: str) -> None:
+        """Stop in order, and start again."""
+        self.restart = True
+        self.stop(reason)
+
+
+def run_agent(settings: Settings, change: SettingsChange | None = None) -> bool:
+    """Run until SIGTERM, SIGINT, a command, or the end of all sources; whether it is to start again.
+
+    ``change`` is the settings file's, for commands to change it. Raises AgentError or edgewise.EdgewiseError when
+    it cannot begin.
     """
+    ending = Ending()
     with StateFolder(settings.device.state_dir) as state, contextlib.ExitStack() as stack:
-        slots = open_models(settings, stack)
+        stores = recovered_stores(settings)
+        slots = open_models(settings, stores, stack)
         outbox = Outbox(state.outbox, max_bytes=settings.outbox.max_mb * 1024 * 1024)
         stack.callback(outbox.close)
-        return _run(settings, slots, outbox, state)
+        _run(settings, change, stores, slots, outbox, state, ending)
+    return ending.restart
 
 
-def _run(settings: Settings, slots: Mapping[str, ModelSlot], outbox: Outbox, state: StateFolder) -> str:
+def _run(
+    settings: Settings,
+    change: SettingsChange | None,
+    stores: Mapping[str, ModelStore],
+    slots: Mapping[str, ModelSlot],
+    outbox: Outbox,
+    state: StateFolder,
+    ending: Ending,
+) -> None:
     boot, clock = secrets.token_hex(8), SystemClock()
     recorder = Recorder(outbox, clock, boot=boot)
     profile = JsonProfile(DeviceAddress(settings.device.group, settings.device.id), boot=boot)
@@ -54,6 +85,9 @@ def _run(settings: Settings, slots: Mapping[str, ModelSlot], outbox: Outbox, sta
         settings, recorder, state, temperature_c=health.temperature_c, on_end=lambda name: agent.ended(name)
     )
     pipelines = [assembly.pipeline(name, slot) for name, slot in slots.items()]
+    by_name = {pipeline.name: pipeline for pipeline in pipelines}
+    managers = make_managers(settings, by_name, stores, recorder, is_stopping=lambda: bool(agent.stop_reason))
+    actions = CommandActions(settings.commands, change=change, updates=managers, restart=ending.ask_restart)
     parts = Parts(
         pipelines=pipelines,
         recorder=recorder,
@@ -66,16 +100,25 @@ def _run(settings: Settings, slots: Mapping[str, ModelSlot], outbox: Outbox, sta
             settings.commands,
             address=DeviceAddress(settings.device.group, settings.device.id),
             memory_file=settings.device.state_dir / "commands.json",
-            clock=SystemClock(),
+            clock=clock,
         ),
+        actions=actions.actions(),
     )
     interval_s = settings.report.interval_s
     agent = Agent(parts, report_interval_s=interval_s, phase_s=phase(client_id(settings), interval_s))
-    courier = _make_courier(settings, parts, profile, responses, agent.command, assembly.drift_in_words)
+    ending.stop = agent.stop
+    trial = _watch_settings(change, recorder, ending)
+    courier = _make_courier(
+        settings, parts, profile, responses, agent.command, assembly.drift_in_words, trial
+    )
     models = {name: slot.info().name for name, slot in slots.items()}
     recorder.event("agent.started", data={"model": ", ".join(models.values())}, durable=True)
     log.info("device %s runs %s, boot %s", settings.device.id, ", ".join(models.values()), boot)
-    with _stopping_on_signals(agent), _committing(outbox, settings.outbox.commit_interval_s):
+    with (
+        _stopping_on_signals(agent),
+        _committing(outbox, settings.outbox.commit_interval_s),
+        updating(managers, stores),
+    ):
         courier.start()
         try:
             agent.run()
@@ -84,7 +127,25 @@ def _run(settings: Settings, slots: Mapping[str, ModelSlot], outbox: Outbox, sta
             log.info("stopping: %s", agent.stop_reason or "after an error")
             courier.stop(reason=agent.stop_reason, drain_s=DRAIN_S)
             log.info("stopped; %d records wait for the next start", outbox.state().records)
-    return agent.stop_reason
+
+
+def _watch_settings(
+    change: SettingsChange | None, recorder: Recorder, ending: Ending
+) -> SettingsTrial | None:
+    """New settings have so long to reach the broker."""
+    if change is None:
+        return None
+
+    def tell(event: str, message: str, severity: Severity) -> None:
+        recorder.event(event, message, severity=severity, durable=True)
+
+    within_s = change.connect_within_s
+    trial = SettingsTrial(change, tell=tell, restart=ending.ask_restart)
+    if change.is_on_trial:
+        timer = threading.Timer(within_s + 0.1, trial.check)
+        timer.daemon = True
+        timer.start()
+    return trial
 
 
 def _make_courier(
@@ -94,6 +155,7 @@ def _make_courier(
     responses: "queue.SimpleQueue[Response]",
     on_command: Callable[[bytes, bool], None],
     drift_in_words: Callable[[], str],
+    trial: SettingsTrial | None,
 ) -> Courier:
     boot, clock = parts.recorder.boot, parts.clock
     name = client_id(settings)
@@ -124,6 +186,7 @@ def _make_courier(
         now_ms=clock.now_ms,
         responses=responses,
         on_command=on_command,
+        on_connected=trial.connected if trial else lambda: None,
     )
 
 

@@ -95,6 +95,8 @@ class StoreState(Struct, frozen=True, kw_only=True):
     """Digest to reason, oldest first."""
     newest_version: dict[str, Count] = {}
     """Of each target, the highest version that was confirmed here."""
+    factory: str = ""
+    """The model that the settings named when this was switched to."""
     said: str = ""
     """Why the current model is the current one, in words."""
     schema: Annotated[int, Meta(ge=1, le=1)] = 1
