@@ -21,11 +21,13 @@ from device_agent.update_parts import (
 )
 from fleet.real_parts import wait_until
 
+from edgewise import ModelFileError
 from edgewise.testing import write_tiny_model
 from edgewise_agent.commands import Refuse
-from edgewise_agent.errors import RepositoryRefused, RepositoryUnreachable
-from edgewise_agent.model_store import file_sha256
+from edgewise_agent.errors import RepositoryRefused, RepositoryUnreachable, StoreError
+from edgewise_agent.model_store import ModelStore, Running, file_sha256
 from edgewise_agent.store_state import Place
+from edgewise_agent.updates.opening import open_current
 
 ALL = ["blue", "green", "red"]
 MakeDevice = Callable[..., Device]
@@ -333,3 +335,49 @@ def test_the_thread_updates_by_itself_and_stops(
     thread.join(10)
     assert not thread.is_alive()
     assert device.manager.running().version == 1
+
+
+def test_another_factory_model_in_the_settings_is_run(
+    owner: Owner, make_device: MakeDevice, tmp_path: Path
+) -> None:
+    device = make_device()
+    owner.publish(good_model(tmp_path / "one.tflite", "one"))
+    device.settle()
+    store = ModelStore(tmp_path / "state/models/door", good_model(tmp_path / "mine.tflite", "mine"), boot="b")
+    running = store.recover()
+    assert (running.path.name, running.place) == ("mine.tflite", Place.FACTORY)
+    assert running.reason == "the settings name another model than when the last update came"
+
+
+def test_a_model_that_cannot_be_opened_at_a_start_gives_way_to_the_one_before(
+    owner: Owner, make_device: MakeDevice, tmp_path: Path
+) -> None:
+    device = make_device()
+    owner.publish(good_model(tmp_path / "one.tflite", "one"))
+    device.settle()
+    store = ModelStore(tmp_path / "state/models/door", tmp_path / "factory.tflite", boot="b")
+    store.recover()
+
+    def load(running: Running) -> str:
+        if running.place is not Place.FACTORY:
+            raise ModelFileError("a runtime that no longer runs it")
+        return "factory"
+
+    opened, running = open_current(store, load)
+    assert opened == "factory"
+    assert running.reason.endswith("it cannot be opened: a runtime that no longer runs it")
+
+
+def test_a_disk_that_refuses_to_be_written_changes_nothing(
+    owner: Owner, make_device: MakeDevice, tmp_path: Path
+) -> None:
+    device = make_device()
+    owner.publish(good_model(tmp_path / "one.tflite", "one"))
+    folder = tmp_path / "state/models/door"
+    folder.rmdir()
+    folder.write_text("in the way")
+    with pytest.raises(StoreError, match="the model that runs stays"):
+        device.settle()
+    assert device.live.path == tmp_path / "factory.tflite"
+    folder.unlink()
+    assert device.settle().version == 1
