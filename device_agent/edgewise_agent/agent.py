@@ -14,9 +14,13 @@ from edgewise_agent.outbox import Outbox
 from edgewise_agent.pipelines.pipeline import Pipeline
 from edgewise_agent.recorder import Recorder
 from edgewise_messages import Command, CommandName, Response, Severity
+from edgewise_messages.codec import MAX_MESSAGE_BYTES
 
 PIPELINE_PATIENCE_S = 10.0
 """What a stop waits for the inputs at hand; a thread that is stuck goes with the process."""
+
+WAITING_LIMIT = 100
+"""Commands in memory, each within the limit for messages."""
 
 log = logging.getLogger("edgewise.agent.loop")
 
@@ -75,8 +79,13 @@ class Agent:
         self._inbox.put(None)
 
     def command(self, payload: bytes, retained: bool) -> None:
-        """Take in a command for the loop to answer."""
-        self._inbox.put((payload, retained))
+        """Take in a command for the loop to answer; a flood of them is cut off, so that it fills no memory."""
+        if len(payload) > MAX_MESSAGE_BYTES:
+            log.warning("a command of %d bytes is dropped", len(payload))
+        elif self._inbox.qsize() >= WAITING_LIMIT:
+            log.warning("%d commands wait already; one is dropped", WAITING_LIMIT)
+        else:
+            self._inbox.put((payload, retained))
 
     def ended(self, pipeline: str) -> None:
         """A pipeline's source has ended for good; with the last one the agent stops."""

@@ -95,8 +95,10 @@ class Owner:
     def place(self) -> Path:
         return self.repository.folder
 
-    def publish(self, model: Path, target: str = TARGET, version: int | None = None) -> Published:
-        return self.repository.publish(model, target=target, version=version)
+    def publish(
+        self, model: Path, target: str = TARGET, version: int | None = None, *, delta: bool = True
+    ) -> Published:
+        return self.repository.publish(model, target=target, version=version, delta=delta)
 
     def target_file(self, published: Published) -> Path:
         target = Path(published.target)

@@ -119,7 +119,7 @@ def build_scene(
     owner = Owner(folder / "owner")
     owner.publish(good_model(folder / "one.tflite", "one"))
     # On a busy machine even a slow model can measure as quick as the other one; it answers rightly all the same.
-    ends = (2,) if second is None and spoil is None else (1, 2) if name == "slow" else (1,)
+    ends = (2,) if second is None and spoil in (None, corrupt_delta) else (1, 2) if name == "slow" else (1,)
     settings = (("max_slowdown", 3.0), ("shadow_inputs", 60)) if name == "slow" else ()
     scene = Scene(name, folder, tuple({1, *ends}), ends, settings)
     said = folder / "said"
@@ -129,7 +129,8 @@ def build_scene(
     assert code == 0, said.read_text()
     two = (second or (lambda path: good_model(path, "two")))(folder / "two.tflite")
     if spoil is None or not spoil.__name__.startswith("publish"):
-        published = owner.publish(two)
+        # With a delta the whole file, which is spoilt, would not be needed.
+        published = owner.publish(two, delta=spoil is None or spoil is corrupt_delta)
         if spoil:
             spoil(owner, owner.target_file(published))
     else:
@@ -141,6 +142,14 @@ def corrupt(owner: Owner, file: Path) -> None:
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
     file.write_bytes(data)
+
+
+def corrupt_delta(owner: Owner, file: Path) -> None:
+    """The whole file is fetched then."""
+    deltas = list(owner.place.glob("targets/deltas/**/*.bsdiff"))
+    assert deltas, "there is a delta"
+    for delta in deltas:
+        corrupt(owner, delta)
 
 
 def truncate(owner: Owner, file: Path) -> None:
@@ -168,8 +177,8 @@ def publish_frozen(owner: Owner, two: Path) -> None:
 
 
 SPOILED = {
-    "corrupted": corrupt, "truncated": truncate, "wrong signature": forge_signature, "mixed": mix_releases,
-    "older": publish_older, "frozen": publish_frozen,
+    "corrupted": corrupt, "damaged delta": corrupt_delta, "truncated": truncate, "wrong signature": forge_signature,
+    "mixed": mix_releases, "older": publish_older, "frozen": publish_frozen,
 }  # fmt: skip
 
 
