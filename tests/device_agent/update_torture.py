@@ -22,7 +22,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from shutil import copyfile, copytree, rmtree
 
@@ -122,9 +122,9 @@ def build_scene(
     ends = (2,) if second is None and spoil in (None, corrupt_delta) else (1, 2) if name == "slow" else (1,)
     settings = (("max_slowdown", 3.0), ("shadow_inputs", 60)) if name == "slow" else ()
     scene = Scene(name, folder, tuple({1, *ends}), ends, settings)
-    said = folder / "said"
+    before, said = replace(scene, settings=()), folder / "said"
     code = in_child(
-        lambda: _settle(scene.device(folder / "state", boot="boot-0", quick=True), {1}), said=said
+        lambda: _settle(before.device(folder / "state", boot="boot-0", quick=True), {1}), said=said
     )
     assert code == 0, said.read_text()
     two = (second or (lambda path: good_model(path, "two")))(folder / "two.tflite")

@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import quantiles
+from statistics import median, quantiles
 
 import edgewise
 from edgewise_agent.sources.images import find_images
@@ -55,7 +55,7 @@ class FolderModel:
                 agreed += got == expected
                 own.append(own_ms)
                 others.append(other_ms)
-        return ShadowReport(seen, agreed, errors, _p95(others), _p95(own))
+        return ShadowReport(seen, agreed, errors, median(others), median(own)) if seen else ShadowReport(0, 0)
 
     def switch(self, path: Path) -> None:
         """Swap the file; pictures under way end on the old one."""

@@ -5,7 +5,9 @@ from edgewise_agent.updates.live_model import ModelHealth, ShadowReport
 from edgewise_agent.updates.settings import UpdateSettings
 
 FEW = 10
-"""Latencies and rates of fewer inputs say nothing."""
+"""Medians and rates of fewer inputs say nothing."""
+FEW_FOR_P95 = 50
+"""And p95 of fewer is one or two inputs' bad luck."""
 
 
 NOISE_MS = 1.0
@@ -23,7 +25,9 @@ def judge_shadow(report: ShadowReport, settings: UpdateSettings) -> str:
             f"it answered {report.agreed} of {report.inputs} live inputs as the current model does, "
             f"expected at least {settings.min_agreement:.0%} (updates.min_agreement)"
         )
-    return _slow(report.p95_ms, report.current_p95_ms, settings) if report.inputs >= FEW else ""
+    if report.inputs < FEW:
+        return ""
+    return _slow("median", report.median_ms, report.current_median_ms, settings)
 
 
 def judge_watch(since: ModelHealth, now: ModelHealth, watch: Watch, settings: UpdateSettings) -> str:
@@ -36,7 +40,7 @@ def judge_watch(since: ModelHealth, now: ModelHealth, watch: Watch, settings: Up
         return f"{errors} of {inputs} inputs failed, {watch.error_rate:.1%} with the model before"
     if now.drift_moved > watch.drift_moved + settings.max_drift_moved:
         return f"{now.drift_moved} statistics drifted from its baseline, {watch.drift_moved} with the model before"
-    return _slow(now.p95_ms, watch.p95_ms, settings) if inputs >= FEW else ""
+    return _slow("p95", now.p95_ms, watch.p95_ms, settings) if inputs >= FEW_FOR_P95 else ""
 
 
 def is_over(since: ModelHealth, now: ModelHealth, passed_s: float, settings: UpdateSettings) -> bool:
@@ -52,12 +56,12 @@ def figures_of(health: ModelHealth) -> Watch:
     return Watch(error_rate=rate, p95_ms=health.p95_ms, drift_moved=health.drift_moved)
 
 
-def _slow(p95_ms: float | None, before_ms: float | None, settings: UpdateSettings) -> str:
-    if p95_ms is None or before_ms is None:
+def _slow(what: str, latency_ms: float | None, before_ms: float | None, settings: UpdateSettings) -> str:
+    if latency_ms is None or before_ms is None:
         return ""
-    if p95_ms <= max(before_ms * settings.max_slowdown, before_ms + NOISE_MS):
+    if latency_ms <= max(before_ms * settings.max_slowdown, before_ms + NOISE_MS):
         return ""
     return (
-        f"its p95 latency is {p95_ms:.1f} ms against {before_ms:.1f} ms, "
+        f"its {what} latency is {latency_ms:.1f} ms against {before_ms:.1f} ms, "
         f"expected at most {settings.max_slowdown:g} times that (updates.max_slowdown)"
     )

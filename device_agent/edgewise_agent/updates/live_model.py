@@ -15,8 +15,9 @@ class ShadowReport:
     agreed: int
     errors: int = 0
     """Inputs at which the candidate failed and the current model did not."""
-    p95_ms: float | None = None
-    current_p95_ms: float | None = None
+    median_ms: float | None = None
+    current_median_ms: float | None = None
+    """Medians, since of few inputs on a busy device p95 is the scheduler's."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from statistics import quantiles
+from statistics import median, quantiles
 from typing import Any
 
 import edgewise
@@ -106,12 +106,16 @@ def _compare(slot: ModelSlot, heard: Iterator[Answered], inputs: int) -> ShadowR
                     latencies_ms.append(timings.total_ms)
         if seen >= inputs:
             break
-    return ShadowReport(seen, agreed, errors, _p95(others), _p95(own))
+    return ShadowReport(seen, agreed, errors, _median(others), _median(own))
 
 
 def _is_alike(one: Any, other: Any) -> bool:
     told, told_by_other = told_of(one), told_of(other)
     return all(told.get(name) == told_by_other.get(name) for name in COMPARED)
+
+
+def _median(latencies_ms: Sequence[float]) -> float | None:
+    return median(latencies_ms) if latencies_ms else None
 
 
 def _p95(latencies_ms: Sequence[float]) -> float | None:
