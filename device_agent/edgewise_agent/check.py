@@ -7,9 +7,10 @@ from pathlib import Path
 import edgewise
 from edgewise_agent.broker import BrokerConnection, read_password
 from edgewise_agent.config import Settings
-from edgewise_agent.errors import AgentError, BrokerError, ModelUnfit, Problem
+from edgewise_agent.errors import AgentError, BrokerError, KeyUnusable, ModelUnfit, Problem
 from edgewise_agent.pipelines.model_slot import ModelSlot
 from edgewise_agent.pipelines.settings import PipelineSettings
+from edgewise_agent.signatures import TrustedKeys
 from edgewise_agent.sources.choice import LOCAL_HOST, make_source
 from edgewise_agent.sources.http_inputs import HttpReceiver
 from edgewise_agent.sources.images import PictureFiles, find_images
@@ -107,6 +108,15 @@ def _check_files(settings: Settings) -> list[Problem]:
     ca_file = settings.broker.ca_file
     if ca_file is not None and not os.access(ca_file, os.R_OK):
         problems.append(Problem("broker.ca_file", f"{ca_file}: no such file, or not readable by this user"))
+    for where in ("root_file", "ca_file"):
+        file = getattr(settings.updates, where)
+        if file is not None and not os.access(file, os.R_OK):
+            text = f"{file}: no such file, or not readable by this user"
+            problems.append(Problem(f"updates.{where}", text))
+    try:
+        TrustedKeys(settings.commands.keys)
+    except KeyUnusable as error:
+        problems.append(_as_problem("commands.keys", error))
     return problems
 
 

@@ -105,6 +105,9 @@ def _contradictions(settings: Settings) -> list[Problem]:
         problems.append(Problem("pipelines", "expected at least one section [pipelines.NAME]"))
     if broker.ca_file is not None and not broker.url.is_tls:
         problems.append(Problem("broker.ca_file", f"is of no use with {broker.url}; use an mqtts:// url"))
+    if settings.updates.repository and settings.updates.root_file is None:
+        hint = "missing: updates.repository is of no use without the repository's first root.json"
+        problems.append(Problem("updates.root_file", hint))
     if broker.password_file is not None and not broker.username:
         problems.append(Problem("broker.password_file", "is of no use without broker.username"))
     return problems
