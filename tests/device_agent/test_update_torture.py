@@ -12,7 +12,7 @@ FEWEST_CUTS = 300
 @pytest.mark.slow
 def test_whatever_cuts_an_update_the_device_starts_on_a_working_model_and_says_which_and_why() -> None:
     """In a process of its own, which forks one for each cut. benchmarks/update_torture.py alone cuts at every step."""
-    command = [sys.executable, str(SCRIPT), "--every", "2", "--random", "40"]
+    command = [sys.executable, str(SCRIPT), "--every", "2", "--random", "20"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads(done.stdout)

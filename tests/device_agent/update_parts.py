@@ -63,8 +63,8 @@ def crashing_model(path: Path) -> Path:
 
 
 def slow_model(path: Path) -> Path:
-    """Right, and many times slower: it looks at 4096 times as many pixels."""
-    return write_tiny_model(path, card=tiny_card(name="slow", size_wh=(512, 512)), size_wh=(512, 512))
+    """Right, and many times slower: it looks at 1600 times as many pixels."""
+    return write_tiny_model(path, card=tiny_card(name="slow", size_wh=(320, 320)), size_wh=(320, 320))
 
 
 def disagreeing_model(path: Path) -> Path:

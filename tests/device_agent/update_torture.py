@@ -48,7 +48,7 @@ ALL = ["blue", "green", "red"]
 CUT = 77
 """The exit code of a process that was cut at a step."""
 TOO_LONG_S = 60.0
-LONGEST_S = 0.6
+LONGEST_S = 0.4
 """An update with the real child takes about this long here."""
 WATCHED_EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate")
 BAD = {"lying": lying_model, "crashing": crashing_model, "disagreeing": disagreeing_model, "slow": slow_model}
@@ -120,7 +120,7 @@ def build_scene(
     owner.publish(good_model(folder / "one.tflite", "one"))
     # On a busy machine even a slow model can measure as quick as the other one; it answers rightly all the same.
     ends = (2,) if second is None and spoil in (None, corrupt_delta) else (1, 2) if name == "slow" else (1,)
-    settings = (("max_slowdown", 3.0), ("shadow_inputs", 60)) if name == "slow" else ()
+    settings = (("max_slowdown", 3.0), ("shadow_inputs", 20)) if name == "slow" else ()
     scene = Scene(name, folder, tuple({1, *ends}), ends, settings)
     before, said = replace(scene, settings=()), folder / "said"
     code = in_child(
