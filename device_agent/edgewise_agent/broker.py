@@ -20,11 +20,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edgewise_agent.config import BrokerSettings
 from edgewise_agent.errors import BrokerError, BrokerRefused
-from edgewise_agent.wire.message import Message
+from edgewise_agent.wire.message import AT_LEAST_ONCE, Message
 
 CONNECT_TIMEOUT_S = 5.0
 _TURN_S = 0.1
-AT_LEAST_ONCE = 1
 
 log = logging.getLogger("edgewise.agent.broker")
 
@@ -39,7 +38,11 @@ class Connection(Protocol):
         """Hear what is published on ``topic``."""
 
     def publish(self, message: Message) -> int:
-        """Send at QoS 1; the number comes back through ``on_acknowledged``."""
+        """Send; the number comes back through ``on_acknowledged``.
+
+        At QoS 1 with the broker's acknowledgement; at QoS 0 once it is handed to the network, so maybe before
+        this returns.
+        """
 
     def run(self, timeout_s: float) -> None:
         """Move bytes and call back, for at most ``timeout_s``. Raises BrokerError at the connection's end."""
@@ -80,7 +83,7 @@ class BrokerConnection:
         self._client.on_subscribe = self._subscribed
         self._apply(settings)
         if will is not None:
-            self._client.will_set(will.topic, will.payload, qos=AT_LEAST_ONCE, retain=will.retain)
+            self._client.will_set(will.topic, will.payload, qos=will.qos, retain=will.retain)
 
     def connect(self) -> None:
         """Connect and wait for the broker's answer."""
@@ -107,8 +110,8 @@ class BrokerConnection:
         self._client.subscribe(topic, qos=AT_LEAST_ONCE)
 
     def publish(self, message: Message) -> int:
-        """Send at QoS 1 and return the number to expect in ``on_acknowledged``."""
-        info = self._client.publish(message.topic, message.payload, qos=AT_LEAST_ONCE, retain=message.retain)
+        """Send and return the number to expect in ``on_acknowledged``."""
+        info = self._client.publish(message.topic, message.payload, qos=message.qos, retain=message.retain)
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise BrokerError(f"broker {self._url}: the connection ended ({_name(info.rc)})")
         return info.mid

@@ -103,6 +103,48 @@ def init_command(
     typer.echo(f"Wrote {out}. Fill it in, then: edgewise agent check --config {out}")
 
 
+@agent_app.command("sparkplug-check")
+def sparkplug_check_command(
+    broker: Annotated[str, typer.Option("--broker", help="mqtt://host[:port] or mqtts://host[:port].")],
+    group: Annotated[str, typer.Option("--group", help="The node's group.")],
+    node: Annotated[str, typer.Option("--node", help="The node's id: the agent's device.id.")],
+    host: Annotated[str, typer.Option("--host", help="Its primary host, if it waits for one.")] = "",
+    seconds: Annotated[float, typer.Option("--for", help="Seconds to watch; Ctrl-C ends it early.")] = 60.0,
+    tap: Annotated[
+        str, typer.Option("--tap", help="Listen on [HOST:]PORT and pass on to the broker; sees every packet.")
+    ] = "",
+    rebirth: Annotated[bool, typer.Option("--rebirth", help="Ask for births, twice at once.")] = False,
+    username: Annotated[str, typer.Option("--username", help="For the broker.")] = "",
+    password_file: Annotated[
+        Path | None, typer.Option("--password-file", help="First line: password.")
+    ] = None,
+    ca_file: Annotated[Path | None, typer.Option("--ca-file", help="Certificate authority.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result for machines.")] = False,
+) -> None:
+    """Judge a Sparkplug edge node by each rule of the Sparkplug 3.0 edge node profile.
+
+    Watches the broker's traffic. With --tap, point the node's broker url at the tap: then CONNECT, the will and
+    QoS are seen too. Changes nothing but the births that --rebirth asks for. Exit code 1 if a rule fails.
+    """
+    from edgewise_agent.broker_url import BrokerUrl
+    from edgewise_agent.config import BrokerSettings
+    from edgewise_agent.wire.sparkplug.check_report import run_check, split_tap
+    from edgewise_agent.wire.sparkplug.checking import Watch
+
+    try:
+        settings = BrokerSettings(
+            url=BrokerUrl(broker), username=username, password_file=password_file, ca_file=ca_file
+        )
+        place = split_tap(tap) if tap else None
+        if place is not None and settings.url.is_tls:
+            raise ValueError("--tap passes plain MQTT on: got an mqtts:// broker, expected mqtt://")
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    watch = Watch(group, node, host, seconds, asks_rebirth=rebirth)
+    if not run_check(settings, watch, tap=place, as_json=as_json):
+        raise typer.Exit(1)
+
+
 def _print_json(config: Path, checked: "Checked") -> None:
     import json
 

@@ -3,7 +3,7 @@
 import hashlib
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -14,6 +14,7 @@ from edgewise_agent.errors import WHOLE_FILE, InvalidSettings, Problem
 from edgewise_agent.pipelines.settings import DutySettings, PipelineSettings
 from edgewise_agent.settings_reader import Id, read_table
 from edgewise_agent.updates.settings import UpdateSettings
+from edgewise_agent.wire.settings import HomeAssistantSettings, SparkplugSettings
 
 
 class DeviceSettings(Struct, frozen=True, kw_only=True):
@@ -36,9 +37,11 @@ class BrokerSettings(Struct, frozen=True, kw_only=True):
 
 
 class ReportSettings(Struct, frozen=True, kw_only=True):
-    """[report]: how often it tells."""
+    """[report]: how and how often it tells."""
 
     interval_s: Annotated[float, Meta(ge=0.1, le=86_400.0)] = 10.0
+    profile: Literal["json", "sparkplug"] = "json"
+    format: Literal["json", "msgpack", "compact"] = "json"
 
 
 class OutboxSettings(Struct, frozen=True, kw_only=True):
@@ -59,6 +62,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     duty: DutySettings = DutySettings()
     commands: CommandSettings = CommandSettings()
     updates: UpdateSettings = UpdateSettings()
+    sparkplug: SparkplugSettings = SparkplugSettings()
+    home_assistant: HomeAssistantSettings = HomeAssistantSettings()
     sha256: str = ""
     """Of the settings file; not a key in it."""
 
@@ -103,6 +108,10 @@ def _contradictions(settings: Settings) -> list[Problem]:
     problems = []
     if not settings.pipelines:
         problems.append(Problem("pipelines", "expected at least one section [pipelines.NAME]"))
+    if settings.report.profile == "sparkplug" and settings.report.format != "json":
+        problems.append(
+            Problem("report.format", 'is of no use with report.profile = "sparkplug"; leave it out')
+        )
     if broker.ca_file is not None and not broker.url.is_tls:
         problems.append(Problem("broker.ca_file", f"is of no use with {broker.url}; use an mqtts:// url"))
     if settings.updates.repository and settings.updates.root_file is None:

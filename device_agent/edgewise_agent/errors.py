@@ -13,6 +13,8 @@ AgentError
 │   ├── RepositoryUnreachable          no network, no stick, a broken download: what is there is kept
 │   ├── DeltaUnusable                  a delta that does not give the file: fetch the whole one
 │   └── RepositoryRefused              the repository's metadata or file is not what was signed: tell the owner
+├── MalformedPayload (ValueError)      bytes that are not a Sparkplug payload: leave the message out
+├── MalformedPacket (ValueError)       bytes that are not an MQTT packet: leave the connection out
 └── BrokerError (ConnectionError)      try again later
     └── BrokerRefused                  the broker answers and says no: repair name, password or rights
 """
@@ -105,3 +107,11 @@ class RepositoryRefused(UpdateError):
 
 class DeltaUnusable(UpdateError):
     """A delta that is damaged, for another file, or too much for this device."""
+
+
+class MalformedPayload(AgentError, ValueError):
+    """Bytes that are not a Sparkplug payload."""
+
+
+class MalformedPacket(AgentError, ValueError):
+    """Bytes that are not an MQTT packet."""

@@ -38,6 +38,8 @@ url = "mqtt://127.0.0.1:1883" # or mqtts://host:8883
 
 [report]
 # interval_s = 10.0           # between two telemetry records
+# profile = "json"            # "sparkplug" speaks Sparkplug B to SCADA hosts instead
+# format = "json"             # "msgpack", or "compact" with a quarter of the bytes; the fleet reads all three
 
 [outbox]
 # max_mb = 64                 # when full, older records are thinned out
@@ -49,4 +51,12 @@ url = "mqtt://127.0.0.1:1883" # or mqtts://host:8883
 # slow_below_battery_percent = 20.0
 # pause_below_battery_percent = 5.0
 # slow_factor = 4.0           # how many times longer from one input to the next
+
+[sparkplug]                   # only with report.profile = "sparkplug"
+# primary_host = ""           # send only while this host application is online
+# rebirth_min_s = 5.0         # between two births that a host asked for
+
+[home_assistant]              # makes the device appear in Home Assistant, beside the profile
+# enabled = false
+# prefix = "homeassistant"
 """

@@ -28,7 +28,8 @@ from edgewise_agent.settings_change import SettingsChange
 from edgewise_agent.settings_trial import SettingsTrial
 from edgewise_agent.state_folder import StateFolder
 from edgewise_agent.updates.assembly import make_managers, recovered_stores, updating
-from edgewise_agent.wire.json_profile import JsonProfile
+from edgewise_agent.wire.json_profile import parse_command
+from edgewise_agent.wire.make_profile import DeviceFacts, make_profile
 from edgewise_agent.wire.message import Message
 from edgewise_messages import DeviceAddress, Response, Severity
 
@@ -78,7 +79,6 @@ def _run(
 ) -> None:
     boot, clock = secrets.token_hex(8), SystemClock()
     recorder = Recorder(outbox, clock, boot=boot)
-    profile = JsonProfile(DeviceAddress(settings.device.group, settings.device.id), boot=boot)
     responses: queue.SimpleQueue[Response] = queue.SimpleQueue()
     health = BoardHealth(disk=settings.device.state_dir)
     assembly = Assembly(
@@ -94,7 +94,7 @@ def _run(
         outbox=outbox,
         clock=clock,
         health=health.read,
-        parse_command=profile.parse_command,
+        parse_command=parse_command,
         respond=responses.put,
         guard=CommandGuard(
             settings.commands,
@@ -108,9 +108,7 @@ def _run(
     agent = Agent(parts, report_interval_s=interval_s, phase_s=phase(client_id(settings), interval_s))
     ending.stop = agent.stop
     trial = _watch_settings(change, recorder, ending)
-    courier = _make_courier(
-        settings, parts, profile, responses, agent.command, assembly.drift_in_words, trial
-    )
+    courier = _make_courier(settings, parts, responses, agent.command, assembly.drift_in_words, trial)
     models = {name: slot.info().name for name, slot in slots.items()}
     recorder.event("agent.started", data={"model": ", ".join(models.values())}, durable=True)
     log.info("device %s runs %s, boot %s", settings.device.id, ", ".join(models.values()), boot)
@@ -151,7 +149,6 @@ def _watch_settings(
 def _make_courier(
     settings: Settings,
     parts: Parts,
-    profile: JsonProfile,
     responses: "queue.SimpleQueue[Response]",
     on_command: Callable[[bytes, bool], None],
     drift_in_words: Callable[[], str],
@@ -171,11 +168,9 @@ def _make_courier(
             on_message=on_message,
         )
 
-    return Courier(
-        parts.outbox,
-        connect,
-        profile,
-        Backoff(f"{name} {boot}", longest_s=settings.broker.reconnect_max_s),
+    facts = DeviceFacts(
+        boot=boot,
+        clock=clock,
         meta=lambda: describe(
             settings,
             models={one.name: one.slot.info() for one in parts.pipelines},
@@ -183,9 +178,15 @@ def _make_courier(
             clock=clock,
             drift=drift_in_words(),
         ),
-        now_ms=clock.now_ms,
         responses=responses,
         on_command=on_command,
+    )
+    backoff = Backoff(f"{name} {boot}", longest_s=settings.broker.reconnect_max_s)
+    return Courier(
+        parts.outbox,
+        connect,
+        make_profile(settings, facts),
+        backoff,
         on_connected=trial.connected if trial else lambda: None,
     )
 

@@ -140,6 +140,9 @@ def _in_words(kind: Any, message: str) -> str:
     """The kind and the limits of a field as people say them."""
     limits = {"ge": "at least", "le": "at most", "gt": "more than"}
     metas = [meta for meta in get_args(kind)[1:] if isinstance(meta, Meta)]
+    told = next((meta.description for meta in metas if meta.description), None)
+    if told is not None:
+        return f"expected {told}"
     base = get_args(kind)[0] if get_args(kind) else kind
     if isinstance(base, UnionType) or isinstance(kind, UnionType):
         return message

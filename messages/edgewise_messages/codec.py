@@ -1,4 +1,4 @@
-"""Messages to bytes and back: JSON or MessagePack under one schema, recognised by the first byte.
+"""Messages to bytes and back: JSON, MessagePack or the compact form under one schema, told by the first byte.
 
 What one side can write the other can read: encoding refuses what decoding would refuse.
 """
@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
+from edgewise_messages import compact
 from edgewise_messages.commands import Command, Response
 from edgewise_messages.errors import MalformedMessage, UnsupportedVersion
 from edgewise_messages.records import (
@@ -41,6 +42,8 @@ class Format(StrEnum):
 
     JSON = "json"
     MSGPACK = "msgpack"
+    COMPACT = "compact"
+    """Of batches of records only (compact.py); notices in this form are MessagePack."""
 
 
 class _Batch(msgspec.Struct, frozen=True):
@@ -72,6 +75,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 def encode_records(records: list[AnyRecord], form: Format = Format.JSON) -> bytes:
     """One publish with these records, in this order. Raises MalformedMessage."""
     _check_finite(*records)
+    if form is Format.COMPACT:
+        return _encode_compact(records)
     return _encode({"version": SCHEMA_VERSION, "records": records}, form, _Batch)
 
 
@@ -108,6 +113,8 @@ def decode_records(data: bytes) -> Batch:
     Raises MalformedMessage if any of them has a wrong field, UnsupportedVersion for a later schema.
     """
     _check_size(data)
+    if data[:1] and data[0] in compact.FIRST_BYTES:
+        return _decode_compact(data)
     form = _form_of(data)
     try:
         batch: _Batch = _decode(data, form, _Batch)
@@ -143,6 +150,27 @@ def _decode_one_by_one(data: bytes, form: Format) -> tuple[list[AnyRecord], int]
         if tag.type in _TAGS:
             records.append(_decode(bytes(raw), form, AnyRecord))
     return records, len(batch.records) - len(records)
+
+
+def _encode_compact(records: list[AnyRecord]) -> bytes:
+    try:
+        data = compact.encode_compact(records)
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError) as error:
+        raise MalformedMessage(f"message: {error}") from error
+    _check_size(data)
+    if _decode_compact(data).records != tuple(records):
+        raise MalformedMessage("message: a record does not survive the compact form; send it as JSON")
+    return data
+
+
+def _decode_compact(data: bytes) -> Batch:
+    fields, unknown = compact.decode_compact(data)
+    try:
+        records = msgspec.convert(fields, list[AnyRecord])
+    except msgspec.ValidationError as error:
+        raise MalformedMessage(f"message: {error}") from error
+    _check_finite(*records)
+    return Batch(records=tuple(records), unknown=unknown)
 
 
 def _version_of(data: bytes, form: Format) -> int:

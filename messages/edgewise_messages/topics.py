@@ -20,6 +20,8 @@ class Channel(StrEnum):
     DRIFT = "drift"
     COMMAND = "command"
     RESPONSE = "response"
+    STATE = "state"
+    """The latest values as one flat JSON object, for Home Assistant; a fleet does not read it."""
 
 
 RETAINED = frozenset({Channel.STATUS, Channel.META})

@@ -198,6 +198,8 @@ def test_the_example_is_valid_and_shows_every_setting_with_its_default() -> None
         settings.report,
         settings.outbox,
         settings.duty,
+        settings.sparkplug,
+        settings.home_assistant,
     ):
         shown_here = [name for name in section.__struct_fields__ if name != "drift"]
         assert all(f"{name} = " in EXAMPLE for name in shown_here)
@@ -226,3 +228,20 @@ def test_several_pipelines_and_named_sources_are_read() -> None:
 def test_a_repository_without_a_root_file_is_of_no_use() -> None:
     _, problems = parse_settings(f'{GOOD}\n[updates]\nrepository = "/media/x"'.encode(), base=BASE)
     assert [problem.where for problem in problems] == ["updates.root_file"]
+
+
+@pytest.mark.parametrize(
+    ("more", "where", "what"),
+    [
+        ('report = {profile = "sparkplug", format = "compact"}', "report.format", "leave it out"),
+        ('home_assistant = {prefix = "a/+"}', "home_assistant.prefix", "levels of A-Z a-z 0-9 _ -"),
+        ('sparkplug = {primary_host = "a/b"}', "sparkplug.primary_host", "an id without + # /"),
+    ],
+)
+def test_what_a_wire_profile_cannot_do_is_said(more: str, where: str, what: str) -> None:
+    text = 'device = {id = "d", state_dir = "s"}\npipelines.main = {model = "m", source = "p"}\n'
+    text += 'broker = {url = "mqtt://h"}\n' + more
+    settings, (problem,) = parse_settings(text.encode(), base=Path("/"))
+    assert settings is None
+    assert problem.where == where
+    assert what in problem.message

@@ -12,10 +12,11 @@ from fleet.real_parts import wait_until
 from edgewise_agent.backoff import Backoff
 from edgewise_agent.courier import WINDOW, Courier
 from edgewise_agent.errors import BrokerError
-from edgewise_agent.outbox import Outbox
+from edgewise_agent.outbox import Batch, Outbox
 from edgewise_agent.wire.json_profile import JsonProfile
-from edgewise_agent.wire.message import Message
-from edgewise_messages import Channel, Event, Meta, decode_records, encode_record
+from edgewise_agent.wire.message import AT_MOST_ONCE, Message
+from edgewise_agent.wire.profile import Opening, Profile, Session, Turn
+from edgewise_messages import Channel, Event, Meta, decode_records, encode_record, join_encoded
 
 
 class ScriptedConnection:
@@ -38,7 +39,10 @@ class ScriptedConnection:
 
     def publish(self, message: Message) -> int:
         self.sent.append(message)
-        self._owed.append(len(self.sent))
+        if message.qos == AT_MOST_ONCE:
+            self._on_acknowledged(len(self.sent))
+        else:
+            self._owed.append(len(self.sent))
         return len(self.sent)
 
     def run(self, timeout_s: float) -> None:
@@ -62,21 +66,35 @@ class ScriptedConnection:
 class Setup:
     """A courier on an outbox of its own, and the connections it made."""
 
-    def __init__(self, folder: Path, *, first_answers: bool = True, stalled_s: float = 60.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        first_answers: bool = True,
+        stalled_s: float = 60.0,
+        profile: Profile | None = None,
+    ) -> None:
         self.outbox = Outbox(folder / "outbox.db", max_bytes=2**24)
         self.connections: list[ScriptedConnection] = []
         self.commands: list[tuple[bytes, bool]] = []
+        self.wills: list[Message] = []
         self._first_answers = first_answers
         self.courier = Courier(
             self.outbox,
             self._connect,
-            JsonProfile(ADDRESS, boot="b"),
+            profile or self._json(),
             Backoff("x", longest_s=0.1),
+            stalled_s=stalled_s,
+        )
+
+    def _json(self) -> JsonProfile:
+        return JsonProfile(
+            ADDRESS,
+            boot="b",
             meta=lambda: Meta(ts_ms=1, boot="b"),
             now_ms=lambda: 1,
             responses=queue.SimpleQueue(),
             on_command=lambda payload, retained: self.commands.append((payload, retained)),
-            stalled_s=stalled_s,
         )
 
     def record(self, count: int) -> None:
@@ -92,7 +110,7 @@ class Setup:
     def _connect(
         self, *, will: Message, on_acknowledged: Callable[[int], None], on_message: Callable[[Message], None]
     ) -> ScriptedConnection:
-        assert b"offline" in will.payload and will.retain
+        self.wills.append(will)
         made = ScriptedConnection(on_acknowledged, on_message)
         made.answers = self._first_answers or bool(self.connections)
         self.connections.append(made)
@@ -175,3 +193,82 @@ def test_a_stop_sends_what_waits_and_says_goodbye_last(setup: Callable[..., Setu
     assert only.sequences == list(range(1, 301))
     assert b'"state":"stopped"' in only.sent[-1].payload
     assert only.closed
+    assert [(b"offline" in will.payload, will.retain) for will in made.wills] == [(True, True)]
+
+
+class UnsureProfile:
+    """Sends at QoS 0 two messages for each batch; leaves the first connection when told to."""
+
+    def __init__(self, unsure_for_s: float) -> None:
+        self.unsure_for_s = unsure_for_s
+        self.leaves = False
+
+    def begin(self) -> Session:
+        return UnsureSession(self)
+
+
+class UnsureSession:
+    def __init__(self, profile: UnsureProfile) -> None:
+        self._profile = profile
+        self.opening = Opening(Message("will", b""), ())
+
+    def due(self) -> Turn:
+        leaves, self._profile.leaves = self._profile.leaves, False
+        return Turn(leaves_because="told to leave" if leaves else "")
+
+    def records(self, batch: Batch) -> tuple[Message, ...]:
+        return (
+            Message("first", b"", qos=AT_MOST_ONCE),
+            Message(ADDRESS.topic(Channel.EVENT), join_encoded(list(batch.bodies)), qos=AT_MOST_ONCE),
+        )
+
+    def heard(self, message: Message) -> None:
+        pass
+
+    def farewell(self, reason: str, *, returns: bool) -> tuple[Message, ...]:
+        return (Message("farewell", reason.encode()),)
+
+
+def test_what_nobody_acknowledges_stays_until_its_time_is_over(setup: Callable[..., Setup]) -> None:
+    made = setup(profile=UnsureProfile(0.3))
+    made.record(100)
+    made.courier.start()
+    wait_until(lambda: made.connections and len(made.connections[0].sequences) == 100, "all is sent")
+    assert made.outbox.state().records == 100
+    wait_until(lambda: made.outbox.state().records == 0, "the time is over")
+    assert len(made.connections) == 1
+
+
+@pytest.mark.parametrize("how", ["lost", "left"])
+def test_what_is_unsure_is_sent_again_by_the_next_connection(how: str, setup: Callable[..., Setup]) -> None:
+    profile = UnsureProfile(1e6)
+    made = setup(profile=profile)
+    made.record(100)
+    made.courier.start()
+    wait_until(lambda: made.connections and len(made.connections[0].sequences) == 100, "all is sent")
+    if how == "lost":
+        made.connections[0].ends = True
+    else:
+        profile.leaves = True
+    wait_until(lambda: len(made.connections) == 2 and len(made.connections[1].sequences) == 100, "again")
+    assert made.outbox.state().records == 100
+    assert (made.connections[0].sent[-1].topic == "farewell") == (how == "left")
+
+
+def test_an_acknowledged_farewell_makes_sure_what_went_before_it(setup: Callable[..., Setup]) -> None:
+    made = setup(profile=UnsureProfile(1e6))
+    made.record(100)
+    made.courier.start()
+    made.courier.stop(reason="test", drain_s=30.0)
+    assert made.connections[0].sent[-1] == Message("farewell", b"test")
+    assert made.outbox.state().records == 0
+
+
+def test_without_an_acknowledgement_of_the_farewell_nothing_is_sure(setup: Callable[..., Setup]) -> None:
+    made = setup(profile=UnsureProfile(1e6))
+    made.record(100)
+    made.courier.start()
+    wait_until(lambda: made.connections and len(made.connections[0].sequences) == 100, "all is sent")
+    made.connections[0].answers = False
+    made.courier.stop(reason="test", drain_s=0.0)
+    assert made.outbox.state().records == 100

@@ -1,12 +1,13 @@
 """The two-sample tests behind the drift monitor: their chances are bounds, and sharp enough to be of use."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from edgewise.drift_baseline import Histogram
-from edgewise_agent.drift.classes import SwitchTest, class_chance, switch_share
+from edgewise_agent.drift.classes import SwitchTest, class_bound, class_chance, switch_share
 from edgewise_agent.drift.stability import class_index, histogram_index, stability_index
 from edgewise_agent.drift.tails import TailTest, chances, marks
 from edgewise_agent.drift.window import Window
@@ -64,15 +65,51 @@ def test_outer_marks_have_no_baseline_sample_beyond_them() -> None:
     assert marks(Histogram((0.0, 1.0), (5,)), has_outer=False) == ()
 
 
+@pytest.mark.parametrize("level", [0.05, 0.25])
 @pytest.mark.parametrize("classes", [3, 40])
-def test_the_chance_of_other_classes_is_a_bound_also_with_classes_never_seen(classes: int) -> None:
+def test_the_chance_of_other_classes_is_one_also_with_classes_never_seen(classes: int, level: float) -> None:
+    """Exceeded as often as it says, within three standard errors; the bound at most as often."""
     rng = np.random.default_rng(classes)
     shares = rng.dirichlet(np.full(classes, 0.5))
-    level, exceeded = 0.05, 0
-    for _ in range(500):
-        kept, latest = rng.multinomial(60, shares), rng.multinomial(50, shares)
-        exceeded += class_chance(dict(enumerate(kept.tolist())), dict(enumerate(latest.tolist()))) <= level
-    assert exceeded / 500 <= level
+    exceeded = bounded = 0
+    for seed in range(1000):
+        kept = dict(enumerate(rng.multinomial(60, shares).tolist()))
+        latest = dict(enumerate(rng.multinomial(50, shares).tolist()))
+        exceeded += class_chance(kept, latest, seed=seed) <= level
+        bounded += class_bound(kept, latest) <= level
+    assert bounded / 1000 <= level
+    assert exceeded / 1000 <= level + 3 * (level * (1 - level) / 1000) ** 0.5
+
+
+def test_the_chance_of_other_classes_is_that_of_all_ways_to_draw() -> None:
+    """Two classes, 35 of each together, 30 drawn for the baseline: every way to draw, with its chance."""
+
+    def ratio(first: int) -> float:
+        counts = np.array([first, 30 - first, 35 - first, 5 + first])
+        return float((counts * np.log(np.maximum(counts, 1))).sum())
+
+    ways = {
+        first: math.comb(35, first) * math.comb(35, 30 - first) / math.comb(70, 30) for first in range(31)
+    }
+    exact = sum(chance for first, chance in ways.items() if ratio(first) >= ratio(10) - 1e-9)
+    found = [class_chance({0: 10, 1: 20}, {0: 25, 1: 15}, least=1e-3, seed=seed) for seed in range(400)]
+    # Draws until the tenth success: their mean is 10 / p, with a standard error of 1.6 % over 400 seeds.
+    assert 1 / np.mean([1 / one for one in found]) == pytest.approx(exact, rel=0.05)
+
+
+def test_chances_that_no_draw_reaches_are_bounded_without_drawing() -> None:
+    kept, latest = {0: 100, 1: 100}, {2: 200}
+    assert class_chance(kept, latest) <= class_bound(kept, latest) < 1e-20
+
+
+def test_many_classes_cost_bounded_memory_and_time() -> None:
+    rng = np.random.default_rng(0)
+    kept = dict(enumerate(rng.multinomial(300, np.full(256, 1 / 256)).tolist()))
+    moved = dict(enumerate(rng.multinomial(200, np.r_[np.full(128, 1 / 128), np.zeros(128)]).tolist()))
+    tracemalloc.start()
+    assert class_chance(kept, moved, least=1e-9) < 1e-3
+    assert tracemalloc.get_traced_memory()[1] < 32 * 2**20
+    tracemalloc.stop()
 
 
 def test_the_e_value_has_the_mean_one_over_all_ways_to_draw() -> None:
@@ -87,7 +124,7 @@ def test_the_e_value_has_the_mean_one_over_all_ways_to_draw() -> None:
             ways = math.prod(math.comb(m, x) for m, x in zip(both, split, strict=True))
             latest = dict(enumerate(split))
             kept = {index: m - x for index, (m, x) in enumerate(zip(both, split, strict=True))}
-            mean += ways / math.comb(total, window) / class_chance(kept, latest)
+            mean += ways / math.comb(total, window) / class_bound(kept, latest)
     assert 1.0 <= mean < 1.2, (
         "chances are cut off at 1, so the mean of their inverses is a little more than 1"
     )

@@ -1,9 +1,11 @@
 """What the collector makes of messages, and when it acknowledges them."""
 
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from fleet.real_parts import wait_until
 
@@ -12,7 +14,7 @@ from edgewise_fleet.errors import StoreUnusable
 from edgewise_fleet.mqtt import Message
 from edgewise_fleet.store import Arrival, RecordsArrival, RejectedArrival, SqliteStore
 from edgewise_fleet.store.base import Added
-from edgewise_messages import DeviceAddress, Telemetry, encode_records
+from edgewise_messages import DeviceAddress, Event, Format, Telemetry, encode_records
 
 TOPIC = "edgewise/v1/lab/camera/telemetry"
 
@@ -148,3 +150,42 @@ def test_an_end_by_surprise_is_told(failing: FailingStore) -> None:
     wait_until(lambda: collector.trouble, "the collector says that it ended")
     assert "collector: ended by TypeError" in collector.trouble
     collector.stop()
+
+
+FORMS_RECORDS = [
+    Telemetry(
+        ts_ms=1795359272618,
+        mono_ns=2155144393977,
+        boot="3aa38b38dbaf4b10",
+        seq=seq,
+        metrics={"board.temperature_c": 61.8, "front/model.errors": seq, "my.own": 0.1 + 0.2, "text": "x"},
+    )
+    for seq in (1, 2)
+] + [Event(ts_ms=1795359272619, mono_ns=2, boot="b-2", seq=1, name="n", message="m", data={"score": 0.25})]
+
+
+def dump(path: Path, form: Format) -> list[str]:
+    """All that the store holds after this one publish."""
+    store = SqliteStore(path)
+    store.add([read_message(message(encode_records(FORMS_RECORDS, form)))])
+    store.close()
+    database = sqlite3.connect(path)
+    lines = [line for line in database.iterdump() if "client_id" not in line]
+    database.close()
+    return lines
+
+
+def test_every_form_of_a_publish_is_stored_identically(tmp_path: Path) -> None:
+    as_json = dump(tmp_path / "json.db", Format.JSON)
+    assert sum("3aa38b38dbaf4b10" in line for line in as_json) > 0
+    for form in (Format.MSGPACK, Format.COMPACT):
+        assert dump(tmp_path / f"{form}.db", form) == as_json
+
+
+def test_a_compact_publish_by_an_unknown_table_goes_into_quarantine_whole() -> None:
+    parts = msgspec.msgpack.decode(encode_records(FORMS_RECORDS, Format.COMPACT))
+    payload = msgspec.msgpack.encode([parts[0], parts[1] ^ 1, *parts[2:]])
+    arrival = read_message(message(payload))
+    assert isinstance(arrival, RejectedArrival)
+    assert arrival.payload == payload
+    assert "metric table" in arrival.reason

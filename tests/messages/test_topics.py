@@ -53,5 +53,5 @@ def test_other_topics_are_refused(bad: str) -> None:
 
 
 def test_every_channel_is_a_record_channel_retained_or_a_conversation() -> None:
-    assert RECORD_CHANNELS | RETAINED | {Channel.COMMAND, Channel.RESPONSE} == set(Channel)
+    assert RECORD_CHANNELS | RETAINED | {Channel.COMMAND, Channel.RESPONSE, Channel.STATE} == set(Channel)
     assert not RECORD_CHANNELS & RETAINED

@@ -3,10 +3,11 @@
 Every `EVERY` inputs the latest 50 and the latest 200 are compared with the baseline, statistic by statistic
 (`tails`, `classes`). Each comparison is a two-sample test that counts the baseline's finite size and holds whatever
 the distribution is, so with independent inputs the chance of exceeding a level a is at most a. The level of a look,
-EVERY / false_alarm_inputs, is shared out over all tests of that look (Bonferroni). By linearity of expectation, which
-asks for no independence between looks, at most one look in ``false_alarm_inputs`` inputs is expected to exceed its
-level while nothing moved; an alarm is the first of such looks, so there are at most as many alarms. The expectation
-is over inputs and over baselines: an unlucky choice of baseline photos has more than its share.
+EVERY / false_alarm_inputs, is shared out over all tests of that look (Bonferroni), a quarter of it to the classes. By
+linearity of expectation, which asks for no independence between looks, at most one look in ``false_alarm_inputs``
+inputs is expected to exceed its level while nothing moved; an alarm is the first of such looks, so there are at most as
+many alarms. The expectation is over inputs and over baselines: an unlucky choice of baseline photos has more than its
+share.
 """
 
 from collections import Counter
@@ -29,6 +30,8 @@ CLEAR_FACTOR = 100.0
 HOLD_INPUTS = 100
 """A drift has ended when for so long nothing exceeded the lower level."""
 FALSE_ALARM_INPUTS = 10_000
+CLASS_SHARE = 0.25
+"""Of the level of a look: a mix of other classes is the hardest to see, and one test among some twenty."""
 CLASSES, SWITCHES = "classes", "switches"
 
 
@@ -76,7 +79,8 @@ class DriftMonitor:
             for length in WINDOWS
         }
         self._switches = {length: SwitchTest(reference.classes, window=length) for length in WINDOWS}
-        self._groups = len(self._names) + (2 if reference.classes else 0)
+        others = len(self._names) + (1 if reference.classes else 0)
+        self._groups = others / (1 - CLASS_SHARE if reference.classes else 1)
         self._moved: tuple[Moved, ...] = ()
         self._started_at = self._last_moved_at = 0
 
@@ -117,14 +121,21 @@ class DriftMonitor:
 
     def _look_at(self, length: int) -> list[Moved]:
         found, share = [], len(WINDOWS) * self._groups
+        class_share = len(WINDOWS) / CLASS_SHARE
         values = self._window.values(length)
         for place, (name, test) in enumerate(zip(self._names, self._tails[length], strict=True)):
             beyond = test.look(values[:, place])
             found.append(Moved(name, beyond.chance * test.tests * share, length, beyond))
         answers = self._window.answers(length)
         if self.reference.classes and len(answers) == length:
-            chance = class_chance(self.reference.classes, self._counted(answers))
-            found.append(Moved(CLASSES, chance * share, length))
+            level = self._level * (CLEAR_FACTOR if self._moved else 1.0)
+            chance = class_chance(
+                self.reference.classes,
+                self._counted(answers),
+                least=min(level / class_share, 1.0),
+                seed=self._window.seen,
+            )
+            found.append(Moved(CLASSES, chance * class_share, length))
             switches = self._switches[length]
             found.append(Moved(SWITCHES, switches.look(answers) * switches.tests * share, length))
         return found

@@ -1,51 +1,136 @@
 """The `json` wire profile: edgewise/v1/<group>/<device>/<channel>, many records in one publish."""
 
-from collections.abc import Sequence
+import logging
+import queue
+from collections.abc import Callable
 
+from edgewise_agent.outbox import Batch
 from edgewise_agent.wire.message import Message
+from edgewise_agent.wire.profile import Opening, Turn
 from edgewise_messages import (
+    Channel,
     Command,
     DeviceAddress,
     DeviceState,
+    Format,
+    MessageError,
     Meta,
     Response,
     Status,
     decode_notice,
+    decode_record,
     encode_notice,
+    encode_records,
     join_encoded,
 )
-from edgewise_messages.topics import Channel
+
+log = logging.getLogger("edgewise.agent.broker")
+
+
+def parse_command(payload: bytes) -> Command:
+    """Raises edgewise_messages.MessageError."""
+    return decode_notice(payload, Command)
 
 
 class JsonProfile:
-    """Topics and payloads of one device."""
+    """Topics and payloads of one device.
 
-    def __init__(self, address: DeviceAddress, *, boot: str) -> None:
-        self._address = address
+    ``form`` is how records are written. Status and meta are JSON in every form: they are few, and others read them.
+    ``responses`` are sent when connected, and not kept.
+    """
+
+    unsure_for_s = 0.0
+
+    def __init__(
+        self,
+        address: DeviceAddress,
+        *,
+        boot: str,
+        meta: Callable[[], Meta],
+        now_ms: Callable[[], int],
+        responses: "queue.SimpleQueue[Response]",
+        on_command: Callable[[bytes, bool], None],
+        form: Format = Format.JSON,
+    ) -> None:
+        self.address = address
+        self.form = form
+        self.on_command = on_command
         self._boot = boot
+        self._meta = meta
+        self._now_ms = now_ms
+        self._responses = responses
 
     @property
     def command_topic(self) -> str:
         """Where this device listens."""
-        return self._address.topic(Channel.COMMAND)
+        return self.address.topic(Channel.COMMAND)
 
-    def records(self, channel: str, bodies: Sequence[bytes]) -> Message:
-        """Encoded records of one channel as one publish."""
-        return Message(self._address.topic(Channel(channel)), join_encoded(list(bodies)))
+    def begin(self) -> "JsonSession":
+        """For the next connection."""
+        return JsonSession(self)
 
-    def status(self, state: DeviceState, *, ts_ms: int, reason: str = "") -> Message:
+    def status(self, state: DeviceState, *, reason: str = "") -> Message:
         """The retained status; also the Last Will."""
-        status = Status(state=state, ts_ms=ts_ms, boot=self._boot, reason=reason)
-        return Message(self._address.topic(Channel.STATUS), encode_notice(status), retain=True)
+        status = Status(state=state, ts_ms=self._now_ms(), boot=self._boot, reason=reason)
+        return Message(self.address.topic(Channel.STATUS), encode_notice(status), retain=True)
 
-    def meta(self, meta: Meta) -> Message:
+    def meta(self) -> Message:
         """The retained description of the device."""
-        return Message(self._address.topic(Channel.META), encode_notice(meta), retain=True)
+        return Message(self.address.topic(Channel.META), encode_notice(self._meta()), retain=True)
 
-    def response(self, response: Response) -> Message:
-        """The answer to a command."""
-        return Message(self._address.topic(Channel.RESPONSE), encode_notice(response))
+    def answers(self) -> tuple[Message, ...]:
+        """The answers to commands that wait to be sent."""
+        messages = []
+        while not self._responses.empty():
+            payload = encode_notice(self._responses.get())
+            messages.append(Message(self.address.topic(Channel.RESPONSE), payload))
+        return tuple(messages)
 
-    def parse_command(self, payload: bytes) -> Command:
-        """Raises edgewise_messages.MessageError."""
-        return decode_notice(payload, Command)
+
+class JsonSession:
+    """One connection: meta and status first, then records and answers."""
+
+    def __init__(self, profile: JsonProfile) -> None:
+        self._profile = profile
+        self._announced = False
+
+    @property
+    def opening(self) -> Opening:
+        """The will says offline."""
+        will = self._profile.status(DeviceState.OFFLINE, reason="connection lost")
+        return Opening(will, (self._profile.command_topic,))
+
+    def due(self) -> Turn:
+        """Meta and status once; answers whenever there are any."""
+        messages = self._profile.answers()
+        if not self._announced:
+            self._announced = True
+            messages = (self._profile.meta(), self._profile.status(DeviceState.ONLINE), *messages)
+        return Turn(messages)
+
+    def records(self, batch: Batch) -> tuple[Message, ...]:
+        """One publish."""
+        topic = self._profile.address.topic(Channel(batch.channel))
+        return (Message(topic, _encode(batch, self._profile.form)),)
+
+    def heard(self, message: Message) -> None:
+        """Commands go to the agent's loop."""
+        if message.topic != self._profile.command_topic:
+            log.debug("ignored a message on %s", message.topic)
+            return
+        self._profile.on_command(message.payload, message.retain)
+
+    def farewell(self, reason: str, *, returns: bool) -> tuple[Message, ...]:
+        """Status stopped; nothing when it only changes connections, as online stays true."""
+        if returns:
+            return ()
+        return (self._profile.status(DeviceState.STOPPED, reason=reason),)
+
+
+def _encode(batch: Batch, form: Format) -> bytes:
+    if form is not Format.JSON:
+        try:
+            return encode_records([decode_record(body) for body in batch.bodies], form)
+        except MessageError as error:
+            log.warning("a batch goes as JSON, not as %s: %s", form.value, error)
+    return join_encoded(list(batch.bodies))
