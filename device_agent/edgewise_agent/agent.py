@@ -8,15 +8,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from edgewise_agent.clock import TimeSource
+from edgewise_agent.command_guard import CommandGuard
 from edgewise_agent.commands import Action, CommandDesk
 from edgewise_agent.outbox import Outbox
 from edgewise_agent.outbox_state import written_metrics
 from edgewise_agent.pipelines.pipeline import Pipeline
 from edgewise_agent.recorder import Recorder
 from edgewise_messages import Command, CommandName, Response
+from edgewise_messages.codec import MAX_MESSAGE_BYTES
 
 PIPELINE_PATIENCE_S = 10.0
 """What a stop waits for the inputs at hand; a thread that is stuck goes with the process."""
+
+WAITING_LIMIT = 100
+"""Commands in memory, each within the limit for messages."""
 
 log = logging.getLogger("edgewise.agent.loop")
 
@@ -32,8 +37,9 @@ class Parts:
     health: Callable[[], Mapping[str, float | int]]
     parse_command: Callable[[bytes], Command]
     respond: Callable[[Response], None]
+    guard: CommandGuard
     actions: Mapping[str, Action] = field(default_factory=dict)
-    """Other commands than those of the loop itself."""
+    """Of commands beside those that the loop does itself."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,7 @@ class Agent:
             CommandName.STOP: self._stop_by,
             **parts.actions,
         }
-        self._desk = CommandDesk(actions, parse=parts.parse_command, clock=parts.clock)
+        self._desk = CommandDesk(actions, parse=parts.parse_command, clock=parts.clock, guard=parts.guard)
 
     @property
     def stop_reason(self) -> str:
@@ -74,8 +80,13 @@ class Agent:
         self._inbox.put(None)
 
     def command(self, payload: bytes, retained: bool) -> None:
-        """Take in a command for the loop to answer."""
-        self._inbox.put((payload, retained))
+        """Take in a command for the loop to answer; a flood of them is cut off, so that it fills no memory."""
+        if len(payload) > MAX_MESSAGE_BYTES:
+            log.warning("a command of %d bytes is dropped", len(payload))
+        elif self._inbox.qsize() >= WAITING_LIMIT:
+            log.warning("%d commands wait already; one is dropped", WAITING_LIMIT)
+        else:
+            self._inbox.put((payload, retained))
 
     def ended(self, pipeline: str) -> None:
         """A pipeline's source has ended for good; with the last one the agent stops."""

@@ -11,6 +11,7 @@ from edgewise_agent.errors import (
     AgentError,
     BrokerError,
     InvalidSettings,
+    KeyUnusable,
     ModelUnfit,
     Problem,
     RedactionFailed,
@@ -20,6 +21,7 @@ from edgewise_agent.pipelines.settings import PipelineSettings
 from edgewise_agent.privacy.faces import FaceBlur
 from edgewise_agent.rules.checking import rule_problems
 from edgewise_agent.rules.vocabulary import KINDS
+from edgewise_agent.signatures import TrustedKeys
 from edgewise_agent.sources.choice import LOCAL_HOST, make_source
 from edgewise_agent.sources.http_inputs import HttpReceiver
 from edgewise_agent.sources.images import PictureFiles, find_images
@@ -121,6 +123,15 @@ def _check_files(settings: Settings) -> list[Problem]:
         path = getattr(settings.broker, name)
         if path is not None and not os.access(path, os.R_OK):
             problems.append(Problem(f"broker.{name}", f"{path}: no such file, or not readable by this user"))
+    for where in ("root_file", "ca_file"):
+        file = getattr(settings.updates, where)
+        if file is not None and not os.access(file, os.R_OK):
+            text = f"{file}: no such file, or not readable by this user"
+            problems.append(Problem(f"updates.{where}", text))
+    try:
+        TrustedKeys(settings.commands.keys)
+    except KeyUnusable as error:
+        problems.append(_as_problem("commands.keys", error))
     return [*problems, *_check_privacy(settings), *_check_offload(settings)]
 
 

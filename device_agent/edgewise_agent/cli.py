@@ -30,13 +30,27 @@ def run_command(
 
     It ends at SIGTERM, Ctrl-C, a stop command from the fleet, or the end of sources that do not loop.
     """
+    from edgewise import EdgewiseError
     from edgewise_agent.config import load_settings
+    from edgewise_agent.errors import AgentError, StateInUse
     from edgewise_agent.log_lines import log_to_stderr
+    from edgewise_agent.restart import restart_self
     from edgewise_agent.run import run_agent
+    from edgewise_agent.settings_change import SettingsChange, load_on_trial
 
-    settings = load_settings(config)
+    change = SettingsChange(config)
+    settings = load_on_trial(change, lambda: load_settings(config))
     log_to_stderr(verbose=verbose)
-    run_agent(settings)
+    try:
+        starts_again = run_agent(settings, change)
+    except StateInUse:
+        raise
+    except (AgentError, EdgewiseError) as error:
+        starts_again = change.undo(f"the agent could not begin: {error}")
+        if not starts_again:
+            raise
+    if starts_again:
+        restart_self()
 
 
 @agent_app.command("check")

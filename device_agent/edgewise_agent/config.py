@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from edgewise_agent.broker_url import BrokerUrl
+from edgewise_agent.commands_settings import CommandSettings
 from edgewise_agent.errors import WHOLE_FILE, InvalidSettings, Problem
 from edgewise_agent.offload.settings import OffloadSettings, offload_problems
 from edgewise_agent.pipelines.settings import DutySettings, PipelineSettings
@@ -17,6 +18,7 @@ from edgewise_agent.privacy.settings import PrivacySettings
 from edgewise_agent.rules.checking import rule_problems
 from edgewise_agent.settings_reader import Id, read_table
 from edgewise_agent.snapshots.settings import SnapshotSettings
+from edgewise_agent.updates.settings import UpdateSettings
 from edgewise_agent.wire.settings import HomeAssistantSettings, SparkplugSettings
 
 
@@ -78,6 +80,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     report: ReportSettings = ReportSettings()
     outbox: OutboxSettings = OutboxSettings()
     duty: DutySettings = DutySettings()
+    commands: CommandSettings = CommandSettings()
+    updates: UpdateSettings = UpdateSettings()
     sparkplug: SparkplugSettings = SparkplugSettings()
     home_assistant: HomeAssistantSettings = HomeAssistantSettings()
     snapshots: SnapshotSettings = SnapshotSettings()
@@ -142,6 +146,9 @@ def _contradictions(settings: Settings) -> list[Problem]:
     if (broker.cert_file is None) != (broker.key_file is None):
         missing = "cert_file" if broker.cert_file is None else "key_file"
         problems.append(Problem(f"broker.{missing}", "missing: a certificate and its key go together"))
+    if settings.updates.repository and settings.updates.root_file is None:
+        hint = "missing: updates.repository is of no use without the repository's first root.json"
+        problems.append(Problem("updates.root_file", hint))
     if broker.password_file is not None and not broker.username:
         problems.append(Problem("broker.password_file", "is of no use without broker.username"))
     problems += privacy_problems(settings.privacy, broker_urls=broker.url)

@@ -46,9 +46,11 @@ class Courier:
         profile: Profile,
         backoff: Backoff,
         *,
+        on_connected: Callable[[], None] = lambda: None,
         stalled_s: float = STALLED_S,
     ) -> None:
         self._deliveries = Deliveries(outbox, unsure_for_s=profile.unsure_for_s)
+        self._on_connected = on_connected
         self._connect = connect
         self._profile = profile
         self._backoff = backoff
@@ -115,6 +117,7 @@ class Courier:
             connection.connect()
             self._is_connected = True
             log.info("connected")
+            self._on_connected()
             for topic in opening.subscriptions:
                 connection.subscribe(topic)
             self._carry(connection, session)

@@ -6,13 +6,19 @@ AgentError
 ├── OutboxError (OSError)              the disk refuses: keep records in memory and try again
 │   └── OutboxDamaged                  the outbox's file is not a sound database: set it aside
 ├── ModelUnfit (RuntimeError)          the model fails its own golden cases here: get another file
+├── KeyUnusable (ValueError)           a key file that is missing or no public key: repair commands.keys
+├── CommandsForgotten (OSError)        which commands were done cannot be read: signed ones are refused
+├── StoreError (OSError)               the disk refuses what the model store must write: try again later
+├── UpdateError (RuntimeError)         no update now: try again later
+│   ├── RepositoryUnreachable          no network, no stick, a broken download: what is there is kept
+│   ├── DeltaUnusable                  a delta that does not give the file: fetch the whole one
+│   └── RepositoryRefused              the repository's metadata or file is not what was signed: tell the owner
 ├── MalformedPayload (ValueError)      bytes that are not a Sparkplug payload: leave the message out
 ├── MalformedPacket (ValueError)       bytes that are not an MQTT packet: leave the connection out
 ├── InvalidExpression (ValueError)     repair a rule's expression; it says the column
 ├── RuleFailed (ValueError)            a rule has no value for one answer: count it and go on
 ├── AuditError (OSError)               the audit log cannot be written: nothing raw may leave
 ├── RedactionFailed (RuntimeError)     faces or voices cannot be taken out: the input may not leave
-├── NotReleased (PermissionError)      an input may not leave the device: its settings say why
 ├── OffloadError (ConnectionError)     an edge server gave no usable answer in time: the local one stands
 ├── MessageUnsendable (ValueError)     larger than the broker takes: leave it, the others can go
 └── BrokerError (ConnectionError)      try again later
@@ -88,6 +94,34 @@ class BrokerRefused(BrokerError):
     """The broker answered the connection request with no."""
 
 
+class KeyUnusable(AgentError, ValueError):
+    """A file in commands.keys holds no ed25519 public key."""
+
+
+class CommandsForgotten(AgentError, OSError):
+    """The file that remembers signed commands cannot be read, so repeats could not be told."""
+
+
+class StoreError(AgentError, OSError):
+    """The model store cannot be read or written just now; what it ran before stays."""
+
+
+class UpdateError(AgentError, RuntimeError):
+    """An update that did not come about; the device goes on with the model it has."""
+
+
+class RepositoryUnreachable(UpdateError):
+    """The update repository is not there, or went away during a download."""
+
+
+class RepositoryRefused(UpdateError):
+    """What the update repository gave is not what its owner signed: expired, older, mixed, too long or forged."""
+
+
+class DeltaUnusable(UpdateError):
+    """A delta that is damaged, for another file, or too much for this device."""
+
+
 class MalformedPayload(AgentError, ValueError):
     """Bytes that are not a Sparkplug payload."""
 
@@ -118,10 +152,6 @@ class RedactionFailed(AgentError, RuntimeError):
 
 class OffloadError(AgentError, ConnectionError):
     """An edge server gave no answer that can be used, in the time there was."""
-
-
-class NotReleased(AgentError, PermissionError):
-    """An input that was asked for may not leave the device."""
 
 
 class OtherProtocol(BrokerError):

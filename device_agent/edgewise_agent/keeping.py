@@ -4,8 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgewise_agent.commands import Action
-from edgewise_agent.errors import NotReleased
+from edgewise_agent.commands import Action, Refuse
 from edgewise_agent.privacy import AuditLog, Destination, FaceBlur, Gate, Names, PrivacySettings, Refusal
 from edgewise_agent.privacy.requests import answer_snapshot_request, erase_snapshots
 from edgewise_agent.snapshots import SnapshotSettings, SnapshotStore
@@ -44,22 +43,23 @@ class Keeping:
         publish: Callable[[SnapshotChunk], None],
         waiting: Callable[[], int] = lambda: 0,
     ) -> dict[str, Action]:
-        """The commands `snapshot` and `erase`. ``to`` are the brokers it may be connected to, ``waiting`` is how many parts are not sent yet.
+        """The commands `snapshot` and `erase`.
 
-        An input leaves only if it may go to each of them: the connection may change meanwhile.
+        ``to`` are the brokers it may be connected to: an input leaves only if it may go to each of them, as the
+        connection may change meanwhile. ``waiting`` is how many parts are not sent yet.
         """
 
         def snapshot(command: Command) -> str:
             if waiting():
-                raise NotReleased("another snapshot is still being sent")
+                raise Refuse("another snapshot is still being sent")
             for other in to[1:]:
                 if reason := self.gate.would_refuse(other, is_picture=False):
-                    raise NotReleased(reason)
+                    raise Refuse(reason)
             answer = answer_snapshot_request(
                 command.arguments, request=command.id, store=self.snapshots, gate=self.gate, to=to[0]
             )
             if isinstance(answer, Refusal):
-                raise NotReleased(answer.reason)
+                raise Refuse(answer.reason)
             for chunk in answer.chunks:
                 publish(chunk)
             return answer.message

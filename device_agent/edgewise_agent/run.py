@@ -7,32 +7,29 @@ import secrets
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from edgewise_agent.agent import Agent, Parts
-from edgewise_agent.backoff import Backoff, phase
+from edgewise_agent.backoff import phase
 from edgewise_agent.clock import SystemClock
+from edgewise_agent.command_actions import CommandActions
+from edgewise_agent.command_guard import CommandGuard
+from edgewise_agent.commands import Action
 from edgewise_agent.config import Settings
-from edgewise_agent.connector import Connector
-from edgewise_agent.courier import Courier
-from edgewise_agent.description import describe
+from edgewise_agent.courier_setup import make_courier
 from edgewise_agent.health import BoardHealth
-from edgewise_agent.keeping import Keeping, open_keeping
-from edgewise_agent.known_time import KnownTime
 from edgewise_agent.outbox import Outbox
-from edgewise_agent.outbox_setup import open_outbox, stamp_records
-from edgewise_agent.pipelines.assembly import Assembly, client_id, open_models
-from edgewise_agent.pipelines.model_slot import ModelSlot
+from edgewise_agent.outbox_setup import stamp_records
+from edgewise_agent.pipelines.assembly import Assembly, client_id
 from edgewise_agent.privacy.destinations import destination_of
 from edgewise_agent.recorder import Recorder
-from edgewise_agent.state_folder import StateFolder
-from edgewise_agent.tls_files import certificate_files
+from edgewise_agent.resources import Resources, open_resources
+from edgewise_agent.settings_change import SettingsChange
+from edgewise_agent.settings_trial import SettingsTrial
+from edgewise_agent.updates.assembly import make_managers, updating
+from edgewise_agent.updates.manager import UpdateManager
 from edgewise_agent.wire.json_profile import parse_command
-from edgewise_agent.wire.make_profile import DeviceFacts, make_profile
-from edgewise_messages import Response, SnapshotChunk
-
-if TYPE_CHECKING:
-    from edgewise_agent.offload import Offloader
+from edgewise_messages import DeviceAddress, Response, Severity, SnapshotChunk
 
 DRAIN_S = 3.0
 """Most that a graceful stop spends on sending what is still waiting; the rest waits on disk."""
@@ -40,40 +37,33 @@ DRAIN_S = 3.0
 log = logging.getLogger("edgewise.agent.run")
 
 
-def run_agent(settings: Settings) -> str:
-    """Run until SIGTERM, SIGINT, a stop command, or the end of all sources; return which of them it was.
+@dataclass
+class Ending:
+    """How the agent ends: filled in by whoever asks for a restart."""
 
-    Raises AgentError or edgewise.EdgewiseError when it cannot begin.
+    restart: bool = False
+    stop: Callable[[str], None] = lambda reason: None
+
+    def ask_restart(self, reason: str) -> None:
+        """Stop in order, and start again."""
+        self.restart = True
+        self.stop(reason)
+
+
+def run_agent(settings: Settings, change: SettingsChange | None = None) -> bool:
+    """Run until SIGTERM, SIGINT, a command, or the end of all sources; whether it is to start again.
+
+    ``change`` is the settings file's, for commands to change it. Raises AgentError or edgewise.EdgewiseError when
+    it cannot begin.
     """
-    with StateFolder(settings.device.state_dir) as state, contextlib.ExitStack() as stack:
-        slots = open_models(settings, stack)
-        outbox = open_outbox(state.outbox, settings.outbox)
-        stack.callback(outbox.close)
-        keeping = open_keeping(state.path, privacy=settings.privacy, snapshots=settings.snapshots)
-        stack.callback(keeping.close)
-        offloader = _start_offload(settings, keeping, stack)
-        return _run(settings, slots, outbox, state, keeping, offloader)
+    ending = Ending()
+    with contextlib.ExitStack() as stack:
+        _run(open_resources(settings, change, stack), ending)
+    return ending.restart
 
 
-def _start_offload(settings: Settings, keeping: Keeping, stack: contextlib.ExitStack) -> "Offloader | None":
-    if not settings.offload.enabled:
-        return None
-    from edgewise_agent.offload import Offloader  # loads a library that no other agent needs
-
-    offloader = Offloader(settings.offload, keeping.gate)
-    stack.callback(offloader.close)
-    offloader.start()
-    return offloader
-
-
-def _run(
-    settings: Settings,
-    slots: Mapping[str, ModelSlot],
-    outbox: Outbox,
-    state: StateFolder,
-    keeping: Keeping,
-    offloader: "Offloader | None",
-) -> str:
+def _run(held: Resources, ending: Ending) -> None:
+    settings, outbox = held.settings, held.outbox
     boot, clock = secrets.token_hex(8), SystemClock()
     recorder = Recorder(outbox, clock, boot=boot)
     stamp_records(outbox, clock, boot=boot)
@@ -82,34 +72,47 @@ def _run(
     assembly = Assembly(
         settings,
         recorder,
-        state,
+        held.state,
         temperature_c=health.temperature_c,
         on_end=lambda name: agent.ended(name),
-        keeping=keeping,
-        offloader=offloader,
+        keeping=held.keeping,
+        offloader=held.offloader,
     )
-    pipelines = [assembly.pipeline(name, slot) for name, slot in slots.items()]
+    pipelines = {name: assembly.pipeline(name, slot) for name, slot in held.slots.items()}
+    managers = make_managers(
+        settings, pipelines, held.stores, recorder, is_stopping=lambda: bool(agent.stop_reason)
+    )
     parts = Parts(
-        pipelines=pipelines,
+        pipelines=list(pipelines.values()),
         recorder=recorder,
         outbox=outbox,
         clock=clock,
         health=lambda: {**health.read(), **assembly.metrics()},
         parse_command=parse_command,
         respond=responses.put,
-        actions=keeping.actions(
-            to=[destination_of(url, settings.privacy) for url in settings.broker.url],
-            publish=responses.put,
-            waiting=responses.qsize,
-        ),
+        guard=_make_guard(settings, clock),
+        actions=_actions(held, managers, responses, ending),
     )
     interval_s = settings.report.interval_s
     agent = Agent(parts, report_interval_s=interval_s, phase_s=phase(client_id(settings), interval_s))
-    courier = _make_courier(settings, parts, responses, agent.command, assembly.drift_in_words)
-    models = {name: slot.info().name for name, slot in slots.items()}
-    recorder.event("agent.started", data={"model": ", ".join(models.values())}, durable=True)
-    log.info("device %s runs %s, boot %s", settings.device.id, ", ".join(models.values()), boot)
-    with _stopping_on_signals(agent), _committing(outbox, settings.outbox.commit_interval_s):
+    ending.stop = agent.stop
+    trial = _watch_settings(held.change, recorder, ending)
+    courier = make_courier(
+        settings,
+        parts,
+        responses=responses,
+        on_command=agent.command,
+        on_connected=trial.connected if trial else lambda: None,
+        drift_in_words=assembly.drift_in_words,
+    )
+    names = ", ".join(slot.info().name for slot in held.slots.values())
+    recorder.event("agent.started", data={"model": names}, durable=True)
+    log.info("device %s runs %s, boot %s", settings.device.id, names, boot)
+    with (
+        _stopping_on_signals(agent),
+        _committing(outbox, settings.outbox.commit_interval_s),
+        updating(managers, held.stores),
+    ):
         courier.start()
         try:
             agent.run()
@@ -118,41 +121,53 @@ def _run(
             log.info("stopping: %s", agent.stop_reason or "after an error")
             courier.stop(reason=agent.stop_reason, drain_s=DRAIN_S)
             log.info("stopped; %d records wait for the next start", outbox.state().records)
-    return agent.stop_reason
 
 
-def _make_courier(
-    settings: Settings,
-    parts: Parts,
-    responses: "queue.SimpleQueue[Response | SnapshotChunk]",
-    on_command: Callable[[bytes, bool], None],
-    drift_in_words: Callable[[], str],
-) -> Courier:
-    boot, clock = parts.recorder.boot, parts.clock
-    name = client_id(settings)
-
-    known_time = KnownTime(clock, folder=settings.device.state_dir, files=certificate_files(settings.broker))
-    facts = DeviceFacts(
-        boot=boot,
+def _make_guard(settings: Settings, clock: SystemClock) -> CommandGuard:
+    return CommandGuard(
+        settings.commands,
+        address=DeviceAddress(settings.device.group, settings.device.id),
+        memory_file=settings.device.state_dir / "commands.json",
         clock=clock,
-        meta=lambda: describe(
-            settings,
-            models={one.name: one.slot.info() for one in parts.pipelines},
-            boot=boot,
-            clock=clock,
-            drift=drift_in_words(),
-        ),
-        responses=responses,
-        on_command=on_command,
     )
-    backoff = Backoff(
-        f"{name} {boot}",
-        longest_s=settings.broker.reconnect_max_s,
-        spread_s=settings.broker.reconnect_spread_s,
-        place=phase(name, 1.0),
+
+
+def _actions(
+    held: Resources,
+    managers: Mapping[str, UpdateManager],
+    responses: "queue.SimpleQueue[Response | SnapshotChunk]",
+    ending: Ending,
+) -> dict[str, Action]:
+    """Of commands beside those that the loop does itself."""
+    settings = held.settings
+    changing = CommandActions(
+        settings.commands, change=held.change, updates=managers, restart=ending.ask_restart
     )
-    connector = Connector(settings.broker, client_id=name, time=known_time)
-    return Courier(parts.outbox, connector, make_profile(settings, facts), backoff)
+    keeping = held.keeping.actions(
+        to=[destination_of(url, settings.privacy) for url in settings.broker.url],
+        publish=responses.put,
+        waiting=responses.qsize,
+    )
+    return {**changing.actions(), **keeping}
+
+
+def _watch_settings(
+    change: SettingsChange | None, recorder: Recorder, ending: Ending
+) -> SettingsTrial | None:
+    """New settings have so long to reach the broker."""
+    if change is None:
+        return None
+
+    def tell(event: str, message: str, severity: Severity) -> None:
+        recorder.event(event, message, severity=severity, durable=True)
+
+    within_s = change.connect_within_s
+    trial = SettingsTrial(change, tell=tell, restart=ending.ask_restart)
+    if change.is_on_trial:
+        timer = threading.Timer(within_s + 0.1, trial.check)
+        timer.daemon = True
+        timer.start()
+    return trial
 
 
 @contextlib.contextmanager

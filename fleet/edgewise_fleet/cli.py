@@ -70,3 +70,115 @@ def top(
         typer.echo(to_json(read()))
     else:
         show(read, once=once)
+
+
+@fleet_app.command("command")
+def command_device(
+    device: Annotated[str, typer.Argument(help="DEVICE, or GROUP/DEVICE.")],
+    name: Annotated[str, typer.Argument(help="report-now, stop, restart, set-model, set-settings, ...")],
+    arg: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--arg", help="key=value; numbers, true, false and null are such; key=@FILE is a file's text."
+        ),
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="Private key that signs it; all but report-now need one.")
+    ] = None,
+    broker: Annotated[str, typer.Option(help="mqtt://[user:password@]host[:port]")] = "mqtt://127.0.0.1:1883",
+    expires: Annotated[
+        float, typer.Option(min=1, help="Seconds after which the device must not act any more.")
+    ] = 300.0,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for the response.")] = 15.0,
+    command_id: Annotated[
+        str | None,
+        typer.Option("--id", help="Send again under this id: it is done once.", show_default=False),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the response as JSON.")] = False,
+) -> None:
+    """Ask one device for something and wait for its response."""
+    from edgewise_fleet.commanding import ask_device, make_command, parse_address, parse_arguments, said
+
+    address = parse_address(device)
+    command = make_command(
+        name, parse_arguments(arg or []), address=address, key=key, expires_s=expires, command_id=command_id
+    )
+    response = ask_device(command, address, broker=broker, timeout_s=timeout)
+    typer.echo(said(response, as_json=json))
+    if response.outcome != "done":
+        raise typer.Exit(1)
+
+
+@fleet_app.command("make-key")
+def make_key_command(
+    file: Annotated[
+        Path, typer.Argument(help="Where to write the private key; the public one ends in .pub.")
+    ],
+) -> None:
+    """Make a key that signs commands; copy its .pub to devices and name it in commands.keys."""
+    from edgewise_fleet.keys import make_key
+
+    public = make_key(file)
+    typer.echo(f"Wrote {file} (private: keep it) and {public} (copy it to devices: commands.keys)")
+
+
+RepositoryOption = Annotated[
+    Path, typer.Option("--repository", help="The update repository's folder; begun when it is not there.")
+]
+KeysOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--keys", help="Folder of the signing keys; by default REPOSITORY-keys.", show_default=False
+    ),
+]
+
+
+@fleet_app.command("publish")
+def publish_command(
+    model: Annotated[Path, typer.Argument(help="A .tflite or .onnx file.")],
+    repository: RepositoryOption,
+    keys: KeysOption = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            help="Its name in the repository; by default models/ and the file's.", show_default=False
+        ),
+    ] = None,
+    version: Annotated[
+        int | None, typer.Option(min=0, help="By default one more than the last.", show_default=False)
+    ] = None,
+) -> None:
+    """Sign a model and put it into the update repository; devices that follow the name fetch it."""
+    from edgewise_fleet.publishing import open_repository
+
+    published_in, is_new = open_repository(repository, keys, create=True)
+    published = published_in.publish(model, target=target, version=version)
+    if is_new:
+        typer.echo(
+            f"Began {repository}; its keys are in {published_in.keys}: keep root.key and targets.key offline"
+        )
+        typer.echo(f"Give each device {published.root_file} once, as updates.root_file")
+    typer.echo(f"Published version {published.version} of {published.target}, {published.size_bytes} bytes")
+    typer.echo(f"  sha256 {published.sha256}")
+
+
+@fleet_app.command("renew")
+def renew_command(
+    repository: RepositoryOption,
+    keys: KeysOption = None,
+    new_key: Annotated[
+        str | None,
+        typer.Option(
+            help="Also give root, targets, snapshot or timestamp a new key: its old one was lost or stolen.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Sign the repository's freshness anew; do it daily, or devices call it frozen after a week."""
+    from edgewise_fleet.publishing import open_repository
+
+    opened, _ = open_repository(repository, keys, create=False)
+    if new_key:
+        opened.rotate(new_key)
+    opened.renew()
+    typer.echo(f"Renewed {repository}")

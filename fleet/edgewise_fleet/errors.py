@@ -6,7 +6,11 @@ FleetError (Exception)
 ├── BrokerRefused    (ConnectionError)  the broker that was named cannot be reached, or says no
 ├── BrokerFailed     (RuntimeError)     the broker that we start ourselves did not come up
 ├── StoreUnusable    (OSError)          no fleet store at this path, a later one, or one in use
-└── FleetUnreachable (ConnectionError)  no fleet server answers at this address
+├── FleetUnreachable (ConnectionError)  no fleet server answers at this address
+├── KeyProblem       (OSError)          a key file that is missing, readable by others, or no key
+├── RepositoryProblem (OSError)         the update repository cannot be read or written
+├── BadCommand       (ValueError)       a command that no device would take
+└── DeviceSilent     (TimeoutError)     the device did not answer a command in time
 """
 
 
@@ -38,3 +42,19 @@ class StoreUnusable(FleetError, OSError):
 
 class FleetUnreachable(FleetError, ConnectionError):
     """No fleet server answers, or what answers is not one."""
+
+
+class KeyProblem(FleetError, OSError):
+    """A private key that cannot be used, or must not be because others can read it."""
+
+
+class RepositoryProblem(FleetError, OSError):
+    """The update repository's folder is none, is damaged, or cannot be written."""
+
+
+class DeviceSilent(FleetError, TimeoutError):
+    """No response came; the command may or may not have been done."""
+
+
+class BadCommand(FleetError, ValueError):
+    """A command with an unknown name, wrong arguments, or without the signature it needs."""

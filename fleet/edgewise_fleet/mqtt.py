@@ -1,6 +1,8 @@
 """The MQTT connection of the collector: the only file that knows paho."""
 
 import logging
+import queue
+import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -40,7 +42,13 @@ class Subscriber:
     """
 
     def __init__(
-        self, url: BrokerUrl, *, client_id: str, filters: Sequence[str], on_message: Callable[[Message], None]
+        self,
+        url: BrokerUrl,
+        *,
+        client_id: str,
+        filters: Sequence[str],
+        on_message: Callable[[Message], None],
+        keeps_session: bool = True,
     ) -> None:
         self.url = url
         self.connected = False
@@ -55,9 +63,9 @@ class Subscriber:
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
-            clean_session=False,
+            clean_session=not keeps_session,
             protocol=paho.MQTTv311,
-            manual_ack=True,
+            manual_ack=keeps_session,
         )
         self._client.reconnect_delay_set(RECONNECT_MIN_S, RECONNECT_MAX_S)
         self._client.on_connect = self._on_connect
@@ -160,3 +168,47 @@ class Subscriber:
                 connection=self._connection,
             )
         )
+
+
+def exchange(
+    url: BrokerUrl,
+    *,
+    topic: str,
+    payload: bytes,
+    answers: str,
+    is_answer: Callable[[bytes], bool],
+    timeout_s: float,
+) -> bytes | None:
+    """Publish once and wait for the message on ``answers`` that is the answer; None when none came in time.
+
+    Subscribes first, so that no answer is missed. Raises BrokerRefused.
+    """
+    found: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def look(message: Message) -> None:
+        if is_answer(message.payload):
+            found.put(message.payload)
+
+    sender = _Sender(url, answers, look)
+    sender.start()
+    try:
+        sender.publish(topic, payload)
+        return found.get(timeout=timeout_s)
+    except queue.Empty:
+        return None
+    finally:
+        sender.stop()
+
+
+class _Sender(Subscriber):
+    """A Subscriber for one exchange, whose session ends with it."""
+
+    def __init__(self, url: BrokerUrl, answers: str, on_message: Callable[[Message], None]) -> None:
+        client_id = f"edgewise-command-{secrets.token_hex(6)}"
+        super().__init__(
+            url, client_id=client_id, filters=[answers], on_message=on_message, keeps_session=False
+        )
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """At least once, not retained."""
+        self._client.publish(topic, payload, qos=QOS).wait_for_publish(CONNECT_TIMEOUT_S)

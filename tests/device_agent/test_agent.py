@@ -15,6 +15,8 @@ from edgewise.tasks.classification import Category, Classification
 from edgewise.tasks.timings import Timings
 from edgewise_agent.agent import Agent, Parts
 from edgewise_agent.clock import SystemClock
+from edgewise_agent.command_guard import CommandGuard
+from edgewise_agent.commands_settings import CommandSettings
 from edgewise_agent.outbox import Outbox
 from edgewise_agent.pipelines.pipeline import Answered, Pipeline
 from edgewise_agent.pipelines.settings import PipelineSettings
@@ -23,6 +25,7 @@ from edgewise_agent.recorder import Recorder
 from edgewise_agent.sources.choice import make_source
 from edgewise_messages import (
     Command,
+    DeviceAddress,
     Event,
     ModelInfo,
     Response,
@@ -97,6 +100,12 @@ class Running:
             health=health,
             parse_command=lambda payload: decode_notice(payload, Command),
             respond=self.responses.append,
+            guard=CommandGuard(
+                CommandSettings(),
+                address=DeviceAddress("test", "cam-1"),
+                memory_file=folder / "commands.json",
+                clock=clock,
+            ),
         )
         self.agent = Agent(parts, report_interval_s=report_interval_s)
         self._kept: list[Telemetry | Event] = []

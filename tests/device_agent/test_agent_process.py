@@ -5,9 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from device_agent.agent_parts import AgentProcess, Broker, Listener, accepted
-from fleet.real_parts import wait_until
+from device_agent.agent_parts import ADDRESS, AgentProcess, Broker, Listener, accepted
+from fleet.real_parts import WAIT_S, wait_until
 
+from edgewise_fleet.commanding import ask_device, make_command, sign
+from edgewise_fleet.keys import make_key
 from edgewise_messages import Command, Outcome
 from edgewise_messages.metrics import BY_NAME
 
@@ -194,15 +196,22 @@ def test_a_source_that_does_not_loop_ends_the_agent(
 
 
 def test_commands_are_answered_once_each(
-    broker: Broker, listener: Listener, write_config: WriteConfig, start_agent: StartAgent
+    broker: Broker, listener: Listener, write_config: WriteConfig, start_agent: StartAgent, tmp_path: Path
 ) -> None:
-    quiet = {"report": {"interval_s": 3600.0}, "pipeline": {"events": "none", "interval_s": 3600.0}}
+    public = make_key(tmp_path / "owner")
+    quiet = {
+        "report": {"interval_s": 3600.0},
+        "pipeline": {"events": "none", "interval_s": 3600.0},
+        "commands": {"keys": [str(public)]},
+    }
     agent = start_agent(write_config(broker.url, **quiet))
     listener.wait_for(lambda: listener.telemetry(), "the first report arrived")
     report = Command(id="r-1", name="report-now", issued_ms=1)
     listener.command(b"not a command")
-    listener.command(Command(id="u-1", name="self-destruct", issued_ms=1))
-    listener.command(Command(id="e-1", name="stop", issued_ms=1, expires_ms=2))
+    listener.command(Command(id="u-1", name="stop", issued_ms=1))
+    listener.command(
+        sign(Command(id="e-1", name="stop", issued_ms=1, expires_ms=2), ADDRESS, tmp_path / "owner")
+    )
     listener.command(report)
     listener.command(report)
     listener.wait_for(lambda: len(listener.responses) == 4, "four answers")
@@ -210,20 +219,31 @@ def test_commands_are_answered_once_each(
     assert told == [
         ("u-1", Outcome.REJECTED), ("e-1", Outcome.REJECTED), ("r-1", Outcome.DONE), ("r-1", Outcome.DONE),
     ]  # fmt: skip
-    assert "known are erase, report-now, snapshot, stop" in listener.responses[0].message
+    assert "stop must be signed" in listener.responses[0].message
+    assert "expired" in listener.responses[1].message
     assert listener.responses[2] == listener.responses[3], "a repeated command is answered, not done again"
     listener.wait_for(lambda: len(listener.telemetry()) == 2, "the report arrived")
-    listener.command(Command(id="s-1", name="stop", issued_ms=1))
+    stop = make_command("stop", {}, address=ADDRESS, key=tmp_path / "owner", command_id="s-1")
+    assert ask_device(stop, ADDRESS, broker=broker.url, timeout_s=WAIT_S).outcome == Outcome.DONE
     assert agent.wait() == 0
     assert listener.wait_for_state("stopped").reason == "asked by command s-1"
     assert [answer.id for answer in listener.responses][-1] == "s-1"
     assert len(listener.telemetry()) == 3, "the first, the one asked for, and the one at the end"
 
+    again = start_agent(tmp_path / "agent.toml")
+    listener.wait_for(lambda: len(listener.telemetry()) == 4, "it runs again")
+    assert ask_device(stop, ADDRESS, broker=broker.url, timeout_s=WAIT_S) == listener.responses[-1]
+    listener.command(Command(id="r-2", name="report-now", issued_ms=1))
+    listener.wait_for(
+        lambda: listener.responses[-1].id == "r-2", "it still answers: it was not stopped again"
+    )
+    assert again.end() == 0
+
 
 def test_a_retained_command_is_refused_so_that_it_cannot_stop_every_start(
     broker: Broker, listener: Listener, write_config: WriteConfig, start_agent: StartAgent
 ) -> None:
-    listener.command(Command(id="s-1", name="stop", issued_ms=1), retain=True)
+    listener.command(Command(id="s-1", name="report-now", issued_ms=1), retain=True)
     agent = start_agent(write_config(broker.url))
     listener.wait_for(lambda: listener.responses, "an answer")
     assert listener.responses[0].outcome == Outcome.REJECTED

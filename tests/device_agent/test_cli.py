@@ -83,6 +83,16 @@ def test_a_state_folder_that_cannot_be_made_is_told(write_config: WriteConfig, t
     assert line.endswith("file is not a folder")
 
 
+def test_key_and_root_files_that_are_not_there_are_told(write_config: WriteConfig) -> None:
+    config = write_config(
+        updates={"repository": "/media/x", "root_file": "/nowhere/root.json"},
+        commands={"keys": ["/nowhere/a.pub"]},
+    )
+    root, keys = problems(config)
+    assert root == "updates.root_file: /nowhere/root.json: no such file, or not readable by this user"
+    assert keys.startswith("commands.keys: /nowhere/a.pub: No such file or directory")
+
+
 def test_connect_tries_the_broker(write_config: WriteConfig, broker: Broker, tmp_path: Path) -> None:
     (line,) = problems(write_config("mqtt://127.0.0.1:1"), "--connect")
     assert line == "broker.url: mqtt://127.0.0.1:1: connection refused; is a broker running there?"

@@ -261,6 +261,11 @@ def test_several_pipelines_and_named_sources_are_read() -> None:
     assert not settings.pipelines["ear"].drift.enabled
 
 
+def test_a_repository_without_a_root_file_is_of_no_use() -> None:
+    _, problems = parse_settings(f'{GOOD}\n[updates]\nrepository = "/media/x"'.encode(), base=BASE)
+    assert [problem.where for problem in problems] == ["updates.root_file"]
+
+
 @pytest.mark.parametrize(
     ("more", "where", "what"),
     [

@@ -8,6 +8,7 @@ from msgspec import NODEFAULT, Struct
 from msgspec.structs import FieldInfo, fields
 
 from edgewise_agent.config import Settings
+from edgewise_messages import COMMANDS
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = [DOCS / "agent.md", *sorted((DOCS / "agent").glob("*.md"))]
@@ -58,3 +59,21 @@ def test_the_pages_tell_every_event_the_agent_sends() -> None:
 def test_every_page_of_the_agent_is_linked() -> None:
     for page in PAGES[1:]:
         assert f"(agent/{page.name})" in PAGES[0].read_text()
+
+
+def test_the_chapter_on_updates_lists_every_event() -> None:
+    source = (DOCS.parent / "device_agent/edgewise_agent/updates/manager.py").read_text()
+    sent = set(re.findall(r'_tell\(\s*"([\w.-]+)"', source))
+    page = (DOCS / "agent/updates.md").read_text()
+    assert len(sent) >= 8
+    assert {name for name in sent if f"`{name}`" not in page} == set()
+
+
+def test_the_chapter_on_commands_lists_every_command_and_its_python_runs() -> None:
+    page = (DOCS / "agent/commands.md").read_text()
+    table = page.partition("| command |")[2].partition("\n\n")[0]
+    for name, kind in COMMANDS.items():
+        assert f"`{name}`" in table
+        assert all(f"`{argument}`" in table for argument in kind.arguments)
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(code, "docs/agent/commands.md", "exec"), {})

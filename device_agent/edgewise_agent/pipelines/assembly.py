@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,11 @@ from edgewise_agent.connector import Connector
 from edgewise_agent.drift_watch import DriftWatch
 from edgewise_agent.errors import ModelUnfit
 from edgewise_agent.keeping import Keeping
+from edgewise_agent.model_store import ModelStore, Running
 from edgewise_agent.pipelines.duty import Duty, DutyCycle, battery_percent
 from edgewise_agent.pipelines.model_slot import ModelSlot
 from edgewise_agent.pipelines.pipeline import MAIN, Pipeline
+from edgewise_agent.pipelines.settings import PipelineSettings
 from edgewise_agent.privacy.names import Names
 from edgewise_agent.recorder import Recorder
 from edgewise_agent.rules.sampling import Sampler
@@ -27,6 +29,7 @@ from edgewise_agent.sources.choice import make_source
 from edgewise_agent.sources.mqtt_inputs import MqttReceiver
 from edgewise_agent.sources.pushed import Receiver
 from edgewise_agent.state_folder import StateFolder
+from edgewise_agent.updates.opening import open_current
 from edgewise_agent.wire.message import Message
 from edgewise_messages import Severity
 from edgewise_messages.metrics import PIPELINE_SEPARATOR
@@ -42,8 +45,10 @@ def client_id(settings: Settings) -> str:
     return f"edgewise:{settings.device.group}:{settings.device.id}"
 
 
-def open_models(settings: Settings, stack: contextlib.ExitStack) -> dict[str, ModelSlot]:
-    """Each pipeline's model, closed with ``stack``. Several share the board's cores.
+def open_models(
+    settings: Settings, stores: Mapping[str, ModelStore], stack: contextlib.ExitStack
+) -> dict[str, ModelSlot]:
+    """Each pipeline's model, as its store says, closed with ``stack``. Several share the board's cores.
 
     Raises edgewise.EdgewiseError or ModelUnfit.
     """
@@ -51,13 +56,18 @@ def open_models(settings: Settings, stack: contextlib.ExitStack) -> dict[str, Mo
     slots: dict[str, ModelSlot] = {}
     for name, pipeline in settings.pipelines.items():
         try:
-            slots[name] = ModelSlot(pipeline, budget=budget)
+            slots[name], running = open_current(stores[name], _opener(pipeline, budget))
+            log.info("%s: runs %s: %s", name, running.path.name, running.reason)
         except (edgewise.EdgewiseError, ModelUnfit) as error:
             if len(settings.pipelines) == 1:
                 raise
             raise ModelUnfit(f"pipelines.{name}: {error}") from error
         stack.callback(slots[name].close)
     return slots
+
+
+def _opener(settings: PipelineSettings, budget: ThreadBudget | None) -> Callable[[Running], ModelSlot]:
+    return lambda running: ModelSlot(settings, running.path, budget=budget)
 
 
 class Assembly:

@@ -99,6 +99,7 @@ class Pipeline:
         self._drift = drift()
         self._model_turn = threading.Lock()
         """Held during an inference, and while the model is exchanged."""
+        self._busy_since_s: float | None = None
         self._told_failure_s: dict[str, float] = {}
         self._stopping = threading.Event()
         self._open_source: AnySource | None = None
@@ -152,6 +153,17 @@ class Pipeline:
     def counts(self) -> tuple[int, int]:
         """Inferences and errors so far."""
         return self._metrics.inferences, self._metrics.errors
+
+    @property
+    def drift_moved(self) -> int:
+        """How many statistics have drifted from the model's baseline."""
+        return int(self._drift.metrics().get("drift.moved", 0)) if self._drift is not None else 0
+
+    @property
+    def busy_s(self) -> float:
+        """How long the input at hand has been taking; 0 between two."""
+        began_s = self._busy_since_s
+        return 0.0 if began_s is None else time.monotonic() - began_s
 
     def save(self) -> None:
         """Keep what outlives the process."""
@@ -224,7 +236,7 @@ class Pipeline:
 
     def _look(self, item: Item) -> float:
         """One input; how many seconds it took."""
-        began_s = time.monotonic()
+        self._busy_since_s = began_s = time.monotonic()
         name = name_of(item)
         try:
             with self._model_turn:
@@ -238,6 +250,7 @@ class Pipeline:
             is_known = isinstance(error, edgewise.EdgewiseError | OSError)
             message = str(error) if is_known else repr(error)
             self._failed("input.failed", self._told(item, message), input_name=self._told(item, name))
+        self._busy_since_s = None
         return time.monotonic() - began_s
 
     def _take(

@@ -1,0 +1,63 @@
+"""What the agent holds while it runs: opened in order, and closed by the stack it is opened with."""
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgewise_agent.config import Settings
+from edgewise_agent.keeping import Keeping, open_keeping
+from edgewise_agent.model_store import ModelStore
+from edgewise_agent.outbox import Outbox
+from edgewise_agent.outbox_setup import open_outbox
+from edgewise_agent.pipelines.assembly import open_models
+from edgewise_agent.pipelines.model_slot import ModelSlot
+from edgewise_agent.settings_change import SettingsChange
+from edgewise_agent.state_folder import StateFolder
+from edgewise_agent.updates.assembly import recovered_stores
+
+if TYPE_CHECKING:
+    from edgewise_agent.offload import Offloader
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Files, models and threads."""
+
+    settings: Settings
+    change: SettingsChange | None
+    """For commands to change the settings file."""
+    state: StateFolder
+    stores: Mapping[str, ModelStore]
+    """Of models, by pipeline."""
+    slots: Mapping[str, ModelSlot]
+    """The open models, by pipeline."""
+    outbox: Outbox
+    keeping: Keeping
+    offloader: "Offloader | None"
+
+
+def open_resources(
+    settings: Settings, change: SettingsChange | None, stack: contextlib.ExitStack
+) -> Resources:
+    """All of it, closed with ``stack``. Raises AgentError or edgewise.EdgewiseError."""
+    state = stack.enter_context(StateFolder(settings.device.state_dir))
+    stores = recovered_stores(settings)
+    slots = open_models(settings, stores, stack)
+    outbox = open_outbox(state.outbox, settings.outbox)
+    stack.callback(outbox.close)
+    keeping = open_keeping(state.path, privacy=settings.privacy, snapshots=settings.snapshots)
+    stack.callback(keeping.close)
+    offloader = _start_offload(settings, keeping, stack)
+    return Resources(settings, change, state, stores, slots, outbox, keeping, offloader)
+
+
+def _start_offload(settings: Settings, keeping: Keeping, stack: contextlib.ExitStack) -> "Offloader | None":
+    if not settings.offload.enabled:
+        return None
+    from edgewise_agent.offload import Offloader  # loads a library that no other agent needs
+
+    offloader = Offloader(settings.offload, keeping.gate)
+    stack.callback(offloader.close)
+    offloader.start()
+    return offloader

@@ -1,0 +1,100 @@
+"""Stores and update threads of all pipelines of one device."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from edgewise_agent.config import Settings
+from edgewise_agent.model_store import ModelStore
+from edgewise_agent.pipelines.pipeline import MAIN, Pipeline
+from edgewise_agent.recorder import Recorder
+from edgewise_agent.updates.live_pipeline import LivePipeline
+from edgewise_agent.updates.manager import Scalar, UpdateManager
+from edgewise_agent.updates.places import Places
+from edgewise_agent.updates.transport import Transport
+from edgewise_agent.updates.trial import ChildTrial
+from edgewise_messages import Severity
+
+PATIENCE_S = 5.0
+"""What a stop waits for the step at hand; a child that tries a model dies with us."""
+
+
+def recovered_stores(settings: Settings) -> dict[str, ModelStore]:
+    """By pipeline, each knowing what to run."""
+    stores = {}
+    for name, pipeline in settings.pipelines.items():
+        stores[name] = ModelStore(settings.device.state_dir / "models" / name, pipeline.model)
+        stores[name].recover()
+    return stores
+
+
+@contextlib.contextmanager
+def updating(managers: Mapping[str, UpdateManager], stores: Mapping[str, ModelStore]) -> Iterator[None]:
+    """Each on a thread of its own, until left; leaving in order is no fault of a model that is watched."""
+    threads = [
+        threading.Thread(target=manager.run, name=f"updates {name}", daemon=True)
+        for name, manager in managers.items()
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        for manager in managers.values():
+            manager.stop()
+        for thread in threads:
+            thread.join(PATIENCE_S)
+        for name in stores.keys() - managers.keys():
+            stores[name].pause_watch()
+
+
+def make_managers(
+    settings: Settings,
+    pipelines: Mapping[str, Pipeline],
+    stores: Mapping[str, ModelStore],
+    recorder: Recorder,
+    *,
+    is_stopping: Callable[[], bool],
+) -> dict[str, UpdateManager]:
+    """By pipeline; none without updates.repository."""
+    if not settings.updates.repository:
+        return {}
+    return {
+        name: _make_manager(settings, name, pipeline, stores[name], recorder, is_stopping)
+        for name, pipeline in pipelines.items()
+    }
+
+
+def _make_manager(
+    settings: Settings,
+    name: str,
+    pipeline: Pipeline,
+    store: ModelStore,
+    recorder: Recorder,
+    is_stopping: Callable[[], bool],
+) -> UpdateManager:
+    updates = settings.updates
+
+    def tell(event: str, message: str, severity: Severity, data: Mapping[str, Scalar]) -> None:
+        recorder.event(event, message, severity=severity, data=dict(data), durable=True)
+
+    folder: Path = settings.device.state_dir / "updates" / name
+    transport = Transport(ca_file=updates.ca_file, should_stop=is_stopping)
+    return UpdateManager(
+        store,
+        LivePipeline(pipeline, settings.pipelines[name]),
+        updates,
+        source=Places(updates, folder=folder, transport=transport),
+        trial=ChildTrial(updates),
+        tell=tell,
+        target=_filled_in(updates.target, settings, name),
+        pipeline="" if name == MAIN else name,
+    )
+
+
+def _filled_in(target: str, settings: Settings, pipeline: str) -> str:
+    values = {"group": settings.device.group, "device": settings.device.id, "pipeline": pipeline}
+    for word, value in values.items():
+        target = target.replace(f"{{{word}}}", str(value))
+    return target

@@ -1,0 +1,20 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks/update_torture.py"
+FEWEST_CUTS = 300
+
+
+@pytest.mark.slow
+def test_whatever_cuts_an_update_the_device_starts_on_a_working_model_and_says_which_and_why() -> None:
+    """In a process of its own, which forks one for each cut. benchmarks/update_torture.py alone cuts at every step."""
+    command = [sys.executable, str(SCRIPT), "--every", "2", "--random", "20"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads(done.stdout)
+    assert told["cuts"]["cut at a step"] + told["cuts"]["killed"] >= FEWEST_CUTS
+    assert told["ended_with"]["good: version 2"] > 0
