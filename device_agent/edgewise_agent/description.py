@@ -3,9 +3,9 @@
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
+from edgewise.device import board_name
 from edgewise_agent.clock import TimeSource
 from edgewise_agent.config import Settings
-from edgewise_agent.health import board_name
 from edgewise_messages import Meta, ModelInfo
 
 

@@ -1,7 +1,7 @@
 """What the model did since the last report."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 SAMPLES = 2048
 """Latencies kept per interval. Above it each further one replaces a random one (Vitter 1985, algorithm R), so
@@ -40,8 +40,10 @@ class Sample:
 @dataclass
 class _Interval:
     began_ns: int
-    latency_ms: Sample
-    invoke_ms: Sample
+    latency_ms: Sample = field(default_factory=Sample)
+    invoke_ms: Sample = field(default_factory=Sample)
+    read_ms: Sample = field(default_factory=Sample)
+    decode_ms: Sample = field(default_factory=Sample)
     inferences: int = 0
     confidence_sum: float = 0.0
     confidences: int = 0
@@ -53,15 +55,30 @@ class ModelMetrics:
     def __init__(self, *, now_ns: int) -> None:
         self._inferences = 0
         self._errors = 0
-        self._interval = _Interval(now_ns, Sample(), Sample())
+        self._dropped = 0
+        self._interval = _Interval(now_ns)
 
-    def inference(self, *, latency_ms: float, invoke_ms: float | None, confidence: float | None) -> None:
-        """One input was read and answered."""
+    def inference(
+        self,
+        *,
+        latency_ms: float,
+        invoke_ms: float | None,
+        confidence: float | None,
+        read_ms: float | None = None,
+        decode_ms: float | None = None,
+    ) -> None:
+        """One input was read and answered; the stages where they are known."""
         self._inferences += 1
         self._interval.inferences += 1
         self._interval.latency_ms.add(latency_ms)
-        if invoke_ms is not None:
-            self._interval.invoke_ms.add(invoke_ms)
+        stages = (
+            (self._interval.read_ms, read_ms),
+            (self._interval.invoke_ms, invoke_ms),
+            (self._interval.decode_ms, decode_ms),
+        )
+        for sample, value in stages:
+            if value is not None:
+                sample.add(value)
         if confidence is not None:
             self._interval.confidence_sum += confidence
             self._interval.confidences += 1
@@ -70,6 +87,10 @@ class ModelMetrics:
         """One input could not be read or run."""
         self._errors += 1
 
+    def dropped(self, inputs: int = 1) -> None:
+        """So many inputs came too fast to be looked at."""
+        self._dropped += inputs
+
     @property
     def errors(self) -> int:
         """Inputs that could not be read or run since the agent started."""
@@ -77,7 +98,7 @@ class ModelMetrics:
 
     def take(self, *, now_ns: int) -> dict[str, float | int]:
         """The metrics by their standard names; begins the next interval."""
-        done, self._interval = self._interval, _Interval(now_ns, Sample(), Sample())
+        done, self._interval = self._interval, _Interval(now_ns)
         seconds = max(now_ns - done.began_ns, 1) / 1e9
         readings: dict[str, float | int | None] = {
             "model.inferences": self._inferences,
@@ -85,6 +106,12 @@ class ModelMetrics:
             "model.throughput_per_s": done.inferences / seconds if seconds >= SHORTEST_S else None,
             "model.latency_p50_ms": done.latency_ms.percentile(0.5),
             "model.latency_p95_ms": done.latency_ms.percentile(0.95),
+            "model.latency_p99_ms": done.latency_ms.percentile(0.99),
+            "model.read_p50_ms": done.read_ms.percentile(0.5),
+            "model.read_p95_ms": done.read_ms.percentile(0.95),
+            "model.invoke_p95_ms": done.invoke_ms.percentile(0.95),
+            "model.decode_p95_ms": done.decode_ms.percentile(0.95),
+            "model.dropped_inputs": self._dropped or None,
             "model.invoke_p50_ms": done.invoke_ms.percentile(0.5),
             "model.confidence_mean": done.confidence_sum / done.confidences if done.confidences else None,
         }

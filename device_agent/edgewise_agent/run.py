@@ -17,12 +17,12 @@ from edgewise_agent.config import Settings
 from edgewise_agent.courier import Courier
 from edgewise_agent.description import describe
 from edgewise_agent.drift_watch import DriftWatch
-from edgewise_agent.health import BoardHealth
 from edgewise_agent.model_runner import ModelRunner
 from edgewise_agent.outbox import Outbox
 from edgewise_agent.recorder import Recorder
 from edgewise_agent.sources.images import ImageFiles
 from edgewise_agent.state_folder import StateFolder
+from edgewise_agent.vitals import Vitals
 from edgewise_agent.wire.json_profile import JsonProfile
 from edgewise_agent.wire.message import Message
 from edgewise_messages import DeviceAddress, Response
@@ -66,7 +66,7 @@ def _run(settings: Settings, runner: ModelRunner, outbox: Outbox, drift_file: Pa
         recorder=recorder,
         outbox=outbox,
         clock=SystemClock(),
-        health=BoardHealth(disk=settings.device.state_dir).read,
+        health=Vitals(disk=settings.device.state_dir).read,
         parse_command=profile.parse_command,
         respond=responses.put,
         drift=drift,
