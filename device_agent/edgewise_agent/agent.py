@@ -1,5 +1,6 @@
 """The loop: look, infer, report, answer, until told to stop."""
 
+import contextlib
 import logging
 import math
 import queue
@@ -18,13 +19,17 @@ from edgewise_agent.model_metrics import ModelMetrics
 from edgewise_agent.model_runner import Prediction, Runner
 from edgewise_agent.outbox import Outbox
 from edgewise_agent.recorder import Recorder, Scalar
+from edgewise_agent.service.heartbeat import Beat, never_mind
 from edgewise_agent.sources.source import Source
+from edgewise_agent.vitals.power import PowerWatch
 from edgewise_messages import Command, CommandName, Response, Severity
 
 FAILURE_EVENT_EVERY_S = 60.0
 """A folder full of broken images makes one event per this time; all of them are counted."""
 NOTHING_TO_READ_WAIT_S = 5.0
 AFTER_TROUBLE_WAIT_S = 1.0
+LONGEST_STEP_S = 60.0
+"""An inference, a report or a command that takes longer hangs."""
 
 log = logging.getLogger("edgewise.agent.loop")
 
@@ -42,6 +47,9 @@ class Parts:
     parse_command: Callable[[bytes], Command]
     respond: Callable[[Response], None]
     drift: DriftWatch | None = None
+    beat: Beat = never_mind
+    """Hears that the loop lives."""
+    power: PowerWatch | None = None
 
 
 class Agent:
@@ -90,6 +98,7 @@ class Agent:
             if self._now_s() >= self._next_input_s:
                 self._guarded(self._look)
             self._wait()
+        self._parts.beat(LONGEST_STEP_S)
         self._guarded(self._report)
 
     def _guarded(self, step: Callable[[], None]) -> None:
@@ -119,7 +128,8 @@ class Agent:
 
     def _infer(self, path: Path) -> None:
         try:
-            prediction = self._parts.runner.predict(path)
+            with self._parts.power.inference() if self._parts.power else contextlib.nullcontext():
+                prediction = self._parts.runner.predict(path)
         except Exception as error:  # whatever one input breaks, the device goes on
             self._metrics.error()
             expected = isinstance(error, edgewise.EdgewiseError | OSError)
@@ -129,6 +139,8 @@ class Agent:
             latency_ms=prediction.latency_ms,
             invoke_ms=prediction.invoke_ms,
             confidence=prediction.confidence,
+            read_ms=prediction.read_ms,
+            decode_ms=prediction.decode_ms,
         )
         if self._parts.drift is not None and prediction.observation is not None:
             self._parts.drift.see(prediction.observation)
@@ -184,6 +196,7 @@ class Agent:
         """Sleep until something is due; answer commands as they come."""
         while not self._stop_reason:
             due_s = min(self._next_input_s, self._next_report_s) - self._now_s()
+            self._parts.beat(max(due_s, 0.0) + LONGEST_STEP_S)
             try:
                 item = self._inbox.get(timeout=due_s) if due_s > 0 else self._inbox.get_nowait()
             except queue.Empty:

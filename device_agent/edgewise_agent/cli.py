@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgewise_agent.cli_service import add_service_commands
+
 if TYPE_CHECKING:
     from edgewise_agent.check import Checked
     from edgewise_agent.config import Settings
@@ -27,13 +29,10 @@ def run_command(
 
     It ends at SIGTERM, Ctrl-C, a stop command from the fleet, or the end of a source that does not loop.
     """
-    from edgewise_agent.config import load_settings
-    from edgewise_agent.log_lines import log_to_stderr
-    from edgewise_agent.run import run_agent
+    from edgewise_agent import lean
 
-    settings = load_settings(config)
-    log_to_stderr(verbose=verbose)
-    run_agent(settings)
+    lean.replace_by_lean(config, verbose=verbose)
+    lean.run(config, verbose=verbose)
 
 
 @agent_app.command("check")
@@ -87,6 +86,9 @@ def init_command(
     except OSError as error:
         raise InvalidSettings(str(out), (Problem(WHOLE_FILE, error.strerror or str(error)),)) from error
     typer.echo(f"Wrote {out}. Fill it in, then: edgewise agent check --config {out}")
+
+
+add_service_commands(agent_app)
 
 
 def _print_json(config: Path, checked: "Checked") -> None:

@@ -11,6 +11,11 @@ from msgspec import UNSET, Meta, Struct
 
 from edgewise_agent.broker_url import BrokerUrl
 from edgewise_agent.errors import WHOLE_FILE, InvalidSettings, Problem
+from edgewise_agent.log_settings import LogSettings
+from edgewise_agent.status import settings as status_settings
+from edgewise_agent.status.settings import StatusSettings
+from edgewise_agent.vitals import power_settings
+from edgewise_agent.vitals.power_settings import PowerSettings
 from edgewise_messages import InvalidTopic
 from edgewise_messages.topics import check_id
 
@@ -90,6 +95,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     report: ReportSettings = ReportSettings()
     outbox: OutboxSettings = OutboxSettings()
     drift: DriftSettings = DriftSettings()
+    status: StatusSettings = StatusSettings()
+    logs: LogSettings = LogSettings()
+    power: PowerSettings = PowerSettings()
     sha256: str = ""
     """Of the settings file; not a key in it."""
 
@@ -102,6 +110,9 @@ SECTIONS: dict[str, type[Struct]] = {
     "report": ReportSettings,
     "outbox": OutboxSettings,
     "drift": DriftSettings,
+    "status": StatusSettings,
+    "logs": LogSettings,
+    "power": PowerSettings,
 }
 
 
@@ -134,13 +145,17 @@ def parse_settings(data: bytes, *, base: Path) -> tuple[Settings | None, tuple[P
         for name, value in document.items()
         if name not in SECTIONS
     ]
-    sections: dict[str, Struct] = {}
+    sections: dict[str, Any] = {}
     for name, kind in SECTIONS.items():
         section, wrong = _read_section(name, kind, document.get(name, {}), base)
         problems += wrong
         if section is not None:
             sections[name] = section
     problems += _contradictions(sections)
+    if "status" in sections:
+        problems += status_settings.contradictions(sections["status"])
+    if "power" in sections:
+        problems += power_settings.contradictions(sections["power"])
     if problems:
         return None, tuple(problems)
     digest = hashlib.sha256(data).hexdigest()

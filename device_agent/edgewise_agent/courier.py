@@ -1,6 +1,7 @@
 """Carries records from the outbox to the broker, over as many connections as it takes."""
 
 import logging
+import math
 import queue
 import threading
 import time
@@ -13,6 +14,7 @@ from edgewise_agent.backoff import Backoff
 from edgewise_agent.broker import Connection
 from edgewise_agent.errors import BrokerError
 from edgewise_agent.outbox import Batch, Outbox
+from edgewise_agent.service.heartbeat import Beat, never_mind
 from edgewise_agent.wire.json_profile import JsonProfile
 from edgewise_agent.wire.message import Message
 from edgewise_messages import DeviceState, Meta, Response
@@ -21,6 +23,8 @@ WINDOW = 8
 """Publishes under way at once: enough to hide a mobile network's delay, and little to send again."""
 TURN_S = 0.25
 GOODBYE_S = 2.0
+LONGEST_STEP_S = 60.0
+"""Within this the thread is through a connection attempt, a turn of the network, or a slow disk."""
 STALLED_S = 60.0
 """A broker that answers pings but acknowledges nothing for this long gets a new connection."""
 
@@ -61,7 +65,10 @@ class Courier:
         responses: "queue.SimpleQueue[Response]",
         on_command: Callable[[bytes, bool], None],
         stalled_s: float = STALLED_S,
+        beat: Beat = never_mind,
+        on_connection: Callable[[bool, str], None] = lambda connected, why: None,
     ) -> None:
+        """``beat`` hears that the thread lives, ``on_connection`` whether it is connected, and why not."""
         self._outbox = outbox
         self._connect = connect
         self._profile = profile
@@ -70,6 +77,8 @@ class Courier:
         self._now_ms = now_ms
         self._on_command = on_command
         self._stalled_s = stalled_s
+        self._beat = beat
+        self._on_connection = on_connection
         self._responses = responses
         self._batches: deque[Batch] = deque()
         self._under_way: dict[int, _UnderWay] = {}
@@ -94,12 +103,14 @@ class Courier:
     def _work(self) -> None:
         while not self._stopping.is_set():
             began_s = time.monotonic()
+            self._beat(LONGEST_STEP_S)
             try:
                 self._session()
             except BrokerError as error:
+                self._on_connection(False, str(error))
                 if self._stopping.is_set():
                     log.warning("%s", error)
-                    return
+                    break
                 self._backoff.connection_ended(time.monotonic() - began_s)
                 wait_s = self._backoff.next_wait_s()
                 # Two texts, so that limiting the many failed attempts does not hide a loss.
@@ -107,12 +118,16 @@ class Courier:
                     log.warning("%s; connecting again in %.1f s", error, wait_s)
                 else:
                     log.warning("%s; next attempt in %.1f s", error, wait_s)
+                self._beat(wait_s + LONGEST_STEP_S)
                 self._stopping.wait(wait_s)
             except Exception as error:  # the thread must outlive whatever comes
                 log.error(
                     "unexpected error while sending: %r", error, exc_info=log.isEnabledFor(logging.DEBUG)
                 )
-                self._stopping.wait(self._backoff.next_wait_s())
+                wait_s = self._backoff.next_wait_s()
+                self._beat(wait_s + LONGEST_STEP_S)
+                self._stopping.wait(wait_s)
+        self._beat(math.inf)
 
     def _session(self) -> None:
         self._is_connected = False
@@ -126,8 +141,10 @@ class Courier:
             connection.connect()
             self._is_connected = True
             log.info("connected")
+            self._on_connection(True, "")
             self._announce(connection)
             while not self._is_finished():
+                self._beat(LONGEST_STEP_S)
                 self._fill(connection)
                 connection.run(TURN_S)
                 self._check_progress()

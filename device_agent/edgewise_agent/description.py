@@ -9,8 +9,10 @@ from edgewise_agent.config import Settings
 from edgewise_messages import Meta, ModelInfo
 
 
-def describe(settings: Settings, *, model: ModelInfo, boot: str, clock: TimeSource, drift: str) -> Meta:
-    """The retained meta notice. ``drift`` says whether drift is watched."""
+def describe(
+    settings: Settings, *, model: ModelInfo, boot: str, clock: TimeSource, drift: str, power: str = ""
+) -> Meta:
+    """The retained meta notice. ``drift`` says whether drift is watched, ``power`` where watts come from."""
     return Meta(
         ts_ms=clock.now_ms(),
         boot=boot,
@@ -19,6 +21,7 @@ def describe(settings: Settings, *, model: ModelInfo, boot: str, clock: TimeSour
         settings_sha256=settings.sha256,
         model=model,
         drift=drift,
+        power=power,
         versions={
             "python": platform.python_version(),
             "kernel": platform.release(),

@@ -6,6 +6,8 @@ AgentError
 ├── OutboxError (OSError)              the disk refuses: keep records in memory and try again
 │   └── OutboxDamaged                  the outbox's file is not a sound database: set it aside
 ├── ModelUnfit (RuntimeError)          the model fails its own golden cases here: get another file
+├── InstallRefused (OSError)           the unit cannot be written there, or one is there already
+├── NotRunning (RuntimeError)          no agent answers on the status port
 ├── SourceError (OSError)              nothing to read where the settings point
 └── BrokerError (ConnectionError)      try again later
     └── BrokerRefused                  the broker answers and says no: repair name, password or rights
@@ -63,6 +65,14 @@ class OutboxDamaged(OutboxError):
 
 class ModelUnfit(AgentError, RuntimeError):
     """The model's golden cases give other answers on this device than the file promises."""
+
+
+class InstallRefused(AgentError, OSError):
+    """The unit file cannot or must not be written."""
+
+
+class NotRunning(AgentError, RuntimeError):
+    """No agent answers where the settings say that one would."""
 
 
 class SourceError(AgentError, OSError):

@@ -39,4 +39,19 @@ url = "mqtt://127.0.0.1:1883" # or mqtts://host:8883
 # enabled = true
 # false_alarm_inputs = 10000  # at most one false alarm in so many independent inputs; more sees less
 # every_s = 0.0               # inputs sooner than this after the last one compared are left out; for video some seconds
+
+[status]                      # a page, /metrics, /healthz and /status.json on this device
+# port = 9477                 # 0 turns it off
+# address = "127.0.0.1"       # "0.0.0.0" lets everybody in the network read it
+
+[logs]                        # a copy of stderr in the state folder
+# to_file = true
+# max_mb = 4.0                # all its files together
+
+[power]                       # watts and millijoules per inference
+# meter = "auto"              # or "none", "hwmon", "ina219", "ina226", "ina260"
+# i2c_bus = 1
+# i2c_address = 64            # 0x40
+# shunt_milliohm = 100.0
+# every_s = 2.0               # between two samples of a meter without a counter
 """

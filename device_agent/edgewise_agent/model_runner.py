@@ -26,6 +26,10 @@ class Prediction:
     """From the file to the answer."""
     invoke_ms: float | None = None
     """In the runtime alone, where the SDK tells."""
+    read_ms: float | None = None
+    """To read and prepare the input."""
+    decode_ms: float | None = None
+    """To make the answer of the outputs."""
     observation: Observation | None = None
     """For the drift monitor, where the card has a baseline."""
 
@@ -83,6 +87,8 @@ class ModelRunner:
             score=top.score,
             latency_ms=timings.total_ms,
             invoke_ms=timings.invoke_ms,
+            read_ms=timings.preprocess_ms,
+            decode_ms=timings.postprocess_ms,
             observation=self._observer.observe(tensor, scores) if self._observer else None,
         )
 

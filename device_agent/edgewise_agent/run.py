@@ -9,20 +9,25 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from edgewise_agent.agent import Agent, Parts
+from edgewise_agent.agent import LONGEST_STEP_S, Agent, Parts
 from edgewise_agent.backoff import Backoff, phase
 from edgewise_agent.broker import BrokerConnection
 from edgewise_agent.clock import SystemClock
 from edgewise_agent.config import Settings
 from edgewise_agent.courier import Courier
-from edgewise_agent.description import describe
+from edgewise_agent.description import describe, edgewise_version
 from edgewise_agent.drift_watch import DriftWatch
+from edgewise_agent.log_file import log_to_file
+from edgewise_agent.memory import give_back_later
 from edgewise_agent.model_runner import ModelRunner
 from edgewise_agent.outbox import Outbox
 from edgewise_agent.recorder import Recorder
+from edgewise_agent.service.unattended import Unattended
 from edgewise_agent.sources.images import ImageFiles
 from edgewise_agent.state_folder import StateFolder
 from edgewise_agent.vitals import Vitals
+from edgewise_agent.vitals.power import PowerWatch
+from edgewise_agent.vitals.power_choice import make_power_watch
 from edgewise_agent.wire.json_profile import JsonProfile
 from edgewise_agent.wire.message import Message
 from edgewise_messages import DeviceAddress, Response
@@ -39,11 +44,25 @@ def run_agent(settings: Settings) -> str:
     Raises AgentError or edgewise.EdgewiseError when it cannot begin.
     """
     with StateFolder(settings.device.state_dir) as state, contextlib.ExitStack() as stack:
+        log_file = log_to_file(state.path, settings.logs)
+        if log_file is not None:
+            stack.callback(log_file.close)
+        unattended = stack.enter_context(
+            Unattended(
+                group=settings.device.group,
+                device=settings.device.id,
+                status=settings.status,
+                version=edgewise_version(),
+            )
+        )
+        power = make_power_watch(settings.power)
+        power.start()
+        stack.callback(power.close)
         runner = ModelRunner(settings.model.path, observes=settings.drift.enabled)
         stack.callback(runner.close)
         outbox = Outbox(state.outbox, max_bytes=settings.outbox.max_mb * 1024 * 1024)
         stack.callback(outbox.close)
-        return _run(settings, runner, outbox, state.drift)
+        return _run(settings, runner, outbox, state.drift, unattended, power)
 
 
 def client_id(settings: Settings) -> str:
@@ -51,9 +70,17 @@ def client_id(settings: Settings) -> str:
     return f"edgewise:{settings.device.group}:{settings.device.id}"
 
 
-def _run(settings: Settings, runner: ModelRunner, outbox: Outbox, drift_file: Path) -> str:
+def _run(
+    settings: Settings,
+    runner: ModelRunner,
+    outbox: Outbox,
+    drift_file: Path,
+    unattended: Unattended,
+    power: PowerWatch,
+) -> str:
     boot = secrets.token_hex(8)
-    recorder = Recorder(outbox, SystemClock(), boot=boot)
+    board = unattended.board
+    recorder = Recorder(outbox, SystemClock(), boot=boot, board=board)
     profile = JsonProfile(DeviceAddress(settings.device.group, settings.device.id), boot=boot)
     responses: queue.SimpleQueue[Response] = queue.SimpleQueue()
     drift, said_of_drift = _watch_drift(settings, runner, recorder, drift_file)
@@ -66,21 +93,29 @@ def _run(settings: Settings, runner: ModelRunner, outbox: Outbox, drift_file: Pa
         recorder=recorder,
         outbox=outbox,
         clock=SystemClock(),
-        health=Vitals(disk=settings.device.state_dir).read,
+        health=Vitals(disk=settings.device.state_dir, power=power).read,
+        beat=unattended.heartbeats.part("loop", within_s=LONGEST_STEP_S),
+        power=power,
         parse_command=profile.parse_command,
         respond=responses.put,
         drift=drift,
     )
     own_phase_s = phase(client_id(settings), settings.report.interval_s)
     agent = Agent(parts, source=settings.source, report=settings.report, phase_s=own_phase_s)
-    courier = _make_courier(settings, parts, profile, responses, agent.command, said_of_drift)
+    courier = _make_courier(settings, parts, profile, responses, agent.command, said_of_drift, unattended)
     recorder.event("agent.started", data={"model": runner.info().name}, durable=True)
     log.info("device %s runs %s, boot %s", settings.device.id, settings.model.path.name, boot)
+    board.tell("model", **_model_facts(runner), drift=said_of_drift)
+    board.tell("broker", url=str(settings.broker.url), connected=False)
+    board.tell("power", source=power.source)
+    unattended.ready(f"runs {runner.info().name}")
+    memory_timer = give_back_later()
     with _stopping_on_signals(agent), _committing(outbox, settings.outbox.commit_interval_s):
         courier.start()
         try:
             agent.run()
         finally:
+            memory_timer.cancel()
             if drift is not None:
                 drift.save()
             recorder.event("agent.stopped", agent.stop_reason, durable=True)
@@ -112,6 +147,7 @@ def _make_courier(
     responses: "queue.SimpleQueue[Response]",
     on_command: Callable[[bytes, bool], None],
     said_of_drift: str,
+    unattended: Unattended,
 ) -> Courier:
     boot, clock = parts.recorder.boot, parts.clock
     name = client_id(settings)
@@ -133,12 +169,26 @@ def _make_courier(
         profile,
         Backoff(f"{name} {boot}", longest_s=settings.broker.reconnect_max_s),
         meta=lambda: describe(
-            settings, model=parts.runner.info(), boot=boot, clock=clock, drift=said_of_drift
+            settings,
+            model=parts.runner.info(),
+            boot=boot,
+            clock=clock,
+            drift=said_of_drift,
+            power=parts.power.source if parts.power else "",
         ),
         now_ms=clock.now_ms,
         responses=responses,
         on_command=on_command,
+        beat=unattended.heartbeats.part("courier", within_s=LONGEST_STEP_S),
+        on_connection=unattended.on_connection,
     )
+
+
+def _model_facts(runner: ModelRunner) -> dict[str, str]:
+    info = runner.info()
+    return {
+        name: getattr(info, name) for name in ("name", "task", "precision", "target", "backend", "sha256")
+    }
 
 
 @contextlib.contextmanager

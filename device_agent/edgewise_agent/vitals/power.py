@@ -1,9 +1,10 @@
 """Power and energy per inference, measured where a meter is, else estimated and named so."""
 
+import contextlib
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from edgewise_agent.vitals.board_power import PublishedPower
@@ -78,6 +79,16 @@ class PowerWatch:
             self._busy = max(self._busy - 1, 0)
             self._interval.busy_s += busy_s
             self._interval.inferences += 1
+
+    @contextlib.contextmanager
+    def inference(self) -> Iterator[None]:
+        """Around one inference: its time, and that the model works meanwhile."""
+        began_s = self._now_s()
+        self.busy()
+        try:
+            yield
+        finally:
+            self.done(self._now_s() - began_s)
 
     def sample(self) -> None:
         """Ask the meter once. A sample counts as busy when the model worked before and after it."""
