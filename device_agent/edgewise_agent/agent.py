@@ -13,6 +13,7 @@ import edgewise
 from edgewise_agent.clock import TimeSource
 from edgewise_agent.commands import Action, CommandDesk
 from edgewise_agent.config import ReportSettings, SourceSettings
+from edgewise_agent.diagnosis import LatencyWatch
 from edgewise_agent.drift_watch import DriftWatch
 from edgewise_agent.errors import SourceError
 from edgewise_agent.model_metrics import ModelMetrics
@@ -50,6 +51,7 @@ class Parts:
     beat: Beat = never_mind
     """Hears that the loop lives."""
     power: PowerWatch | None = None
+    latency: LatencyWatch | None = None
 
 
 class Agent:
@@ -180,17 +182,18 @@ class Agent:
         for notice in self._parts.outbox.take_notices():
             self._parts.recorder.event("outbox.replaced", notice, severity=Severity.ERROR)
         outbox = self._parts.outbox.state()
-        self._parts.recorder.telemetry(
-            {
-                **self._metrics.take(now_ns=self._parts.clock.mono_ns()),
-                **self._parts.health(),
-                **(self._parts.drift.metrics() if self._parts.drift else {}),
-                "agent.outbox_records": outbox.records,
-                "agent.outbox_bytes": outbox.size_bytes,
-                "agent.dropped_records": outbox.dropped,
-                "agent.uptime_s": round((self._parts.clock.mono_ns() - self._began_ns) / 1e9, 1),
-            }
-        )
+        metrics = {
+            **self._metrics.take(now_ns=self._parts.clock.mono_ns()),
+            **self._parts.health(),
+            **(self._parts.drift.metrics() if self._parts.drift else {}),
+            "agent.outbox_records": outbox.records,
+            "agent.outbox_bytes": outbox.size_bytes,
+            "agent.dropped_records": outbox.dropped,
+            "agent.uptime_s": round((self._parts.clock.mono_ns() - self._began_ns) / 1e9, 1),
+        }
+        self._parts.recorder.telemetry(metrics)
+        if self._parts.latency is not None:
+            self._parts.latency.see(metrics)
 
     def _wait(self) -> None:
         """Sleep until something is due; answer commands as they come."""

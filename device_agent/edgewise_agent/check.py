@@ -10,6 +10,7 @@ from edgewise_agent.config import Settings
 from edgewise_agent.errors import AgentError, BrokerError, ModelUnfit, Problem, SourceError
 from edgewise_agent.model_runner import ModelRunner
 from edgewise_agent.sources.images import find_images
+from edgewise_agent.vitals.power_choice import check_power
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ def check(settings: Settings, *, connect: bool = False) -> Checked:
         *wrong_model,
         *wrong_source,
         *_check_files(settings),
+        *check_power(settings.power),
     ]
     if connect and not any(problem.where.startswith("broker.") for problem in problems):
         problems += _check_broker(settings)

@@ -47,6 +47,8 @@ class _Interval:
     inferences: int = 0
     confidence_sum: float = 0.0
     confidences: int = 0
+    pixels: int = 0
+    pictures: int = 0
 
 
 class ModelMetrics:
@@ -66,8 +68,12 @@ class ModelMetrics:
         confidence: float | None,
         read_ms: float | None = None,
         decode_ms: float | None = None,
+        pixels: int | None = None,
     ) -> None:
-        """One input was read and answered; the stages where they are known."""
+        """One input was read and answered; the stages and the picture's size where they are known."""
+        if pixels is not None:
+            self._interval.pixels += pixels
+            self._interval.pictures += 1
         self._inferences += 1
         self._interval.inferences += 1
         self._interval.latency_ms.add(latency_ms)
@@ -113,6 +119,7 @@ class ModelMetrics:
             "model.decode_p95_ms": done.decode_ms.percentile(0.95),
             "model.dropped_inputs": self._dropped or None,
             "model.invoke_p50_ms": done.invoke_ms.percentile(0.5),
+            "model.input_pixels": done.pixels / done.pictures if done.pictures else None,
             "model.confidence_mean": done.confidence_sum / done.confidences if done.confidences else None,
         }
         return {name: _rounded(value) for name, value in readings.items() if value is not None}

@@ -16,6 +16,7 @@ from edgewise_agent.clock import SystemClock
 from edgewise_agent.config import Settings
 from edgewise_agent.courier import Courier
 from edgewise_agent.description import describe, edgewise_version
+from edgewise_agent.diagnosis import LatencyWatch
 from edgewise_agent.drift_watch import DriftWatch
 from edgewise_agent.log_file import log_to_file
 from edgewise_agent.memory import give_back_later
@@ -96,6 +97,7 @@ def _run(
         health=Vitals(disk=settings.device.state_dir, power=power).read,
         beat=unattended.heartbeats.part("loop", within_s=LONGEST_STEP_S),
         power=power,
+        latency=LatencyWatch(recorder),
         parse_command=profile.parse_command,
         respond=responses.put,
         drift=drift,

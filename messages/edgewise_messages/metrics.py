@@ -34,6 +34,7 @@ STANDARD = (
     Metric("model.invoke_p95_ms", "ms", Kind.GAUGE, "95th percentile of time in the runtime over the interval"),
     Metric("model.decode_p95_ms", "ms", Kind.GAUGE, "95th percentile of making the answer over the interval"),
     Metric("model.dropped_inputs", "1", Kind.COUNTER, "inputs that came too fast, since the agent started"),
+    Metric("model.input_pixels", "1", Kind.GAUGE, "mean pixels of the inputs over the interval"),
     Metric("model.confidence_mean", "1", Kind.GAUGE, "mean confidence of the first answer over the interval"),
     Metric("drift.moved", "1", Kind.GAUGE, "statistics that moved from the card's baseline; 0 without drift"),
     Metric("drift.psi_inputs", "1", Kind.GAUGE, "largest stability index of the pictures' statistics"),

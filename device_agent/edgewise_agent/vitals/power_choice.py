@@ -1,17 +1,20 @@
 """From the settings and what this board has to one PowerWatch."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
 import edgewise.device
 from edgewise.device import VCGENCMD
-from edgewise_agent.errors import SourceError
+from edgewise_agent.errors import Problem, SourceError
 from edgewise_agent.vitals.board_power import published_power
 from edgewise_agent.vitals.files import ROOT
 from edgewise_agent.vitals.ina import Bus, InaPower
 from edgewise_agent.vitals.power import PowerWatch
 from edgewise_agent.vitals.power_meters import PowerMeter, find_hwmon, find_pmic, find_rapl
 from edgewise_agent.vitals.power_settings import PowerSettings
+
+log = logging.getLogger("edgewise.agent.power")
 
 
 def open_i2c(bus: int) -> Bus:
@@ -32,10 +35,24 @@ def make_power_watch(
     vcgencmd: str | None = VCGENCMD,
     opener: Callable[[int], Bus] = open_i2c,
 ) -> PowerWatch:
-    """Not started yet. Raises SourceError when the meter that the settings name does not answer."""
-    meter = choose_meter(settings, root=root, vcgencmd=vcgencmd, opener=opener)
+    """Not started yet. A meter that does not answer costs the figures and a warning, not the agent."""
+    try:
+        meter = choose_meter(settings, root=root, vcgencmd=vcgencmd, opener=opener)
+    except SourceError as error:
+        log.warning("%s; nothing is measured", error)
+        meter = None
     published = published_power(edgewise.device.board_name(root)) if settings.meter != "none" else None
     return PowerWatch(meter, published, every_s=settings.every_s)
+
+
+def check_power(settings: PowerSettings) -> list[Problem]:
+    """For `edgewise agent check`: whether the meter that is named answers."""
+    try:
+        choose_meter(settings, root=ROOT, vcgencmd=VCGENCMD, opener=open_i2c)
+    except SourceError as error:
+        where, _, said = str(error).partition(" ")
+        return [Problem(where.rstrip(":"), said)]
+    return []
 
 
 def choose_meter(
