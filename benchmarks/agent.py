@@ -81,6 +81,8 @@ class Footprint:
 
     pss_mb: float
     most_mb: float
+    rss_mb: float
+    """Counts shared pages in full: above what any other process on the machine can hide."""
     cpu_percent: float
     threads: int
 
@@ -121,6 +123,7 @@ def measure(folder: Path, model: Path, port: int, chosen: argparse.Namespace) ->
     return {
         "pss_mb": at_1_hz.pss_mb,
         "most_pss_mb": at_1_hz.most_mb,
+        "rss_mb": at_1_hz.rss_mb,
         "runtime_alone_mb": alone.pss_mb,
         "bare_python_mb": bare.pss_mb,
         "agent_without_mb": at_1_hz.pss_mb - alone.pss_mb + bare.pss_mb,
@@ -140,6 +143,7 @@ def report(figures: dict[str, float], chosen: argparse.Namespace) -> None:
     print(
         f"PSS at 1 Hz                       {figures['pss_mb']:6.1f} MB (most {figures['most_pss_mb']:.1f})   bar 60"
     )
+    print(f"RSS at 1 Hz                       {figures['rss_mb']:6.1f} MB")
     print(f"  NumPy, runtime and model alone  {figures['runtime_alone_mb']:6.1f} MB")
     print(f"  Python alone                    {figures['bare_python_mb']:6.1f} MB")
     print(f"  the agent without the former    {figures['agent_without_mb']:6.1f} MB               bar 25")
@@ -210,9 +214,9 @@ def time_start(folder: Path, config: Path, port: int) -> float:
     found: list[float] = []
 
     def hear(client: object, data: object, message: mqtt.MQTTMessage) -> None:
-        for record in json.loads(message.payload)["records"]:
-            if record.get("name") == "prediction" and record["ts_ms"] / 1000 >= began_s:
-                found.append(record["ts_ms"] / 1000)
+        records = json.loads(message.payload)["records"]
+        times_s = [one["ts_ms"] / 1000 for one in records if one.get("name") == "prediction"]
+        found.extend(time_s for time_s in times_s if time_s >= began_s)
 
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
     client.on_connect = lambda one, *_: one.subscribe("edgewise/v1/+/+/event", qos=1)
@@ -234,20 +238,21 @@ def time_start(folder: Path, config: Path, port: int) -> float:
 def footprint(pid: int, chosen: argparse.Namespace) -> Footprint:
     time.sleep(chosen.warm_up)
     began_s, began_ticks = time.monotonic(), ticks_of(pid)
-    samples = []
+    samples, whole = [], []
     while time.monotonic() - began_s < chosen.measure:
-        samples.append(pss_mb(pid))
+        samples.append(rollup_mb(pid, "Pss"))
+        whole.append(rollup_mb(pid, "Rss"))
         time.sleep(SAMPLE_EVERY_S)
     busy_s = (ticks_of(pid) - began_ticks) / TICKS_PER_S
     elapsed_s = time.monotonic() - began_s
     threads = len(list(Path(f"/proc/{pid}/task").iterdir()))
-    return Footprint(median(samples), max(samples), 100 * busy_s / elapsed_s, threads)
+    return Footprint(median(samples), max(samples), median(whole), 100 * busy_s / elapsed_s, threads)
 
 
-def pss_mb(pid: int) -> float:
+def rollup_mb(pid: int, what: str) -> float:
     """In megabytes of 1024 * 1024 bytes."""
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    line = next(line for line in rollup.splitlines() if line.startswith("Pss:"))
+    line = next(line for line in rollup.splitlines() if line.startswith(f"{what}:"))
     return int(line.split()[1]) / 1024
 
 

@@ -18,7 +18,9 @@ def test_one_interval_is_summed_up() -> None:
         "model.throughput_per_s": 2.0,
         "model.latency_p50_ms": 10.0,
         "model.latency_p95_ms": 19.0,
+        "model.latency_p99_ms": 20.0,
         "model.invoke_p50_ms": 5.0,
+        "model.invoke_p95_ms": 9.5,
         "model.confidence_mean": 0.5,
     }
 
@@ -44,8 +46,11 @@ def test_what_was_not_measured_is_left_out() -> None:
 
 def test_every_metric_has_a_standard_name() -> None:
     metrics = ModelMetrics(now_ns=0)
-    metrics.inference(latency_ms=1, invoke_ms=1, confidence=1)
-    assert set(metrics.take(now_ns=SECOND_NS)) == {name for name in BY_NAME if name.startswith("model.")}
+    metrics.inference(latency_ms=1, invoke_ms=1, confidence=1, read_ms=1, decode_ms=1, pixels=4)
+    metrics.dropped(2)
+    readings = metrics.take(now_ns=SECOND_NS)
+    assert readings["model.dropped_inputs"] == 2
+    assert set(readings) == {name for name in BY_NAME if name.startswith("model.")}
 
 
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.95, 1.0])

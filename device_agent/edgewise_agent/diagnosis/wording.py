@@ -22,7 +22,8 @@ def rise(level: Level) -> str:
     """``p95 doubled from 31 to 62 ms``."""
     if level.is_promise:
         ratio = level.now / level.before
-        return f"p95 is {ratio:.1f} times what the model's card promises ({level.now:.3g} against {level.before:.3g} ms)"
+        promised = f"({level.now:.3g} against {level.before:.3g} ms)"
+        return f"p95 is {ratio:.1f} times what the model's card promises {promised}"
     return f"p95 {_times(level.now / level.before)} from {level.before:.3g} to {level.now:.3g} ms"
 
 
