@@ -62,18 +62,18 @@ def plan(
 def write(planned: Plan, *, force: bool) -> None:
     """Raises InstallRefused where there is one already and not ``force``, or where it may not write."""
     try:
-        if planned.path.exists() and not force:
-            if planned.path.read_text(errors="replace") == planned.text:
-                return
-            raise InstallRefused(
-                f"{planned.path}: exists already, with other contents; --force replaces it, --print shows the new one"
-            )
-        planned.path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(planned.path, [planned.text.encode()])
-        planned.path.chmod(0o644)
+        former = planned.path.read_text(errors="replace") if planned.path.exists() else None
+        if former is None or force:
+            planned.path.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(planned.path, [planned.text.encode()])
+            planned.path.chmod(0o644)
     except OSError as error:
         hint = "; run it with sudo, or use --user" if isinstance(error, PermissionError) else ""
         raise InstallRefused(f"{planned.path}: {error.strerror or error}{hint}") from error
+    if former is not None and former != planned.text and not force:
+        raise InstallRefused(
+            f"{planned.path}: exists already, with other contents; --force replaces it, --print shows the new one"
+        )
 
 
 def existing_groups() -> tuple[str, ...]:
