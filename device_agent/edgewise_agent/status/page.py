@@ -21,7 +21,7 @@ header { display:flex; flex-wrap:wrap; gap:8px 14px; align-items:center; } heade
 .state { border-radius:999px; padding:2px 12px; font-weight:600; font-size:.85rem; }
 .well { color:var(--good); background:var(--good-bg); } .ill { color:var(--bad); background:var(--bad-bg); }
 section { background:var(--card); border:1px solid var(--line); border-radius:10px; padding:16px; min-width:0; }
-dl { display:grid; grid-template-columns:repeat(auto-fill,minmax(min(100%,200px),1fr)); gap:10px 18px; margin:0; }
+dl { display:grid; grid-template-columns:repeat(auto-fill,minmax(min(100%,250px),1fr)); gap:10px 18px; margin:0; }
 dt { font-size:.8rem; } dd { margin:0; overflow-wrap:anywhere; }
 table { border-collapse:collapse; width:100%; font-size:.9rem; font-variant-numeric:tabular-nums; }
 td, th { border-top:1px solid var(--line); padding:6px 8px 6px 0; text-align:left; font-weight:400;
