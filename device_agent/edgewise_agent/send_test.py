@@ -38,7 +38,7 @@ class Sent:
     """From the publish to the broker's acknowledgement."""
     agent_is_running: bool
     also_sent: int
-    """Records that had been waiting in the outbox and went before it."""
+    """Records that had been waiting in the outbox and were sent with it."""
 
 
 def send_test(settings: Settings, *, timeout_s: float = 30.0) -> Sent:
@@ -72,25 +72,28 @@ def _send(settings: Settings, outbox: Outbox, *, agent_is_running: bool, give_up
     began_s = time.monotonic()
     with _connected(settings, acknowledged) as connection:
         connect_ms = (time.monotonic() - began_s) * 1000
-        also_sent = 0
+        also_sent, round_trip_ms = -1, 0.0
         while time.monotonic() < give_up_s:
-            for batch in outbox.lease():
+            batches = outbox.lease()
+            for batch in batches:
                 sent_s = time.monotonic()
                 number = connection.publish(profile.records(batch.channel, batch.bodies))
                 _wait_for(number, acknowledged, connection, settings, give_up_s)
                 outbox.settle(batch)
                 also_sent += len(batch.sequences)
                 if seq in batch.sequences:
-                    return Sent(
-                        broker=str(settings.broker.url),
-                        topic=address.topic(Channel.EVENT),
-                        boot=boot,
-                        seq=seq,
-                        connect_ms=connect_ms,
-                        round_trip_ms=(time.monotonic() - sent_s) * 1000,
-                        agent_is_running=agent_is_running,
-                        also_sent=also_sent - 1,
-                    )
+                    round_trip_ms = (time.monotonic() - sent_s) * 1000
+            if any(seq in batch.sequences for batch in batches):
+                return Sent(
+                    broker=str(settings.broker.url),
+                    topic=address.topic(Channel.EVENT),
+                    boot=boot,
+                    seq=seq,
+                    connect_ms=connect_ms,
+                    round_trip_ms=round_trip_ms,
+                    agent_is_running=agent_is_running,
+                    also_sent=also_sent,
+                )
     raise _too_late(settings)
 
 
