@@ -46,7 +46,7 @@ def test_every_command_and_every_option_has_help(words: str) -> None:
 
 @pytest.mark.parametrize("words", COMMANDS)
 def test_every_command_has_a_page_in_docs(words: str) -> None:
-    pages = [path for path in (ROOT / "docs").glob("*.md") if f"edgewise {words}" in path.read_text()]
+    pages = [path for path in (ROOT / "docs").rglob("*.md") if f"edgewise {words}" in path.read_text()]
     assert pages, f"no page in docs/ speaks of `edgewise {words}`"
 
 
