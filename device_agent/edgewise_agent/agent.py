@@ -16,6 +16,7 @@ from edgewise_agent.config import ReportSettings, SourceSettings
 from edgewise_agent.diagnosis import LatencyWatch
 from edgewise_agent.drift_watch import DriftWatch
 from edgewise_agent.errors import SourceError
+from edgewise_agent.memory import MemoryKeeper
 from edgewise_agent.model_metrics import ModelMetrics
 from edgewise_agent.model_runner import Prediction, Runner
 from edgewise_agent.outbox import Outbox
@@ -67,6 +68,7 @@ class Agent:
         self._began_ns = parts.clock.mono_ns()
         self._metrics = ModelMetrics(now_ns=self._began_ns)
         self._inbox: queue.SimpleQueue[tuple[bytes, bool] | None] = queue.SimpleQueue()
+        self._memory = MemoryKeeper()
         self._stop_reason = ""
         self._told_failure_s: dict[str, float] = {}
         self._next_input_s = self._next_report_s = self._now_s()
@@ -99,6 +101,7 @@ class Agent:
                 self._guarded(self._report)
             if self._now_s() >= self._next_input_s:
                 self._guarded(self._look)
+            self._memory.turn()
             self._wait()
         self._parts.beat(LONGEST_STEP_S)
         self._guarded(self._report)

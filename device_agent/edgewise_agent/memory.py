@@ -1,25 +1,35 @@
 """Gives back memory that only the start needed. Linux only; elsewhere nothing happens.
 
-Three things, each without effect on what the process can do:
 - The collector runs, and the C library returns free heap to the kernel (malloc_trim(3)).
-- Pages of files that were mapped for reading and never changed are let go of (madvise(2), MADV_DONTNEED): code of
-  libraries that only their import ran, and the original weights after the runtime has packed them. The kernel
-  reads back what is used again, from its cache as a rule. Pages that the process has changed are not touched: a
-  mapping counts only where the kernel says that it has none (`Anonymous: 0` in /proc/self/smaps).
+- Pages of libraries and model files that were mapped for reading and never changed are let go of (madvise(2),
+  MADV_DONTNEED): code that only their import ran, and the original weights after the runtime has packed them. The
+  kernel reads back what is used again, from its cache as a rule.
+
+MADV_DONTNEED would destroy pages that the process has changed. So a mapping counts only where the kernel says that it
+has none (`Anonymous: 0` in /proc/self/smaps), and only when it looks the same a second time, so that no library is met
+while another thread loads it. Libraries are never unloaded by Python; model files are, so it must not happen while
+another thread closes a model: the loop that swaps models calls it itself.
 """
 
 import ctypes
 import gc
 import logging
+import math
 import re
-import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 SETTLED_AFTER_S = 20.0
 """From the start to the first time: the model has run, the broker has been met."""
+LOOK_AGAIN_S = 0.1
+"""Between two looks; the loader needs some milliseconds for a library."""
+SMAPS = Path("/proc/self/smaps")
 _MADV_DONTNEED = 4
 """The same on every architecture but alpha and parisc (Linux, include/uapi/asm-generic/mman-common.h)."""
+_KEPT_KINDS = re.compile(r"\.so(\.[\d.]+)?$|/(ld-|python)[^/]*$|\.(tflite|onnx)$")
+"""Libraries, the loader, Python itself, model files."""
 _HEADER = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ \d+ +(/.*)")
 
 log = logging.getLogger("edgewise.agent.memory")
@@ -42,7 +52,7 @@ def parse_unchanged(smaps: str) -> list[Mapping]:
         header = _HEADER.fullmatch(line)
         if header:
             start, end = int(header[1], 16), int(header[2], 16)
-            is_whole = "w" not in header[3] and not header[4].endswith("(deleted)")
+            is_whole = "w" not in header[3] and _KEPT_KINDS.search(header[4]) is not None
             mapping = Mapping(start, end - start, header[4]) if is_whole else None
         elif line[:1].islower() or line[:1].isdigit():
             mapping = None  # a mapping of another kind
@@ -51,8 +61,11 @@ def parse_unchanged(smaps: str) -> list[Mapping]:
     return found
 
 
-def give_back(smaps: Path = Path("/proc/self/smaps")) -> int:
-    """Do it, and return how many mappings were let go of; 0 where the C library or kernel knows no such thing."""
+def give_back(smaps: Path = SMAPS, *, look_again_s: float = LOOK_AGAIN_S) -> int:
+    """Do it, and return how many mappings were let go of; 0 where the C library or kernel knows no such thing.
+
+    Takes ``look_again_s`` and some milliseconds. No model may be closed meanwhile.
+    """
     gc.collect()
     try:
         library = ctypes.CDLL(None, use_errno=True)
@@ -61,21 +74,36 @@ def give_back(smaps: Path = Path("/proc/self/smaps")) -> int:
         return 0
     if hasattr(library, "malloc_trim"):  # glibc has it, musl does not
         library.malloc_trim(0)
+    first = _look(smaps)
+    time.sleep(look_again_s)
+    same = first & _look(smaps)
+    return sum(library.madvise(one.start, one.length, _MADV_DONTNEED) == 0 for one in same)
+
+
+class MemoryKeeper:
+    """Gives memory back once the start is over; owned by the loop that opens and closes models."""
+
+    def __init__(
+        self, *, after_s: float = SETTLED_AFTER_S, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._after_s, self._now_s = after_s, now_s
+        self._due_s = now_s() + after_s
+
+    def again(self) -> None:
+        """Once more after some time, as when another model was opened."""
+        self._due_s = self._now_s() + self._after_s
+
+    def turn(self) -> bool:
+        """Call it between two inputs; True when memory was given back in this turn."""
+        if self._now_s() < self._due_s:
+            return False
+        self._due_s = math.inf
+        log.debug("let go of %d mappings", give_back())
+        return True
+
+
+def _look(smaps: Path) -> set[Mapping]:
     try:
-        mappings = parse_unchanged(smaps.read_text(errors="replace"))
+        return set(parse_unchanged(smaps.read_text(errors="replace")))
     except OSError:
-        return 0
-    return sum(library.madvise(one.start, one.length, _MADV_DONTNEED) == 0 for one in mappings)
-
-
-def give_back_later(after_s: float = SETTLED_AFTER_S) -> threading.Timer:
-    """Once, ``after_s`` from now, on a thread that ends then; cancel it to stop before."""
-    timer = threading.Timer(after_s, _give_back_and_tell)
-    timer.daemon = True
-    timer.name = "memory"
-    timer.start()
-    return timer
-
-
-def _give_back_and_tell() -> None:
-    log.debug("let go of %d mappings", give_back())
+        return set()

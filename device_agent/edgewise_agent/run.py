@@ -19,7 +19,6 @@ from edgewise_agent.description import describe, edgewise_version
 from edgewise_agent.diagnosis import LatencyWatch
 from edgewise_agent.drift_watch import DriftWatch
 from edgewise_agent.log_file import log_to_file
-from edgewise_agent.memory import give_back_later
 from edgewise_agent.model_runner import ModelRunner
 from edgewise_agent.outbox import Outbox
 from edgewise_agent.recorder import Recorder
@@ -111,13 +110,11 @@ def _run(
     board.tell("broker", url=str(settings.broker.url), connected=False)
     board.tell("power", source=power.source)
     unattended.ready(f"runs {runner.info().name}")
-    memory_timer = give_back_later()
     with _stopping_on_signals(agent), _committing(outbox, settings.outbox.commit_interval_s):
         courier.start()
         try:
             agent.run()
         finally:
-            memory_timer.cancel()
             if drift is not None:
                 drift.save()
             recorder.event("agent.stopped", agent.stop_reason, durable=True)

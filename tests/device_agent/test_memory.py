@@ -11,7 +11,7 @@ from device_agent.agent_parts import AgentProcess
 from fleet.real_parts import EDGEWISE, WAIT_S
 
 from edgewise_agent.lean import ENVIRONMENT
-from edgewise_agent.memory import give_back, give_back_later, parse_unchanged
+from edgewise_agent.memory import SETTLED_AFTER_S, MemoryKeeper, give_back, parse_unchanged
 
 SMAPS = """\
 559a00000000-559a00001000 r--p 00000000 08:01 1234                       /usr/bin/python3.11
@@ -29,6 +29,8 @@ Anonymous:             0 kB
 559a00006000-559a00007000 rw-p 00000000 00:00 0                          [heap]
 Anonymous:             0 kB
 559a00007000-559a00008000 r--p 00000000 00:00 0
+Anonymous:             0 kB
+559a00009000-559a0000a000 r--p 00000000 08:01 78                         /data/photo.raw
 Anonymous:             0 kB
 559a00008000-559a00009000 r--s 00000000 08:01 77                         /model.tflite
 Anonymous:             0 kB
@@ -81,14 +83,24 @@ def test_where_the_kernel_does_not_say_nothing_is_let_go_of(tmp_path: Path) -> N
     assert give_back(tmp_path / "no-smaps") == 0
 
 
-def test_later_happens_once_and_can_be_called_off() -> None:
-    timer = give_back_later(0.0)
-    timer.join(WAIT_S)
-    assert not timer.is_alive()
-    called_off = give_back_later(1e6)
-    called_off.cancel()
-    called_off.join(WAIT_S)
-    assert not called_off.is_alive()
+def test_what_is_not_mapped_here_is_not_counted(tmp_path: Path) -> None:
+    smaps = tmp_path / "smaps"
+    smaps.write_text(SMAPS.replace("559a0000", "00000000"))  # below what Linux lets anybody map
+    assert len(parse_unchanged(SMAPS)) == 3
+    assert give_back(smaps, look_again_s=0.0) == 0
+
+
+def test_it_happens_once_when_the_start_is_over_and_again_when_asked_for() -> None:
+    now_s = [0.0]
+    keeper = MemoryKeeper(now_s=lambda: now_s[0])
+    turns = []
+    for now_s[0] in (0.0, SETTLED_AFTER_S - 1, SETTLED_AFTER_S, SETTLED_AFTER_S + 1, 1e6):
+        turns.append(keeper.turn())
+    assert turns == [False, False, True, False, False]
+    keeper.again()
+    assert not keeper.turn()
+    now_s[0] += SETTLED_AFTER_S
+    assert keeper.turn()
 
 
 def test_the_running_agent_is_the_commands_process_without_its_parser(
