@@ -79,8 +79,7 @@ def _run(
     power: PowerWatch,
 ) -> str:
     boot = secrets.token_hex(8)
-    board = unattended.board
-    recorder = Recorder(outbox, SystemClock(), boot=boot, board=board)
+    recorder = Recorder(outbox, SystemClock(), boot=boot, board=unattended.board)
     profile = JsonProfile(DeviceAddress(settings.device.group, settings.device.id), boot=boot)
     responses: queue.SimpleQueue[Response] = queue.SimpleQueue()
     drift, said_of_drift = _watch_drift(settings, runner, recorder, drift_file)
@@ -106,22 +105,27 @@ def _run(
     courier = _make_courier(settings, parts, profile, responses, agent.command, said_of_drift, unattended)
     recorder.event("agent.started", data={"model": runner.info().name}, durable=True)
     log.info("device %s runs %s, boot %s", settings.device.id, settings.model.path.name, boot)
-    board.tell("model", **_model_facts(runner), drift=said_of_drift)
-    board.tell("broker", url=str(settings.broker.url), connected=False)
-    board.tell("power", source=power.source)
+    unattended.board.tell("model", **_model_facts(runner), drift=said_of_drift)
+    unattended.board.tell("broker", url=str(settings.broker.url), connected=False)
+    unattended.board.tell("power", source=power.source)
     unattended.ready(f"runs {runner.info().name}")
     with _stopping_on_signals(agent), _committing(outbox, settings.outbox.commit_interval_s):
         courier.start()
         try:
             agent.run()
         finally:
-            if drift is not None:
-                drift.save()
-            recorder.event("agent.stopped", agent.stop_reason, durable=True)
-            log.info("stopping: %s", agent.stop_reason or "after an error")
-            courier.stop(reason=agent.stop_reason, drain_s=DRAIN_S)
-            log.info("stopped; %d records wait for the next start", outbox.state().records)
+            unattended.stopping(agent.stop_reason)
+            _take_down(agent, courier, parts)
     return agent.stop_reason
+
+
+def _take_down(agent: Agent, courier: Courier, parts: Parts) -> None:
+    if parts.drift is not None:
+        parts.drift.save()
+    parts.recorder.event("agent.stopped", agent.stop_reason, durable=True)
+    log.info("stopping: %s", agent.stop_reason or "after an error")
+    courier.stop(reason=agent.stop_reason, drain_s=DRAIN_S)
+    log.info("stopped; %d records wait for the next start", parts.outbox.state().records)
 
 
 def _watch_drift(
@@ -148,8 +152,8 @@ def _make_courier(
     said_of_drift: str,
     unattended: Unattended,
 ) -> Courier:
-    boot, clock = parts.recorder.boot, parts.clock
-    name = client_id(settings)
+    boot, clock, name = parts.recorder.boot, parts.clock, client_id(settings)
+    power = parts.power.source if parts.power else ""
 
     def connect(
         *, will: Message, on_acknowledged: Callable[[int], None], on_message: Callable[[Message], None]
@@ -168,12 +172,7 @@ def _make_courier(
         profile,
         Backoff(f"{name} {boot}", longest_s=settings.broker.reconnect_max_s),
         meta=lambda: describe(
-            settings,
-            model=parts.runner.info(),
-            boot=boot,
-            clock=clock,
-            drift=said_of_drift,
-            power=parts.power.source if parts.power else "",
+            settings, model=parts.runner.info(), boot=boot, clock=clock, drift=said_of_drift, power=power
         ),
         now_ms=clock.now_ms,
         responses=responses,

@@ -40,6 +40,11 @@ class Unattended:
         self.notifier.ready()
         self.notifier.status(text)
 
+    def stopping(self, reason: str) -> None:
+        """The end has begun; sending what waits may take a while."""
+        self.notifier.stopping()
+        self.notifier.status(f"stopping: {reason or 'after an error'}")
+
     def on_connection(self, connected: bool, why: str) -> None:
         """For the courier: shows on the page whether the broker is there."""
         self.board.tell("broker", connected=connected, last_trouble=why or None)
@@ -47,8 +52,7 @@ class Unattended:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Say that the end has come, and stop serving."""
-        self.notifier.stopping()
+        """Stop watching and serving."""
         self._watchdog.stop()
         if self._server is not None:
             self._server.close()

@@ -31,11 +31,11 @@ class BoardVitals:
         total, available = memory.get("MemTotal"), memory.get("MemAvailable")
         if not total or available is None:
             return {}
-        swap = memory.get("SwapTotal"), memory.get("SwapFree")
+        swap, swap_free = memory.get("SwapTotal"), memory.get("SwapFree")
         return {
             "board.memory_used_percent": round(100 * (total - available) / total, 1),
             "board.memory_available_bytes": available * 1024,
-            "board.swap_used_bytes": (swap[0] - swap[1]) * 1024 if None not in swap else None,  # type: ignore[operator]
+            "board.swap_used_bytes": None if swap is None or swap_free is None else (swap - swap_free) * 1024,
         }
 
     def _pressure(self) -> Readings:
