@@ -1,5 +1,6 @@
 """`edgewise agent install|status|logs|send-test`: the agent as something that runs by itself."""
 
+import os
 import shutil
 import subprocess
 import time
@@ -100,6 +101,8 @@ def logs_command(
 
     settings = load_settings(config)
     folder = settings.device.state_dir
+    if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
+        raise NotRunning(f"{folder}: this user may not look into it: try sudo")
     if not log_files(folder) and not (follow and settings.logs.to_file):
         if settings.logs.to_file or not shutil.which("journalctl"):
             raise NotRunning(f"no log in {folder}: the agent has not run yet with these settings")

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import re
 import socket
 import subprocess
@@ -181,6 +182,18 @@ def test_the_client_says_what_is_wrong(tmp_path: Path, serve: Callable[..., Stat
         with pytest.raises(NotRunning, match="belongs to another agent"):
             read_status(StatusSettings(port=server.port), state_dir=state.path)
     assert find_holder(tmp_path / "state") is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_user_who_may_not_see_the_folder_is_told_so_and_not_that_nobody_runs(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "state/agent.lock").touch()
+    os.seteuid(65534)
+    try:
+        with pytest.raises(NotRunning, match="this user may not see: try sudo"):
+            read_status(StatusSettings(port=1), state_dir=tmp_path / "state")
+    finally:
+        os.seteuid(0)
 
 
 def agent(*words: str | Path) -> subprocess.CompletedProcess[str]:

@@ -26,9 +26,11 @@ class Holder:
 
 
 def find_holder(state_dir: Path) -> Holder | None:
-    """The agent that holds the state folder; None when nobody does. Changes nothing."""
+    """The agent that holds the state folder; None when nobody does. Changes nothing. Raises PermissionError."""
     try:
         descriptor = os.open(state_dir / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError:
+        raise
     except OSError:
         return None
     try:
@@ -43,7 +45,10 @@ def find_holder(state_dir: Path) -> Holder | None:
 
 def read_status(settings: StatusSettings, *, state_dir: Path) -> dict[str, Any]:
     """What /status.json says. Raises NotRunning with what is wrong and what to do."""
-    holder = find_holder(state_dir)
+    try:
+        holder = find_holder(state_dir)
+    except PermissionError:
+        return _read_without_lock(settings, state_dir)
     who = f"process {holder.pid}" if holder and holder.pid else "a process that does not say its number"
     if holder is None:
         raise NotRunning(
@@ -64,6 +69,17 @@ def read_status(settings: StatusSettings, *, state_dir: Path) -> dict[str, Any]:
             "give each agent a status.port of its own"
         )
     return document
+
+
+def _read_without_lock(settings: StatusSettings, state_dir: Path) -> dict[str, Any]:
+    """By a user who may not look into the folder, as of a service with a user of its own."""
+    try:
+        return _get(settings)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise NotRunning(
+            f"nobody answers on port {settings.port}: {_why(error)}; whether an agent runs on {state_dir} this user "
+            "may not see: try sudo"
+        ) from error
 
 
 def _get(settings: StatusSettings) -> dict[str, Any]:
