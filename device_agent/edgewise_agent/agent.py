@@ -146,6 +146,7 @@ class Agent:
             confidence=prediction.confidence,
             read_ms=prediction.read_ms,
             decode_ms=prediction.decode_ms,
+            pixels=prediction.pixels,
         )
         if self._parts.drift is not None and prediction.observation is not None:
             self._parts.drift.see(prediction.observation)

@@ -1,6 +1,7 @@
 """The model the agent runs, through the SDK."""
 
 import logging
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -30,6 +31,8 @@ class Prediction:
     """To read and prepare the input."""
     decode_ms: float | None = None
     """To make the answer of the outputs."""
+    pixels: int | None = None
+    """Of the picture as it came."""
     observation: Observation | None = None
     """For the drift monitor, where the card has a baseline."""
 
@@ -75,7 +78,8 @@ class ModelRunner:
     def predict(self, path: Path) -> Prediction:
         """Read the image, run the model."""
         watch = Stopwatch()
-        tensor = self._reader.read(path)
+        prepared = self._reader.prepare(path)
+        tensor = prepared.tensor
         watch.lap()
         outputs = self._model.run(tensor)
         watch.lap()
@@ -89,6 +93,7 @@ class ModelRunner:
             invoke_ms=timings.invoke_ms,
             read_ms=timings.preprocess_ms,
             decode_ms=timings.postprocess_ms,
+            pixels=math.prod(prepared.view.picture_wh),
             observation=self._observer.observe(tensor, scores) if self._observer else None,
         )
 
