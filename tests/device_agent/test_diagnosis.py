@@ -106,11 +106,11 @@ CAUSES = {
     "throttling by heat at 8": slow(
         **{"board.throttled_now": 12, "board.throttled_since_boot": 12, "board.temperature_c": 84.0}
     ),
-    "the processor's clock fell from 1": slow(**{"board.cpu_frequency_mhz": 600}),
-    "other programs take 70 % of the processor": slow(**{"board.cpu_others_percent": 70}),
-    "memory is short: tasks wait for it 30 %": slow(**{"board.memory_pressure_percent": 30}),
-    "memory is short: swap grew": slow(**{"board.swap_used_bytes": 90e6}),
-    "inputs are larger: 12 instead of 2 megapixels": slow(**{"model.input_pixels": 12e6}),
+    "a fall of the processor's clock from 1": slow(**{"board.cpu_frequency_mhz": 600}),
+    "other programs, which take 70 % of the processor (before ": slow(**{"board.cpu_others_percent": 70}),
+    "a shortage of memory, for which tasks wait 30 %": slow(**{"board.memory_pressure_percent": 30}),
+    "a shortage of memory, of which 86 MiB": slow(**{"board.swap_used_bytes": 90e6}),
+    "larger inputs of 12 instead of 2 megapixels": slow(**{"model.input_pixels": 12e6}),
     "drift of the inputs": slow(**{"drift.moved": 2}),
 }
 
@@ -122,7 +122,7 @@ def test_each_cause_is_told_with_its_time_and_a_remedy(make: Any, cause: str) ->
     began_s = device.now_s + EVERY_S
     told = device.until_told(CAUSES[cause])
     expected = when(began_s, now_s=device.now_s, now_ms=device.now_ms())
-    assert told.startswith("p95 doubled from ")
+    assert told.startswith("p95 doubled, from ")
     assert f"because of {cause}" in told
     assert expected in told
     (event,) = device.events()
@@ -218,7 +218,7 @@ def test_several_changes_are_all_told(make: Any) -> None:
         slow(**{"board.throttled_now": 5, "board.throttled_since_boot": 5, "board.cpu_frequency_mhz": 600})
     )
     assert "because of under-voltage throttling" in told
-    assert "; also the processor's clock fell" in told
+    assert "; also a fall of the processor's clock" in told
 
 
 def test_another_model_is_the_cause_and_its_level_the_new_one(make: Any) -> None:

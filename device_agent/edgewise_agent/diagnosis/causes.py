@@ -78,7 +78,7 @@ def _clock(history: History, at_s: float) -> Cause | None:
     limit = (median(before) + median(now)) / 2
     since_s = history.began_s(name, lambda mhz: mhz < limit)
     return Cause(
-        f"the processor's clock fell from {median(before):.0f} to {median(now):.0f} MHz",
+        f"a fall of the processor's clock from {median(before):.0f} to {median(now):.0f} MHz",
         at_s if since_s is None else since_s,
         "look at its governor (cpufreq) and its cooling",
     )
@@ -90,7 +90,9 @@ def _others(history: History, at_s: float) -> Cause | None:
         at_s,
         "board.cpu_others_percent",
         _OTHERS_MORE,
-        lambda before, now: f"other programs take {now:.0f} % of the processor (before {before:.0f} %)",
+        lambda before, now: (
+            f"other programs, which take {now:.0f} % of the processor (before {before:.0f} %)"
+        ),
         "find them with top, and move or limit them (CPUQuota= in their unit)",
     )
 
@@ -102,7 +104,7 @@ def _memory(history: History, at_s: float) -> Cause | None:
         at_s,
         "board.memory_pressure_percent",
         _PRESSURE_MORE,
-        lambda before, now: f"memory is short: tasks wait for it {now:.0f} % of the time",
+        lambda before, now: f"a shortage of memory, for which tasks wait {now:.0f} % of the time",
         remedy,
     )
     return pressure or _more(
@@ -110,7 +112,9 @@ def _memory(history: History, at_s: float) -> Cause | None:
         at_s,
         "board.swap_used_bytes",
         _SWAP_MORE_BYTES,
-        lambda before, now: f"memory is short: swap grew from {before / _MIB:.0f} to {now / _MIB:.0f} MiB",
+        lambda before, now: (
+            f"a shortage of memory, of which {now / _MIB:.0f} MiB are swapped out (before {before / _MIB:.0f})"
+        ),
         remedy,
     )
 
@@ -123,7 +127,7 @@ def _inputs(history: History, at_s: float) -> Cause | None:
     limit = (median(before) + median(now)) / 2
     since_s = history.began_s(name, lambda pixels: pixels > limit)
     return Cause(
-        f"inputs are larger: {median(now) / 1e6:.2g} instead of {median(before) / 1e6:.2g} megapixels",
+        f"larger inputs of {median(now) / 1e6:.2g} instead of {median(before) / 1e6:.2g} megapixels",
         at_s if since_s is None else since_s,
         "let the camera give smaller pictures",
     )

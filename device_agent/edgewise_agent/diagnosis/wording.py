@@ -19,12 +19,12 @@ def when(at_s: float, *, now_s: float, now_ms: int) -> str:
 
 
 def rise(level: Level) -> str:
-    """``p95 doubled from 31 to 62 ms``."""
+    """``p95 doubled, from 31 to 62 ms``."""
     if level.is_promise:
         ratio = level.now / level.before
         promised = f"({level.now:.3g} against {level.before:.3g} ms)"
         return f"p95 is {ratio:.1f} times what the model's card promises {promised}"
-    return f"p95 {_times(level.now / level.before)} from {level.before:.3g} to {level.now:.3g} ms"
+    return f"p95 {_times(level.now / level.before)}, from {level.before:.3g} to {level.now:.3g} ms"
 
 
 def because(causes: Sequence[Cause], *, now_s: float, now_ms: int) -> str:
@@ -51,7 +51,7 @@ def _times(ratio: float) -> str:
     for number, word in ((2, "doubled"), (3, "tripled"), (4, "quadrupled")):
         if abs(ratio / number - 1) <= _TOLERANCE:
             return word
-    return f"rose {ratio:.1f} times"
+    return f"rose to {ratio:.2g} times"
 
 
 def _listed(words: Sequence[str]) -> str:
