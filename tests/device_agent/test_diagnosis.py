@@ -329,3 +329,32 @@ def test_steady_noise_hardly_ever_raises_an_alarm() -> None:
             level = watch.see(shape(), at_s=number)
             alarms += level is not None and level.turn is Turn.ROSE
     assert alarms < 3
+
+
+def test_in_two_hundred_rises_on_a_restless_device_no_cause_is_invented(make: Any) -> None:
+    # A governor that jumps between two clocks, other programs that come and go, a warm board: all as ever.
+    device = make()
+    chance = random.Random(11)
+    told = []
+
+    def restless(latency_ms: float) -> Report:
+        return {
+            "model.latency_p95_ms": latency_ms * chance.lognormvariate(0, 0.1),
+            "board.cpu_frequency_mhz": chance.choice((600.0, 1500.0)),
+            "board.cpu_others_percent": min(100.0, chance.expovariate(1 / 25)),
+            "board.memory_pressure_percent": chance.expovariate(1 / 10) if chance.random() < 0.2 else 0.0,
+            "board.swap_used_bytes": chance.uniform(0, 80e6),
+            "board.temperature_c": chance.uniform(70, 84),
+            "board.throttled_now": 4 if chance.random() < 0.3 else 0,
+            "board.throttled_since_boot": 4,
+            "model.input_pixels": chance.choice((1e6, 2e6)),
+            "drift.moved": float(chance.random() < 0.5),
+        }
+
+    for _ in range(200):
+        told += [text for text in (device.report(restless(30.0)) for _ in range(CALM)) if text]
+        told += [text for text in (device.report(restless(75.0)) for _ in range(FAST + 2)) if text]
+        device.watch._level.restart()
+    rises = [text for text in told if "again after" not in text]
+    assert len(rises) >= 195
+    assert [text for text in rises if "because" in text] == []

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from edgewise_agent.diagnosis.history import History
-from edgewise_agent.diagnosis.level import fell, rose
+from edgewise_agent.diagnosis.level import fell, more_often, rose
 
 UNDER_VOLTAGE, CAPPED, THROTTLED, SOFT_LIMIT = 1, 2, 4, 8
 """Bits of `vcgencmd get_throttled`."""
@@ -19,8 +19,6 @@ _PIXELS_RATIO = 1.5
 _MIB = 1024 * 1024
 _EARLIER = 3
 """A cause may show this many reports before latency does."""
-_FLICKER = 0.2
-"""A bit that was set in a larger share of the former reports is nothing new."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +162,7 @@ def _bit_set(history: History, bit: int, at_s: float) -> float | None:
 
     now = [is_set(value) for value in history.since("board.throttled_now", at_s)]
     before = [is_set(value) for value in history.before("board.throttled_now", at_s)][:-_EARLIER]
-    if now and before and _share(now) > 0.5 and _share(before) <= _FLICKER:
+    if more_often(before, now):
         began_s = history.began_s("board.throttled_now", is_set)
         return at_s if began_s is None else began_s
     ever_now = [is_set(value) for value in history.since("board.throttled_since_boot", at_s)]
@@ -172,10 +170,6 @@ def _bit_set(history: History, bit: int, at_s: float) -> float | None:
     if ever_now and ever_before and ever_now[-1] and not any(ever_before):
         return history.began_s("board.throttled_since_boot", is_set)
     return None
-
-
-def _share(values: list[bool]) -> float:
-    return sum(values) / len(values)
 
 
 def _more(

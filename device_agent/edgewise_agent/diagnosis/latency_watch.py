@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edgewise_agent.diagnosis.causes import FINDERS, WATCHED, Cause
 from edgewise_agent.diagnosis.history import History
-from edgewise_agent.diagnosis.level import Level, LevelWatch, Turn
+from edgewise_agent.diagnosis.level import Level, LevelWatch, Turn, more_often
 from edgewise_agent.diagnosis.wording import because, no_cause, rise
 from edgewise_agent.recorder import Recorder, Scalar
 from edgewise_messages import Severity
@@ -104,9 +104,8 @@ class LatencyWatch:
         return causes + ([] if level.is_promise else self._drift(level))
 
     def _drift(self, level: Level) -> list[Cause]:
-        before = self._history.before(_MOVED, level.began_s)
-        now = self._history.since(_MOVED, level.began_s)
-        if not (before and now and all(now) and not all(before)):
+        before = [value > 0 for value in self._history.before(_MOVED, level.began_s)]
+        if not more_often(before, [value > 0 for value in self._history.since(_MOVED, level.began_s)]):
             return []
         since_s = self._history.began_s(_MOVED, bool)
         remedy = "look at what the camera sees"

@@ -19,6 +19,8 @@ FAST, SLOW = 5, 20
 MOST_BASELINE = 60
 FALSE_ALARM = 1e-5
 """For each report; expected counts add up whether the looks depend on each other or not."""
+BY_CHANCE = 1e-4
+"""For a bit as the cause of a rise that was seen: of five reports four, when it was in none of sixty before."""
 RATIO = 1.5
 NORMAL_RATIO = 1.25
 """Hysteresis: back to normal only when the latest FAST values are all below this."""
@@ -71,6 +73,19 @@ def rose(before: list[float], now: list[float]) -> bool:
 def fell(before: list[float], now: list[float]) -> bool:
     """The same downwards."""
     return rose([-value for value in before], [-value for value in now])
+
+
+def more_often(before: list[bool], now: list[bool]) -> bool:
+    """True when something holds more often than before, by Fisher's exact test at BY_CHANCE, one-sided."""
+    if not before or not now:
+        return False
+    total, held, least = len(before) + len(now), sum(before) + sum(now), sum(now)
+    ways = math.comb(total, len(now))
+    chance = sum(
+        math.comb(held, count) * math.comb(total - held, len(now) - count) / ways
+        for count in range(least, min(held, len(now)) + 1)
+    )
+    return chance <= BY_CHANCE
 
 
 class Turn(Enum):
