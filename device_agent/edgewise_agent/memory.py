@@ -7,8 +7,8 @@
 
 MADV_DONTNEED would destroy pages that the process has changed. So a mapping counts only where the kernel says that it
 has none (`Anonymous: 0` in /proc/self/smaps), and only when it looks the same a second time, so that no library is met
-while another thread loads it. Libraries are never unloaded by Python; model files are, so it must not happen while
-another thread closes a model: the loop that swaps models calls it itself.
+while another thread loads it. Libraries are never unloaded by Python; model files are, so whoever opens or closes a
+model while this may run holds MODEL_CHANGES.
 """
 
 import ctypes
@@ -16,6 +16,7 @@ import gc
 import logging
 import math
 import re
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ _MADV_DONTNEED = 4
 _KEPT_KINDS = re.compile(r"\.so(\.[\d.]+)?$|/(ld-|python)[^/]*$|\.(tflite|onnx)$")
 """Libraries, the loader, Python itself, model files."""
 _HEADER = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ \d+ +(/.*)")
+
+MODEL_CHANGES = threading.Lock()
+"""Held while a model is opened or closed, and while memory is given back."""
 
 log = logging.getLogger("edgewise.agent.memory")
 
@@ -64,7 +68,7 @@ def parse_unchanged(smaps: str) -> list[Mapping]:
 def give_back(smaps: Path = SMAPS, *, look_again_s: float = LOOK_AGAIN_S) -> int:
     """Do it, and return how many mappings were let go of; 0 where the C library or kernel knows no such thing.
 
-    Takes ``look_again_s`` and some milliseconds. No model may be closed meanwhile.
+    Takes ``look_again_s`` and some milliseconds, and holds MODEL_CHANGES as long.
     """
     gc.collect()
     try:
@@ -74,14 +78,15 @@ def give_back(smaps: Path = SMAPS, *, look_again_s: float = LOOK_AGAIN_S) -> int
         return 0
     if hasattr(library, "malloc_trim"):  # glibc has it, musl does not
         library.malloc_trim(0)
-    first = _look(smaps)
-    time.sleep(look_again_s)
-    same = first & _look(smaps)
-    return sum(library.madvise(one.start, one.length, _MADV_DONTNEED) == 0 for one in same)
+    with MODEL_CHANGES:
+        first = _look(smaps)
+        time.sleep(look_again_s)
+        same = first & _look(smaps)
+        return sum(library.madvise(one.start, one.length, _MADV_DONTNEED) == 0 for one in same)
 
 
 class MemoryKeeper:
-    """Gives memory back once the start is over; owned by the loop that opens and closes models."""
+    """Gives memory back once the start is over. Used on one thread."""
 
     def __init__(
         self, *, after_s: float = SETTLED_AFTER_S, now_s: Callable[[], float] = time.monotonic

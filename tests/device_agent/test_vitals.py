@@ -66,6 +66,7 @@ def test_a_pi_tells_temperature_clock_and_throttling_as_bits(tmp_path: Path) -> 
     )
     readings = BoardVitals(disk=tmp_path, root=root, vcgencmd=None).read()
     assert readings["board.temperature_c"] == 61.834
+    assert Vitals(disk=tmp_path, root=root, vcgencmd=None).temperature_c() == 61.834
     assert readings["board.throttled_now"] == 0b0010
     assert readings["board.throttled_since_boot"] == 0b0101
     assert readings["board.cpu_frequency_mhz"] == 1050

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from edgewise.device import read_condition
 from edgewise_agent.vitals.board import BoardVitals
 from edgewise_agent.vitals.card_wear import CardWear
 from edgewise_agent.vitals.files import ROOT, Readings
@@ -25,7 +26,7 @@ class Vitals:
         power: PowerWatch | None = None,
     ) -> None:
         """``disk`` is a path on the disk to watch, ``queued`` tells how many inputs wait for the model."""
-        self._power = power
+        self._power, self._root = power, root
         self._readers: tuple[Callable[[], Readings], ...] = (
             ProcessorUse(root).read,
             BoardVitals(disk=disk, root=root, vcgencmd=vcgencmd).read,
@@ -33,6 +34,10 @@ class Vitals:
             NetworkVitals(root).read,
             ProcessVitals(root, queued=queued).read,
         )
+
+    def temperature_c(self) -> float | None:
+        """Of the processor, just now; for whoever slows down when it is hot."""
+        return read_condition(self._root, vcgencmd=None).temperature_c
 
     def read(self) -> dict[str, float | int]:
         """Metrics by their standard names (edgewise_messages.metrics)."""
