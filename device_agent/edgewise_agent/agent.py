@@ -10,18 +10,25 @@ from dataclasses import dataclass, field
 from edgewise_agent.clock import TimeSource
 from edgewise_agent.command_guard import CommandGuard
 from edgewise_agent.commands import Action, CommandDesk
+from edgewise_agent.diagnosis import LatencyWatch
+from edgewise_agent.memory import MemoryKeeper
 from edgewise_agent.outbox import Outbox
 from edgewise_agent.outbox_state import written_metrics
-from edgewise_agent.pipelines.pipeline import Pipeline
+from edgewise_agent.pipelines.pipeline import MAIN, Pipeline
 from edgewise_agent.recorder import Recorder
+from edgewise_agent.service.heartbeat import Beat, never_mind
 from edgewise_messages import Command, CommandName, Response
 from edgewise_messages.codec import MAX_MESSAGE_BYTES
+from edgewise_messages.metrics import split_name
 
 PIPELINE_PATIENCE_S = 10.0
 """What a stop waits for the inputs at hand; a thread that is stuck goes with the process."""
 
 WAITING_LIMIT = 100
 """Commands in memory, each within the limit for messages."""
+
+LONGEST_STEP_S = 60.0
+"""Within this the loop is through a report, a command or a slow disk, and an inference is over."""
 
 log = logging.getLogger("edgewise.agent.loop")
 
@@ -40,6 +47,9 @@ class Parts:
     guard: CommandGuard
     actions: Mapping[str, Action] = field(default_factory=dict)
     """Of commands beside those that the loop does itself."""
+    latency: Mapping[str, LatencyWatch] = field(default_factory=dict)
+    """By pipeline."""
+    beat: Beat = never_mind
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,14 @@ class _Ended:
     """A pipeline whose source will give nothing any more."""
 
     pipeline: str
+
+
+@dataclass(frozen=True)
+class _Exchanged:
+    """A pipeline that runs another model from now on."""
+
+    pipeline: str
+    text: str
 
 
 class Agent:
@@ -57,8 +75,9 @@ class Agent:
         self._parts = parts
         self._interval_s = report_interval_s
         self._began_ns = parts.clock.mono_ns()
-        self._inbox: queue.SimpleQueue[tuple[bytes, bool] | _Ended | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[bytes, bool] | _Ended | _Exchanged | None] = queue.SimpleQueue()
         self._stop_reason = ""
+        self._memory = MemoryKeeper()
         self._running = {pipeline.name for pipeline in parts.pipelines}
         self._next_report_s = self._now_s()
         self._schedule_s = self._now_s() + phase_s - report_interval_s / 2
@@ -92,6 +111,10 @@ class Agent:
         """A pipeline's source has ended for good; with the last one the agent stops."""
         self._inbox.put(_Ended(pipeline))
 
+    def exchanged(self, pipeline: str, text: str) -> None:
+        """A pipeline runs another model, such as ``lite0 was replaced by lite1``."""
+        self._inbox.put(_Exchanged(pipeline, text))
+
     def run(self) -> None:
         """Until stopped, or until every source has ended."""
         for pipeline in self._parts.pipelines:
@@ -101,6 +124,7 @@ class Agent:
                 if self._now_s() >= self._next_report_s:
                     self._schedule_report()
                     self._guarded(self._report)
+                self._guarded(self._turn_memory)
                 self._guarded(self._wait)
         finally:
             self._stop_pipelines()
@@ -129,42 +153,56 @@ class Agent:
         self._schedule_s += (missed + 1) * self._interval_s
         self._next_report_s = self._schedule_s
 
+    def _turn_memory(self) -> None:
+        self._memory.turn()
+
     def _report(self) -> None:
         for notice in self._parts.outbox.take_notices():
             self._parts.recorder.event(notice.name, notice.message, severity=notice.severity)
-        outbox = self._parts.outbox.state()
         of_pipelines: dict[str, float | int] = {}
         for pipeline in self._parts.pipelines:
             of_pipelines |= pipeline.metrics()
-        self._parts.recorder.telemetry(
-            {
-                **of_pipelines,
-                **self._parts.health(),
-                "agent.outbox_records": outbox.records,
-                "agent.outbox_bytes": outbox.size_bytes,
-                "agent.dropped_records": outbox.dropped,
-                "agent.quarantined_records": outbox.quarantined,
-                **written_metrics(outbox),
-                "agent.uptime_s": round((self._parts.clock.mono_ns() - self._began_ns) / 1e9, 1),
-            }
-        )
+        metrics = {**of_pipelines, **self._parts.health(), **self._own_metrics()}
+        self._parts.recorder.telemetry(metrics)
+        for name, watch in self._parts.latency.items():
+            watch.see(_as_seen_by(name, metrics))
+
+    def _own_metrics(self) -> dict[str, float | int]:
+        outbox = self._parts.outbox.state()
+        return {
+            "agent.outbox_records": outbox.records,
+            "agent.outbox_bytes": outbox.size_bytes,
+            "agent.dropped_records": outbox.dropped,
+            "agent.quarantined_records": outbox.quarantined,
+            **written_metrics(outbox),
+            "agent.uptime_s": round((self._parts.clock.mono_ns() - self._began_ns) / 1e9, 1),
+        }
 
     def _wait(self) -> None:
         """Sleep until a report is due; answer commands as they come."""
         while not self._stop_reason:
             due_s = self._next_report_s - self._now_s()
+            self._parts.beat(max(due_s, 0.0) + LONGEST_STEP_S)
             try:
                 item = self._inbox.get(timeout=due_s) if due_s > 0 else self._inbox.get_nowait()
             except queue.Empty:
                 return
-            if isinstance(item, _Ended):
-                self._running.discard(item.pipeline)
-                if not self._running:
-                    self.stop("source ended" if len(self._parts.pipelines) == 1 else "every source ended")
-            elif item is not None:
-                response = self._desk.handle(item[0], retained=item[1])
-                if response is not None:
-                    self._parts.respond(response)
+            if item is not None:
+                self._take(item)
+
+    def _take(self, item: tuple[bytes, bool] | _Ended | _Exchanged) -> None:
+        if isinstance(item, _Ended):
+            self._running.discard(item.pipeline)
+            if not self._running:
+                self.stop("source ended" if len(self._parts.pipelines) == 1 else "every source ended")
+        elif isinstance(item, _Exchanged):
+            self._memory.again()
+            if item.pipeline in self._parts.latency:
+                self._parts.latency[item.pipeline].model_changed(item.text)
+        else:
+            response = self._desk.handle(item[0], retained=item[1])
+            if response is not None:
+                self._parts.respond(response)
 
     def _report_now(self, command: Command) -> str:
         self._report()
@@ -176,3 +214,14 @@ class Agent:
 
     def _now_s(self) -> float:
         return time.monotonic()
+
+
+def _as_seen_by(pipeline: str, metrics: Mapping[str, float | int]) -> dict[str, float | int]:
+    """The device's metrics and those of one pipeline, by their plain names."""
+    mine = "" if pipeline == MAIN else pipeline
+    found: dict[str, float | int] = {}
+    for key, value in metrics.items():
+        whose, name = split_name(key)
+        if whose == mine or (not whose and not name.startswith("model.")):
+            found[name] = value
+    return found

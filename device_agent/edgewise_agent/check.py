@@ -27,6 +27,7 @@ from edgewise_agent.sources.http_inputs import HttpReceiver
 from edgewise_agent.sources.images import PictureFiles, find_images
 from edgewise_agent.sources.pushed import Receiver
 from edgewise_agent.tls_files import read_password
+from edgewise_agent.vitals.power_choice import check_power
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def check(settings: Settings, *, connect: bool = False) -> Checked:
         source, wrong_source = _check_source(pipeline, where)
         problems += [*wrong_model, *wrong_source]
         pipelines.append(CheckedPipeline(name, model, source))
-    problems += _check_files(settings)
+    problems += [*_check_files(settings), *check_power(settings.power)]
     if connect and not any(problem.where.startswith("broker.") for problem in problems):
         problems += _check_broker(settings)
     return Checked(tuple(problems), tuple(pipelines))

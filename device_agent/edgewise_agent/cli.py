@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgewise_agent.cli_privacy import add_commands
+from edgewise_agent.cli_service import add_service_commands
 
 if TYPE_CHECKING:
     from edgewise_agent.check import Checked
@@ -30,27 +31,10 @@ def run_command(
 
     It ends at SIGTERM, Ctrl-C, a stop command from the fleet, or the end of sources that do not loop.
     """
-    from edgewise import EdgewiseError
-    from edgewise_agent.config import load_settings
-    from edgewise_agent.errors import AgentError, StateInUse
-    from edgewise_agent.log_lines import log_to_stderr
-    from edgewise_agent.restart import restart_self
-    from edgewise_agent.run import run_agent
-    from edgewise_agent.settings_change import SettingsChange, load_on_trial
+    from edgewise_agent import lean
 
-    change = SettingsChange(config)
-    settings = load_on_trial(change, lambda: load_settings(config))
-    log_to_stderr(verbose=verbose)
-    try:
-        starts_again = run_agent(settings, change)
-    except StateInUse:
-        raise
-    except (AgentError, EdgewiseError) as error:
-        starts_again = change.undo(f"the agent could not begin: {error}")
-        if not starts_again:
-            raise
-    if starts_again:
-        restart_self()
+    lean.replace_by_lean(config, verbose=verbose)
+    lean.run(config, verbose=verbose)
 
 
 @agent_app.command("check")
@@ -104,6 +88,9 @@ def init_command(
     except OSError as error:
         raise InvalidSettings(str(out), (Problem(WHOLE_FILE, error.strerror or str(error)),)) from error
     typer.echo(f"Wrote {out}. Fill it in, then: edgewise agent check --config {out}")
+
+
+add_service_commands(agent_app)
 
 
 @agent_app.command("sparkplug-check")

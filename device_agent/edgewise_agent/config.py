@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 from edgewise_agent.broker_url import BrokerUrl
 from edgewise_agent.commands_settings import CommandSettings
 from edgewise_agent.errors import WHOLE_FILE, InvalidSettings, Problem
+from edgewise_agent.log_settings import LogSettings
 from edgewise_agent.offload.settings import OffloadSettings, offload_problems
 from edgewise_agent.pipelines.settings import DutySettings, PipelineSettings
 from edgewise_agent.privacy.destinations import privacy_problems
@@ -18,7 +19,11 @@ from edgewise_agent.privacy.settings import PrivacySettings
 from edgewise_agent.rules.checking import rule_problems
 from edgewise_agent.settings_reader import Id, read_table
 from edgewise_agent.snapshots.settings import SnapshotSettings
+from edgewise_agent.status import settings as status_settings
+from edgewise_agent.status.settings import StatusSettings
 from edgewise_agent.updates.settings import UpdateSettings
+from edgewise_agent.vitals import power_settings
+from edgewise_agent.vitals.power_settings import PowerSettings
 from edgewise_agent.wire.settings import HomeAssistantSettings, SparkplugSettings
 
 
@@ -87,6 +92,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     snapshots: SnapshotSettings = SnapshotSettings()
     privacy: PrivacySettings = PrivacySettings()
     offload: OffloadSettings = OffloadSettings()
+    status: StatusSettings = StatusSettings()
+    logs: LogSettings = LogSettings()
+    power: PowerSettings = PowerSettings()
     sha256: str = ""
     """Of the settings file; not a key in it."""
 
@@ -121,6 +129,8 @@ def parse_settings(data: bytes, *, base: Path) -> tuple[Settings | None, tuple[P
     if not isinstance(settings, Settings):
         return None, tuple(problems)
     problems = _contradictions(settings)
+    problems += status_settings.contradictions(settings.status)
+    problems += power_settings.contradictions(settings.power)
     if problems:
         return None, tuple(problems)
     return msgspec.structs.replace(settings, sha256=hashlib.sha256(data).hexdigest()), ()

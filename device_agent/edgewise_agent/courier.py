@@ -1,6 +1,7 @@
 """Carries records from the outbox to the broker, over as many connections as it takes."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -11,11 +12,14 @@ from edgewise_agent.broker import Connection
 from edgewise_agent.deliveries import Deliveries, Refusal
 from edgewise_agent.errors import BrokerClosed, BrokerError, ConnectionOutdated
 from edgewise_agent.outbox import Outbox
+from edgewise_agent.service.heartbeat import Beat, never_mind
 from edgewise_agent.wire.message import Message
 from edgewise_agent.wire.profile import Profile, Session
 
 TURN_S = 0.25
 GOODBYE_S = 2.0
+LONGEST_STEP_S = 60.0
+"""Within this the thread is through a connection attempt, a turn of the network, or a slow disk."""
 STALLED_S = 60.0
 """A broker that answers pings but acknowledges nothing for this long gets a new connection."""
 
@@ -46,11 +50,13 @@ class Courier:
         profile: Profile,
         backoff: Backoff,
         *,
-        on_connected: Callable[[], None] = lambda: None,
         stalled_s: float = STALLED_S,
+        beat: Beat = never_mind,
+        on_connection: Callable[[bool, str], None] = lambda connected, why: None,
     ) -> None:
+        """``beat`` hears that the thread lives, ``on_connection`` whether it is connected, and why not."""
+        self._beat, self._on_connection = beat, on_connection
         self._deliveries = Deliveries(outbox, unsure_for_s=profile.unsure_for_s)
-        self._on_connected = on_connected
         self._connect = connect
         self._profile = profile
         self._backoff = backoff
@@ -78,14 +84,16 @@ class Courier:
     def _work(self) -> None:
         while not self._stopping.is_set():
             began_s = time.monotonic()
+            self._beat(LONGEST_STEP_S)
             try:
                 self._session()
             except ConnectionOutdated as error:
                 log.info("%s", error)
             except BrokerError as error:
+                self._on_connection(False, str(error))
                 if self._stopping.is_set():
                     log.warning("%s", error)
-                    return
+                    break
                 self._backoff.connection_ended(time.monotonic() - began_s)
                 wait_s = self._backoff.next_wait_s()
                 # Two texts, so that limiting the many failed attempts does not hide a loss.
@@ -93,12 +101,16 @@ class Courier:
                     log.warning("%s; connecting again in %.1f s", error, wait_s)
                 else:
                     log.warning("%s; next attempt in %.1f s", error, wait_s)
+                self._beat(wait_s + LONGEST_STEP_S)
                 self._stopping.wait(wait_s)
             except Exception as error:  # the thread must outlive whatever comes
                 log.error(
                     "unexpected error while sending: %r", error, exc_info=log.isEnabledFor(logging.DEBUG)
                 )
-                self._stopping.wait(self._backoff.next_wait_s())
+                wait_s = self._backoff.next_wait_s()
+                self._beat(wait_s + LONGEST_STEP_S)
+                self._stopping.wait(wait_s)
+        self._beat(math.inf)
 
     def _session(self) -> None:
         self._is_connected = self._works = False
@@ -117,7 +129,7 @@ class Courier:
             connection.connect()
             self._is_connected = True
             log.info("connected")
-            self._on_connected()
+            self._on_connection(True, "")
             for topic in opening.subscriptions:
                 connection.subscribe(topic)
             self._carry(connection, session)
@@ -142,6 +154,7 @@ class Courier:
             if turn.leaves_because:
                 self._say_goodbye(connection, session, turn.leaves_because, returns=True)
                 raise BrokerError(turn.leaves_because)
+            self._beat(LONGEST_STEP_S)
             if takes_records:
                 self._deliveries.fill(
                     lambda batch: self._publish(connection, session.records(batch)),

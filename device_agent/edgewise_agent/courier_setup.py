@@ -11,6 +11,7 @@ from edgewise_agent.courier import Courier
 from edgewise_agent.description import describe
 from edgewise_agent.known_time import KnownTime
 from edgewise_agent.pipelines.assembly import client_id
+from edgewise_agent.service.heartbeat import Beat
 from edgewise_agent.tls_files import certificate_files
 from edgewise_agent.wire.make_profile import DeviceFacts, make_profile
 from edgewise_messages import Response, SnapshotChunk
@@ -22,8 +23,10 @@ def make_courier(
     *,
     responses: "queue.SimpleQueue[Response | SnapshotChunk]",
     on_command: Callable[[bytes, bool], None],
-    on_connected: Callable[[], None],
+    on_connection: Callable[[bool, str], None],
     drift_in_words: Callable[[], str],
+    power: str,
+    beat: Beat,
 ) -> Courier:
     """Not started yet."""
     boot, clock, name = parts.recorder.boot, parts.clock, client_id(settings)
@@ -37,6 +40,7 @@ def make_courier(
             boot=boot,
             clock=clock,
             drift=drift_in_words(),
+            power=power,
         ),
         responses=responses,
         on_command=on_command,
@@ -49,4 +53,4 @@ def make_courier(
     )
     connector = Connector(settings.broker, client_id=name, time=known_time)
     profile = make_profile(settings, facts)
-    return Courier(parts.outbox, connector, profile, backoff, on_connected=on_connected)
+    return Courier(parts.outbox, connector, profile, backoff, on_connection=on_connection, beat=beat)

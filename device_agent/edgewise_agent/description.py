@@ -4,17 +4,26 @@ import platform
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
+from edgewise.device import board_name
 from edgewise_agent.clock import TimeSource
 from edgewise_agent.config import Settings
-from edgewise_agent.health import board_name
 from edgewise_agent.pipelines.pipeline import MAIN
 from edgewise_messages import Meta, ModelInfo
 
 
 def describe(
-    settings: Settings, *, models: Mapping[str, ModelInfo], boot: str, clock: TimeSource, drift: str
+    settings: Settings,
+    *,
+    models: Mapping[str, ModelInfo],
+    boot: str,
+    clock: TimeSource,
+    drift: str,
+    power: str = "",
 ) -> Meta:
-    """The retained meta notice. ``models`` are by pipeline, ``drift`` says whether drift is watched."""
+    """The retained meta notice.
+
+    ``models`` are by pipeline, ``drift`` says whether drift is watched, ``power`` where watts come from.
+    """
     first = models.get(MAIN) or next(iter(models.values()))
     return Meta(
         ts_ms=clock.now_ms(),
@@ -26,6 +35,7 @@ def describe(
         model=first,
         models=dict(models) if len(models) > 1 else {},
         drift=drift,
+        power=power,
         versions={
             "python": platform.python_version(),
             "kernel": platform.release(),

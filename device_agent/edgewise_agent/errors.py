@@ -21,6 +21,9 @@ AgentError
 ├── RedactionFailed (RuntimeError)     faces or voices cannot be taken out: the input may not leave
 ├── OffloadError (ConnectionError)     an edge server gave no usable answer in time: the local one stands
 ├── MessageUnsendable (ValueError)     larger than the broker takes: leave it, the others can go
+├── InstallRefused (OSError)           the unit cannot be written there, or one is there already
+├── NotRunning (RuntimeError)          no agent answers on the status port
+├── SourceError (OSError)              nothing to read where the settings point
 └── BrokerError (ConnectionError)      try again later
     ├── BrokerRefused                  the broker answers and says no: repair name, password or rights
     ├── OtherProtocol                  it may not speak this version of MQTT: try the other one
@@ -84,6 +87,18 @@ class ModelUnfit(AgentError, RuntimeError):
 
 class MessageUnsendable(AgentError, ValueError):
     """A publish that this broker would never take."""
+
+
+class InstallRefused(AgentError, OSError):
+    """The unit file cannot or must not be written."""
+
+
+class NotRunning(AgentError, RuntimeError):
+    """No agent answers where the settings say that one would."""
+
+
+class SourceError(AgentError, OSError):
+    """A source's folder or file is missing or cannot be read."""
 
 
 class BrokerError(AgentError, ConnectionError):

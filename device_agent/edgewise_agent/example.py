@@ -104,4 +104,19 @@ url = "mqtt://127.0.0.1:1883" # or mqtts://host:8883; a list of several goes to 
 # probe_every_s = 30.0        # how often round trips are measured
 # key_file = "offload.key"    # not set by default; its first line is the key that servers ask for
 # ca_file = "ca.pem"          # not set by default
+
+[status]                      # a page, /metrics, /healthz and /status.json on this device
+# port = 9477                 # 0 turns it off
+# address = "127.0.0.1"       # "0.0.0.0" lets everybody in the network read it
+
+[logs]                        # a copy of stderr in the state folder
+# to_file = true
+# max_mb = 4.0                # all its files together
+
+[power]                       # watts and millijoules per inference
+# meter = "auto"              # or "none", "hwmon", "ina219", "ina226", "ina260"
+# i2c_bus = 1
+# i2c_address = 64            # 0x40
+# shunt_milliohm = 100.0
+# every_s = 2.0               # between two samples of a meter without a counter
 """

@@ -5,12 +5,15 @@ from collections.abc import Mapping
 
 from edgewise_agent.clock import TimeSource
 from edgewise_agent.outbox import Outbox
+from edgewise_agent.status.status_board import StatusBoard
 from edgewise_messages import Clock, Event, Severity, Telemetry, encode_record
 from edgewise_messages.topics import Channel
 
 TEXT_LIMIT = 1000
 """Characters of a message or a text value: enough for a person, and far below what the schema refuses."""
 NAME_LIMIT = 128
+_UNLISTED = frozenset({"prediction"})
+"""Too many for the status page's short list."""
 
 Scalar = float | int | bool | str | None
 
@@ -18,7 +21,11 @@ Scalar = float | int | bool | str | None
 class Recorder:
     """Makes records of one boot."""
 
-    def __init__(self, outbox: Outbox, clock: TimeSource, *, boot: str) -> None:
+    def __init__(
+        self, outbox: Outbox, clock: TimeSource, *, boot: str, board: StatusBoard | None = None
+    ) -> None:
+        """``board`` shows what is recorded on the device itself."""
+        self._board = board
         self._outbox = outbox
         self._clock = clock
         self.boot = boot
@@ -26,6 +33,8 @@ class Recorder:
     def telemetry(self, metrics: Mapping[str, float | int], *, durable: bool = False) -> int:
         """Record the metrics; a value that is not finite is no reading and is left out."""
         finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
+        if self._board is not None:
+            self._board.metrics(finite)
         now_ms, mono_ns, state = self._now()
 
         def build(seq: int) -> bytes:
@@ -48,6 +57,8 @@ class Recorder:
     ) -> int:
         """Record that something happened once; texts are cut to what a fleet accepts."""
         values = {key[:NAME_LIMIT]: _cut(value) for key, value in (data or {}).items() if key}
+        if self._board is not None and name not in _UNLISTED:
+            self._board.event(name, _text(message), severity=severity.value)
         now_ms, mono_ns, state = self._now()
 
         def build(seq: int) -> bytes:

@@ -6,15 +6,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgewise_agent.config import Settings
+from edgewise_agent.description import edgewise_version
 from edgewise_agent.keeping import Keeping, open_keeping
+from edgewise_agent.log_file import log_to_file
 from edgewise_agent.model_store import ModelStore
 from edgewise_agent.outbox import Outbox
 from edgewise_agent.outbox_setup import open_outbox
 from edgewise_agent.pipelines.assembly import open_models
 from edgewise_agent.pipelines.model_slot import ModelSlot
+from edgewise_agent.service.unattended import Unattended
 from edgewise_agent.settings_change import SettingsChange
 from edgewise_agent.state_folder import StateFolder
 from edgewise_agent.updates.assembly import recovered_stores
+from edgewise_agent.vitals.power import PowerWatch
+from edgewise_agent.vitals.power_choice import make_power_watch
 
 if TYPE_CHECKING:
     from edgewise_agent.offload import Offloader
@@ -28,6 +33,8 @@ class Resources:
     change: SettingsChange | None
     """For commands to change the settings file."""
     state: StateFolder
+    unattended: Unattended
+    power: PowerWatch
     stores: Mapping[str, ModelStore]
     """Of models, by pipeline."""
     slots: Mapping[str, ModelSlot]
@@ -42,6 +49,20 @@ def open_resources(
 ) -> Resources:
     """All of it, closed with ``stack``. Raises AgentError or edgewise.EdgewiseError."""
     state = stack.enter_context(StateFolder(settings.device.state_dir))
+    log_file = log_to_file(state.path, settings.logs)
+    if log_file is not None:
+        stack.callback(log_file.close)
+    unattended = stack.enter_context(
+        Unattended(
+            group=settings.device.group,
+            device=settings.device.id,
+            status=settings.status,
+            version=edgewise_version(),
+        )
+    )
+    power = make_power_watch(settings.power)
+    power.start()
+    stack.callback(power.close)
     stores = recovered_stores(settings)
     slots = open_models(settings, stores, stack)
     outbox = open_outbox(state.outbox, settings.outbox)
@@ -49,7 +70,7 @@ def open_resources(
     keeping = open_keeping(state.path, privacy=settings.privacy, snapshots=settings.snapshots)
     stack.callback(keeping.close)
     offloader = _start_offload(settings, keeping, stack)
-    return Resources(settings, change, state, stores, slots, outbox, keeping, offloader)
+    return Resources(settings, change, state, unattended, power, stores, slots, outbox, keeping, offloader)
 
 
 def _start_offload(settings: Settings, keeping: Keeping, stack: contextlib.ExitStack) -> "Offloader | None":

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from edgewise_agent.agent import Agent, Parts
+from edgewise_agent.agent import LONGEST_STEP_S, Agent, Parts
 from edgewise_agent.backoff import phase
 from edgewise_agent.clock import SystemClock
 from edgewise_agent.command_actions import CommandActions
@@ -17,17 +17,18 @@ from edgewise_agent.command_guard import CommandGuard
 from edgewise_agent.commands import Action
 from edgewise_agent.config import Settings
 from edgewise_agent.courier_setup import make_courier
-from edgewise_agent.health import BoardHealth
 from edgewise_agent.outbox import Outbox
 from edgewise_agent.outbox_setup import stamp_records
 from edgewise_agent.pipelines.assembly import Assembly, client_id
 from edgewise_agent.privacy.destinations import destination_of
 from edgewise_agent.recorder import Recorder
 from edgewise_agent.resources import Resources, open_resources
+from edgewise_agent.service.unattended import Unattended
 from edgewise_agent.settings_change import SettingsChange
 from edgewise_agent.settings_trial import SettingsTrial
 from edgewise_agent.updates.assembly import make_managers, updating
 from edgewise_agent.updates.manager import UpdateManager
+from edgewise_agent.vitals import Vitals
 from edgewise_agent.wire.json_profile import parse_command
 from edgewise_messages import DeviceAddress, Response, Severity, SnapshotChunk
 
@@ -65,18 +66,22 @@ def run_agent(settings: Settings, change: SettingsChange | None = None) -> bool:
 def _run(held: Resources, ending: Ending) -> None:
     settings, outbox = held.settings, held.outbox
     boot, clock = secrets.token_hex(8), SystemClock()
-    recorder = Recorder(outbox, clock, boot=boot)
+    unattended, power = held.unattended, held.power
+    recorder = Recorder(outbox, clock, boot=boot, board=unattended.board)
     stamp_records(outbox, clock, boot=boot)
     responses: queue.SimpleQueue[Response | SnapshotChunk] = queue.SimpleQueue()
-    health = BoardHealth(disk=settings.device.state_dir)
+    vitals = Vitals(disk=settings.device.state_dir, power=power)
     assembly = Assembly(
         settings,
         recorder,
         held.state,
-        temperature_c=health.temperature_c,
+        temperature_c=vitals.temperature_c,
         on_end=lambda name: agent.ended(name),
         keeping=held.keeping,
         offloader=held.offloader,
+        heartbeats=unattended.heartbeats,
+        power=power,
+        on_exchange=lambda name, text: agent.exchanged(name, text),
     )
     pipelines = {name: assembly.pipeline(name, slot) for name, slot in held.slots.items()}
     managers = make_managers(
@@ -87,9 +92,11 @@ def _run(held: Resources, ending: Ending) -> None:
         recorder=recorder,
         outbox=outbox,
         clock=clock,
-        health=lambda: {**health.read(), **assembly.metrics()},
+        health=lambda: {**vitals.read(), **assembly.metrics()},
+        beat=unattended.heartbeats.part("loop", within_s=LONGEST_STEP_S),
         parse_command=parse_command,
         respond=responses.put,
+        latency={name: assembly.latency_watch(name) for name in pipelines},
         guard=_make_guard(settings, clock),
         actions=_actions(held, managers, responses, ending),
     )
@@ -102,12 +109,15 @@ def _run(held: Resources, ending: Ending) -> None:
         parts,
         responses=responses,
         on_command=agent.command,
-        on_connected=trial.connected if trial else lambda: None,
+        on_connection=_tell_connection(unattended, trial),
         drift_in_words=assembly.drift_in_words,
+        power=power.source,
+        beat=unattended.heartbeats.part("courier", within_s=LONGEST_STEP_S),
     )
     names = ", ".join(slot.info().name for slot in held.slots.values())
     recorder.event("agent.started", data={"model": names}, durable=True)
     log.info("device %s runs %s, boot %s", settings.device.id, names, boot)
+    _show(held, names)
     with (
         _stopping_on_signals(agent),
         _committing(outbox, settings.outbox.commit_interval_s),
@@ -117,10 +127,33 @@ def _run(held: Resources, ending: Ending) -> None:
         try:
             agent.run()
         finally:
+            unattended.stopping(agent.stop_reason)
             recorder.event("agent.stopped", agent.stop_reason, durable=True)
             log.info("stopping: %s", agent.stop_reason or "after an error")
             courier.stop(reason=agent.stop_reason, drain_s=DRAIN_S)
             log.info("stopped; %d records wait for the next start", outbox.state().records)
+
+
+def _show(held: Resources, names: str) -> None:
+    """On the status page, and to systemd that the start is over."""
+    board, settings = held.unattended.board, held.settings
+    for name, slot in held.slots.items():
+        info = slot.info()
+        facts = ("name", "task", "precision", "target", "backend", "sha256")
+        whose = "model" if len(held.slots) == 1 else f"model of {name}"
+        board.tell(whose, **{fact: getattr(info, fact) for fact in facts})
+    board.tell("broker", url=", ".join(settings.broker.url), connected=False)
+    board.tell("power", source=held.power.source)
+    held.unattended.ready(f"runs {names}")
+
+
+def _tell_connection(unattended: Unattended, trial: SettingsTrial | None) -> Callable[[bool, str], None]:
+    def tell(is_connected: bool, why: str) -> None:
+        unattended.on_connection(is_connected, why)
+        if is_connected and trial is not None:
+            trial.connected()
+
+    return tell
 
 
 def _make_guard(settings: Settings, clock: SystemClock) -> CommandGuard:

@@ -122,5 +122,7 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """By pipeline, where a device has several; ``model`` is the main one of them."""
     drift: Text = ""
     """Whether drift from the card's baseline is watched, "on: ..." or "off: ..." with the reason."""
+    power: Text = ""
+    """Where watts come from: "measured: ...", "estimated: ..." or "unknown: ..." with the reason."""
     versions: dict[Name, Text] = {}
     version: Version = SCHEMA_VERSION

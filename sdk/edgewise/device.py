@@ -20,10 +20,10 @@ _VOLTAGE_SENSOR = "rpi_volt"
 """The kernel's hwmon driver raspberrypi-hwmon: `in0_lcrit_alarm` is 1 after under-voltage."""
 _PROCESSOR_ZONES = ("cpu", "soc", "x86_pkg", "bigcore", "littlecore", "package")
 
-_THROTTLED_BITS = ("under-voltage", "frequency capped", "throttled", "soft temperature limit")
+THROTTLED_BITS = ("under-voltage", "frequency capped", "throttled", "soft temperature limit")
 """Bits 0 to 3 are now, 16 to 19 since boot (Raspberry Pi documentation, `vcgencmd get_throttled`)."""
 _SINCE_BOOT_SHIFT = 16
-UNDER_VOLTAGE = _THROTTLED_BITS[0]
+UNDER_VOLTAGE = THROTTLED_BITS[0]
 
 _ARM = "0x41"
 _ARM_PARTS = {
@@ -188,7 +188,7 @@ def ask_firmware(program: str | None, *arguments: str) -> str:
 
 
 def _words(flags: int) -> tuple[str, ...]:
-    return tuple(word for bit, word in enumerate(_THROTTLED_BITS) if flags >> bit & 1)
+    return tuple(word for bit, word in enumerate(THROTTLED_BITS) if flags >> bit & 1)
 
 
 def _throttling(root: Path, vcgencmd: str | None) -> Throttling | None:

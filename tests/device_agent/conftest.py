@@ -65,6 +65,7 @@ def write_config(tmp_path: Path, tiny_model: Path, photos: Path) -> Callable[...
             "broker": {"url": url, "reconnect_max_s": 1.0},
             "report": {"interval_s": 0.5},
             "outbox": {"commit_interval_s": 0.05},
+            "status": {"port": 0},
         }
         if "pipeline" in changes:
             changes["pipelines.main"] = changes.pop("pipeline")

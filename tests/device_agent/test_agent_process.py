@@ -50,6 +50,9 @@ def test_a_device_tells_who_it_is_what_it_sees_and_how_it_is(
     assert last["model.errors"] == last["agent.dropped_records"] == 0
     assert 0 < last["model.invoke_p50_ms"] <= last["model.latency_p95_ms"]
     assert 0.9 < last["model.confidence_mean"] <= 1
+    assert last["model.input_pixels"] == 32 * 32
+    assert last["agent.pss_bytes"] > 0
+    assert meta.power
     assert len(listener.events("agent.started")) == len(listener.events("agent.stopped")) == 1
 
 

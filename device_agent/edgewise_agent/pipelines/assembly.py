@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from edgewise_agent.backoff import Backoff
 from edgewise_agent.broker import Connection
 from edgewise_agent.config import Settings
 from edgewise_agent.connector import Connector
+from edgewise_agent.diagnosis import LatencyWatch
 from edgewise_agent.drift_watch import DriftWatch
 from edgewise_agent.errors import ModelUnfit
 from edgewise_agent.keeping import Keeping
@@ -25,11 +27,13 @@ from edgewise_agent.recorder import Recorder
 from edgewise_agent.rules.sampling import Sampler
 from edgewise_agent.rules.vocabulary import KINDS
 from edgewise_agent.rules_watch import RulesWatch, WatchParts
+from edgewise_agent.service.heartbeat import Heartbeats, never_mind
 from edgewise_agent.sources.choice import make_source
 from edgewise_agent.sources.mqtt_inputs import MqttReceiver
 from edgewise_agent.sources.pushed import Receiver
 from edgewise_agent.state_folder import StateFolder
 from edgewise_agent.updates.opening import open_current
+from edgewise_agent.vitals.power import PowerWatch
 from edgewise_agent.wire.message import Message
 from edgewise_messages import Severity
 from edgewise_messages.metrics import PIPELINE_SEPARATOR
@@ -83,6 +87,9 @@ class Assembly:
         on_end: Callable[[str], None],
         keeping: Keeping | None = None,
         offloader: "Offloader | None" = None,
+        heartbeats: Heartbeats | None = None,
+        power: PowerWatch | None = None,
+        on_exchange: Callable[[str, str], None] = lambda name, text: None,
         power_supplies: Path | None = None,
     ) -> None:
         self._settings, self._recorder, self._state, self._on_end = settings, recorder, state, on_end
@@ -92,6 +99,7 @@ class Assembly:
         )
         self._said_of_drift: dict[str, str] = {}
         self._keeping, self._offloader = keeping, offloader
+        self._heartbeats, self._power, self._on_exchange = heartbeats, power, on_exchange
         self._watches: dict[str, RulesWatch] = {}
 
     def pipeline(self, name: str, slot: ModelSlot) -> Pipeline:
@@ -107,10 +115,19 @@ class Assembly:
             drift=lambda: self._watch_drift(name, slot),
             on_end=self._on_end,
             names=self._keeping.names if self._keeping else None,
+            beat=self._heartbeats.part(f"pipeline {name}", within_s=math.inf)
+            if self._heartbeats
+            else never_mind,
+            at_work=self._power.inference if self._power else contextlib.nullcontext,
+            on_exchange=lambda text: self._on_exchange(name, text),
         )
         self._watches[name] = self._watch_rules(name, slot)
         pipeline.listen(self._watches[name])
         return pipeline
+
+    def latency_watch(self, name: str) -> LatencyWatch:
+        """Of one pipeline."""
+        return LatencyWatch(self._recorder, pipeline="" if name == MAIN else name)
 
     def metrics(self) -> dict[str, float | int]:
         """Of rules, sampling, snapshots and offload."""

@@ -24,6 +24,8 @@ class _Interval:
     preprocess_ms: DDSketch = field(default_factory=_sketch)
     invoke_ms: DDSketch = field(default_factory=_sketch)
     postprocess_ms: DDSketch = field(default_factory=_sketch)
+    pixels: int = 0
+    pictures: int = 0
     inferences: int = 0
     confidence_sum: float = 0.0
     confidences: int = 0
@@ -57,6 +59,12 @@ class ModelMetrics:
         with self._lock:
             self._errors += 1
 
+    def picture(self, pixels: int) -> None:
+        """How large an input was; not of each need it be told."""
+        with self._lock:
+            self._interval.pixels += pixels
+            self._interval.pictures += 1
+
     def dropped(self, count: int) -> None:
         """So many more inputs were left out because the model was busy."""
         with self._lock:
@@ -87,8 +95,11 @@ class ModelMetrics:
             "model.latency_p95_ms": done.latency_ms.get_quantile_value(0.95),
             "model.latency_p99_ms": done.latency_ms.get_quantile_value(0.99),
             "model.preprocess_p50_ms": done.preprocess_ms.get_quantile_value(0.5),
+            "model.preprocess_p95_ms": done.preprocess_ms.get_quantile_value(0.95),
             "model.invoke_p50_ms": done.invoke_ms.get_quantile_value(0.5),
-            "model.postprocess_p50_ms": done.postprocess_ms.get_quantile_value(0.5),
+            "model.invoke_p95_ms": done.invoke_ms.get_quantile_value(0.95),
+            "model.postprocess_p95_ms": done.postprocess_ms.get_quantile_value(0.95),
+            "model.input_pixels": done.pixels / done.pictures if done.pictures else None,
             "model.confidence_mean": done.confidence_sum / done.confidences if done.confidences else None,
         }
         return {name: _rounded(value) for name, value in readings.items() if value is not None}

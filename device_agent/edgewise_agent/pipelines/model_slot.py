@@ -16,6 +16,7 @@ from edgewise.tensors import Array
 from edgewise.threads import ThreadBudget
 from edgewise_agent.drift import Observation, Observer, Reference, reference_of
 from edgewise_agent.errors import ModelUnfit
+from edgewise_agent.memory import MODEL_CHANGES
 from edgewise_agent.pipelines.settings import PipelineSettings
 from edgewise_agent.pipelines.source_words import sends_pictures
 from edgewise_messages import ModelInfo
@@ -38,6 +39,10 @@ class ModelSlot:
         self._open(path or settings.model)
 
     def _open(self, path: Path) -> None:
+        with MODEL_CHANGES:
+            self._open_alone(path)
+
+    def _open_alone(self, path: Path) -> None:
         self.model = load_model(self._settings, path, budget=self._budget)
         try:
             prove(self.model)
@@ -80,7 +85,8 @@ class ModelSlot:
         except BaseException:
             self.model = old
             raise
-        old.close()
+        with MODEL_CHANGES:
+            old.close()
 
     def drift_reference(self) -> Reference | str:
         """What to compare inputs and answers with, or why there is nothing."""
@@ -101,7 +107,8 @@ class ModelSlot:
 
     def close(self) -> None:
         """Let go of the runtime."""
-        self.model.close()
+        with MODEL_CHANGES:
+            self.model.close()
 
     def _see(self, inputs: Mapping[str, Array] | Array, outputs: Mapping[str, Array]) -> None:
         if self._observer is None or not isinstance(inputs, np.ndarray):

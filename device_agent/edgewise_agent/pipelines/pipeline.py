@@ -1,15 +1,18 @@
 """One model and what it looks at, on a thread of its own, for as long as the device runs."""
 
+import contextlib
 import logging
 import math
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import edgewise
+from edgewise.preprocess.picture import picture_size_wh
 from edgewise.streams import Block, Frame, Live, SensorBlock
 from edgewise.streams.choice import AnySource
 from edgewise_agent.drift import Observation
@@ -21,6 +24,7 @@ from edgewise_agent.pipelines.schedule import Schedule
 from edgewise_agent.pipelines.settings import PipelineSettings
 from edgewise_agent.privacy.names import Names
 from edgewise_agent.recorder import Recorder, Scalar
+from edgewise_agent.service.heartbeat import Beat, never_mind
 from edgewise_messages import ModelInfo, Severity
 from edgewise_messages.metrics import PIPELINE_SEPARATOR
 
@@ -30,6 +34,10 @@ FAILURE_EVENT_EVERY_S = 60.0
 """A folder full of broken pictures makes one event per this time; all of them are counted."""
 FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
 """A source that fails is opened again, later and later."""
+LONGEST_INFERENCE_S = 60.0
+"""Within this an inference is over, or hangs."""
+MEASURE_EVERY_S = 1.0
+"""The size of so few pictures is looked at: a file is opened for it."""
 IDLE_LOOK_S = 1.0
 """How often a paused pipeline looks whether it may go on."""
 
@@ -87,8 +95,15 @@ class Pipeline:
         on_end: Callable[[str], None] = lambda name: None,
         local_time: Callable[[], time.struct_time] = time.localtime,
         names: Names | None = None,
+        beat: Beat = never_mind,
+        at_work: Callable[[], AbstractContextManager[None]] = nullcontext,
+        on_exchange: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """``source`` makes a source that is not open; ``drift`` a watch for the model that is in the slot."""
+        """``source`` makes a source that is not open; ``drift`` a watch for the model that is in the slot.
+
+        ``beat`` hears by when an inference will be over, ``at_work`` is entered around each.
+        """
+        self._beat, self._at_work, self._on_exchange = beat, at_work, on_exchange
         self.name, self.slot = name, slot
         self._settings, self._source, self._recorder = settings, source, recorder
         self._duty, self._make_drift, self._on_end, self._local_time = duty, drift, on_end, local_time
@@ -100,6 +115,7 @@ class Pipeline:
         self._model_turn = threading.Lock()
         """Held during an inference, and while the model is exchanged."""
         self._busy_since_s: float | None = None
+        self._next_measure_s = 0.0
         self._told_failure_s: dict[str, float] = {}
         self._stopping = threading.Event()
         self._open_source: AnySource | None = None
@@ -133,8 +149,10 @@ class Pipeline:
     def exchange(self, path: Path) -> None:
         """Another model between two inputs. On failure the old one goes on. Raises what the slot does."""
         with self._model_turn:
+            before = self.slot.info().name
             self.slot.exchange(path)
             self._drift = self._make_drift()
+        self._on_exchange(f"{before} was replaced by {self.slot.info().name}")
 
     def metrics(self) -> dict[str, float | int]:
         """Since the last call, by standard names; those of other pipelines than `main` begin with the name."""
@@ -237,9 +255,10 @@ class Pipeline:
     def _look(self, item: Item) -> float:
         """One input; how many seconds it took."""
         self._busy_since_s = began_s = time.monotonic()
+        self._beat(LONGEST_INFERENCE_S)
         name = name_of(item)
         try:
-            with self._model_turn:
+            with self._model_turn, self._at_work():
                 mark_s = time.perf_counter()
                 for answer, observation in self.slot.answers(item):
                     latency_ms = (time.perf_counter() - mark_s) * 1000
@@ -251,7 +270,16 @@ class Pipeline:
             message = str(error) if is_known else repr(error)
             self._failed("input.failed", self._told(item, message), input_name=self._told(item, name))
         self._busy_since_s = None
+        self._beat(math.inf)
+        if isinstance(item, Frame) and began_s >= self._next_measure_s:
+            self._next_measure_s = began_s + MEASURE_EVERY_S
+            self._measure(item)
         return time.monotonic() - began_s
+
+    def _measure(self, frame: Frame) -> None:
+        """How large the picture is: larger ones take longer."""
+        with contextlib.suppress(edgewise.EdgewiseError, OSError):
+            self._metrics.picture(math.prod(picture_size_wh(frame.image)))
 
     def _take(
         self, item: Item, name: str, answer: Any, observation: Observation | None, latency_ms: float

@@ -93,6 +93,16 @@ def open_picture(source: ImageSource) -> Image.Image:
     )
 
 
+def picture_size_wh(source: ImageSource) -> tuple[int, int]:
+    """Width and height as stored, without decoding. Raises UnreadableImage, InvalidInput."""
+    with broken_as_unreadable(name_of(source)):
+        picture = open_picture(source)
+        size = picture.size
+        if picture is not source:
+            picture.close()
+    return size
+
+
 def turn_of(picture: Image.Image) -> Image.Transpose | None:
     """How the picture is to be turned to stand upright."""
     return _TURNS.get(picture.getexif().get(_ORIENTATION, 1))

@@ -2,11 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from edgewise.tensors import Array, FloatArray
+
+if TYPE_CHECKING:
+    # A device that only answers draws nothing: FreeType and HarfBuzz are not loaded for it.
+    from PIL import ImageDraw, ImageFont
 
 Colour = tuple[int, int, int]
 COLOURS: tuple[Colour, ...] = (
@@ -39,6 +44,8 @@ class Mark:
 
 def draw_marks(picture: Image.Image, marks: list[Mark]) -> None:
     """Draw boxes, points and labels onto an RGB picture; labels last, so that no box hides one."""
+    from PIL import ImageDraw
+
     side = max(picture.size)
     line = max(2, round(side * _LINE_PER_SIDE))
     pen = ImageDraw.Draw(picture)
@@ -51,7 +58,7 @@ def draw_marks(picture: Image.Image, marks: list[Mark]) -> None:
         _draw_label(pen, picture.size, mark, font)
 
 
-def _draw_outline(pen: ImageDraw.ImageDraw, mark: Mark, line: int) -> None:
+def _draw_outline(pen: "ImageDraw.ImageDraw", mark: Mark, line: int) -> None:
     if mark.outline_xy is not None:
         corners = [(x, y) for x, y in mark.outline_xy.tolist()]
         pen.line([*corners, corners[0]], fill=mark.colour, width=line, joint="curve")
@@ -68,6 +75,8 @@ def draw_skeleton(
     colour: Colour,
 ) -> None:
     """Draw the points [k, 2] that are ``seen`` [k], and the lines between two of them, onto an RGB picture."""
+    from PIL import ImageDraw
+
     line = max(2, round(max(picture.size) * _LINE_PER_SIDE))
     pen = ImageDraw.Draw(picture)
     spots = [(x, y) for x, y in points_xy.tolist()]
@@ -79,8 +88,10 @@ def draw_skeleton(
             pen.ellipse((x - line, y - line, x + line, y + line), fill=colour, outline="white")
 
 
-def _font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _font(size_px: int) -> "ImageFont.FreeTypeFont | ImageFont.ImageFont":
     """Pillow's own font; before Pillow 10.1, or built without FreeType, it has one size."""
+    from PIL import ImageFont
+
     try:
         return ImageFont.load_default(size_px)
     except (TypeError, ImportError, OSError):
@@ -88,14 +99,16 @@ def _font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _draw_label(
-    pen: ImageDraw.ImageDraw,
+    pen: "ImageDraw.ImageDraw",
     picture_wh: tuple[int, int],
     mark: Mark,
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    font: "ImageFont.FreeTypeFont | ImageFont.ImageFont",
 ) -> None:
     """The text on its own ground above the box, inside the picture where there is no room above."""
     if not mark.text:
         return
+    from PIL import ImageFont
+
     is_bitmap = isinstance(font, ImageFont.ImageFont)
     text = mark.text.encode("latin-1", "replace").decode("latin-1") if is_bitmap else mark.text
     left, top, right, bottom = pen.textbbox((0, 0), text, font=font)

@@ -1,0 +1,90 @@
+"""`edgewise agent run` without what a command line needs: started by it, in its place, as the same process.
+
+The parser of the command line and what it imports are a fifth of the agent's memory, and are of no use once the
+settings are read. So the command replaces itself (execve(2): same process id, same terminal, same signals) by this.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+ENVIRONMENT = {
+    "PYTHONNODEBUGRANGES": "1",  # no tables of columns in code, which only a traceback shows
+    "MALLOC_ARENA_MAX": "2",  # glibc makes up to eight arenas a core, each with free memory of its own
+    "OPENBLAS_NUM_THREADS": "1",  # the agent multiplies no matrices; each thread would have its buffers
+    "OMP_NUM_THREADS": "1",
+}
+"""Set where the user has set nothing. glibc and OpenBLAS read theirs at the start only."""
+_INTERRUPTED = 130
+
+
+def replace_by_lean(config: Path, *, verbose: bool) -> None:
+    """Become `python -m edgewise_agent.lean`; returns only where there is no interpreter to start."""
+    if not sys.executable:
+        return
+    words = [sys.executable, "-P", "-m", "edgewise_agent.lean", "--config", str(config)]
+    words += ["--verbose"] if verbose else []
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(sys.executable, words, {**ENVIRONMENT, **os.environ})
+
+
+def main() -> int:
+    """The exit code, as the command has it: 0, 1 with the reason on stderr, 130 after Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="edgewise agent run", allow_abbrev=False)
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--verbose", action="store_true")
+    chosen = parser.parse_args()
+    try:
+        run(chosen.config, verbose=chosen.verbose)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)  # noqa: T201 - this is the command's own output
+        return _INTERRUPTED
+    except Exception as error:
+        return _report(error)
+    return 0
+
+
+def run(config: Path, *, verbose: bool) -> None:
+    """Raises AgentError or edgewise.EdgewiseError when it cannot begin."""
+    from edgewise import EdgewiseError
+    from edgewise_agent.config import load_settings
+    from edgewise_agent.errors import AgentError, StateInUse
+    from edgewise_agent.log_lines import log_to_stderr
+    from edgewise_agent.restart import restart_self
+    from edgewise_agent.run import run_agent
+    from edgewise_agent.settings_change import SettingsChange, load_on_trial
+
+    change = SettingsChange(config)
+    settings = load_on_trial(change, lambda: load_settings(config))
+    log_to_stderr(verbose=verbose)
+    try:
+        starts_again = run_agent(settings, change)
+    except StateInUse:
+        raise
+    except (AgentError, EdgewiseError) as error:
+        starts_again = change.undo(f"the agent could not begin: {error}")
+        if not starts_again:
+            raise
+    if starts_again:
+        restart_self()
+
+
+def _report(error: Exception) -> int:
+    """As `edgewise.cli` does, which would bring the parser along."""
+    if os.environ.get("EDGEWISE_DEBUG"):
+        import traceback
+
+        traceback.print_exception(error)
+    exit_code = getattr(error, "exit_code", None)
+    if exit_code is not None:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+    else:
+        hint = "set EDGEWISE_DEBUG=1 for the traceback, and please report it"
+        print(f"internal error: {type(error).__name__}: {error} ({hint})", file=sys.stderr)  # noqa: T201
+    return int(exit_code or 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Running unattended: as a service, watched by systemd, telling how it is."""

@@ -1,0 +1,138 @@
+"""Giving memory back changes nothing but the memory; and the process that a command makes of itself."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from device_agent.agent_parts import AgentProcess
+from fleet.real_parts import EDGEWISE, WAIT_S
+
+from edgewise_agent.lean import ENVIRONMENT
+from edgewise_agent.memory import SETTLED_AFTER_S, MemoryKeeper, give_back, parse_unchanged
+
+SMAPS = """\
+559a00000000-559a00001000 r--p 00000000 08:01 1234                       /usr/bin/python3.11
+Size:                  4 kB
+Anonymous:             0 kB
+559a00001000-559a00003000 r-xp 00001000 08:01 1234                       /usr/lib/lib with blanks.so
+Size:                  8 kB
+Anonymous:             0 kB
+559a00003000-559a00004000 r--p 00003000 08:01 1234                       /usr/lib/relro.so
+Anonymous:             4 kB
+559a00004000-559a00005000 rw-p 00004000 08:01 1234                       /usr/lib/data.so
+Anonymous:             0 kB
+559a00005000-559a00006000 r--s 00000000 08:01 1234                       /gone.tflite (deleted)
+Anonymous:             0 kB
+559a00006000-559a00007000 rw-p 00000000 00:00 0                          [heap]
+Anonymous:             0 kB
+559a00007000-559a00008000 r--p 00000000 00:00 0
+Anonymous:             0 kB
+559a00009000-559a0000a000 r--p 00000000 08:01 78                         /data/photo.raw
+Anonymous:             0 kB
+559a00008000-559a00009000 r--s 00000000 08:01 77                         /model.tflite
+Anonymous:             0 kB
+"""
+
+STILL_WORKS = """
+import ctypes, hashlib, json, sys
+import numpy as np
+from pathlib import Path
+from edgewise_agent.memory import give_back
+from edgewise.streams import Frame
+from edgewise_agent.pipelines.model_slot import ModelSlot
+from edgewise_agent.pipelines.settings import PipelineSettings
+from edgewise_agent.pipelines.source_words import SourceWord
+slot = ModelSlot(PipelineSettings(model=Path(sys.argv[1]), source=(SourceWord(sys.argv[2]),)))
+photos = sorted(Path(sys.argv[2]).iterdir())
+def pss():
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("Pss:")).split()[1])
+def answers():
+    frames = [Frame(photo, 0, 0.0, "test") for photo in photos]
+    found = [answer.top for frame in frames for answer, _ in slot.answers(frame)]
+    return found, hashlib.sha256(b"x").hexdigest(), float(np.linalg.norm(np.arange(1e4)))
+before, pss_before = answers(), pss()
+given = [give_back() for _ in range(5)]
+assert pss() < pss_before, (pss(), pss_before)
+assert answers() == before
+import decimal, sqlite3, ssl, zipfile
+print(json.dumps(given))
+"""
+
+
+def test_only_unchanged_pages_of_files_are_let_go_of() -> None:
+    found = {(one.path, one.start, one.length) for one in parse_unchanged(SMAPS)}
+    assert found == {
+        ("/usr/bin/python3.11", 0x559A00000000, 0x1000),
+        ("/usr/lib/lib with blanks.so", 0x559A00001000, 0x2000),
+        ("/model.tflite", 0x559A00008000, 0x1000),
+    }
+
+
+def test_answers_are_the_same_after_it_and_memory_is_less(tiny_model: Path, photos: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", STILL_WORKS, str(tiny_model), str(photos)],
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "[0" not in done.stdout
+
+
+def test_where_the_kernel_does_not_say_nothing_is_let_go_of(tmp_path: Path) -> None:
+    assert give_back(tmp_path / "no-smaps") == 0
+
+
+def test_what_is_not_mapped_here_is_not_counted(tmp_path: Path) -> None:
+    smaps = tmp_path / "smaps"
+    smaps.write_text(SMAPS.replace("559a0000", "00000000"))  # below what Linux lets anybody map
+    assert len(parse_unchanged(SMAPS)) == 3
+    assert give_back(smaps, look_again_s=0.0) == 0
+
+
+def test_it_happens_once_when_the_start_is_over_and_again_when_asked_for() -> None:
+    now_s = [0.0]
+    keeper = MemoryKeeper(now_s=lambda: now_s[0])
+    turns = []
+    for now_s[0] in (0.0, SETTLED_AFTER_S - 1, SETTLED_AFTER_S, SETTLED_AFTER_S + 1, 1e6):
+        turns.append(keeper.turn())
+    assert turns == [False, False, True, False, False]
+    keeper.again()
+    assert not keeper.turn()
+    now_s[0] += SETTLED_AFTER_S
+    assert keeper.turn()
+
+
+def test_the_running_agent_is_the_commands_process_without_its_parser(
+    write_config: Callable[..., Path], start_agent: Callable[[Path], AgentProcess]
+) -> None:
+    agent = start_agent(write_config())
+    agent.wait_until_said("next attempt in")
+    folder = Path(f"/proc/{agent.process.pid}")
+    words = folder.joinpath("cmdline").read_bytes().decode().split("\0")
+    assert words[1:4] == ["-P", "-m", "edgewise_agent.lean"]
+    environment = folder.joinpath("environ").read_bytes().decode().split("\0")
+    assert {f"{name}={value}" for name, value in ENVIRONMENT.items()} <= set(environment)
+    maps = folder.joinpath("maps").read_text()
+    for unwanted in ("pydantic", "psutil", "_imagingft"):
+        assert unwanted not in maps
+    assert agent.end() == 0
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_errors_of_the_lean_process_are_one_line_unless_asked_for(tmp_path: Path, debug: bool) -> None:
+    environment = {**os.environ, **({"EDGEWISE_DEBUG": "1"} if debug else {})}
+    done = subprocess.run(
+        [EDGEWISE, "agent", "run", "--config", "none.toml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: none.toml: no such file")
+    assert ("Traceback" in done.stderr) is debug
