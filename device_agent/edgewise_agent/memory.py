@@ -6,9 +6,10 @@
   kernel reads back what is used again, from its cache as a rule.
 
 MADV_DONTNEED would destroy pages that the process has changed. So a mapping counts only where the kernel says that it
-has none (`Anonymous: 0` in /proc/self/smaps), and only when it looks the same a second time, so that no library is met
-while another thread loads it. Libraries are never unloaded by Python; model files are, so whoever opens or closes a
-model while this may run holds MODEL_CHANGES.
+has none (`Anonymous: 0` in /proc/self/smaps), only when it looks the same a second time, so that no library is met
+while another thread loads it, and only when /proc/self/maps has it at the same place: an emulator translates that file
+and not the other, whose addresses would be something else's here. Libraries are never unloaded by Python; model files
+are, so whoever opens or closes a model while this may run holds MODEL_CHANGES.
 """
 
 import ctypes
@@ -27,6 +28,7 @@ SETTLED_AFTER_S = 20.0
 LOOK_AGAIN_S = 0.1
 """Between two looks; the loader needs some milliseconds for a library."""
 SMAPS = Path("/proc/self/smaps")
+MAPS = Path("/proc/self/maps")
 _MADV_DONTNEED = 4
 """The same on every architecture but alpha and parisc (Linux, include/uapi/asm-generic/mman-common.h)."""
 _KEPT_KINDS = re.compile(r"\.so(\.[\d.]+)?$|/(ld-|python)[^/]*$|\.(tflite|onnx)$")
@@ -65,7 +67,13 @@ def parse_unchanged(smaps: str) -> list[Mapping]:
     return found
 
 
-def give_back(smaps: Path = SMAPS, *, look_again_s: float = LOOK_AGAIN_S) -> int:
+def parse_places(maps: str) -> set[tuple[int, int, str]]:
+    """Start, end and file of each mapping of a file in the text of /proc/self/maps."""
+    headers = map(_HEADER.fullmatch, maps.splitlines())
+    return {(int(one[1], 16), int(one[2], 16), one[4]) for one in headers if one}
+
+
+def give_back(smaps: Path = SMAPS, maps: Path = MAPS, *, look_again_s: float = LOOK_AGAIN_S) -> int:
     """Do it, and return how many mappings were let go of; 0 where the C library or kernel knows no such thing.
 
     Takes ``look_again_s`` and some milliseconds, and holds MODEL_CHANGES as long.
@@ -79,9 +87,9 @@ def give_back(smaps: Path = SMAPS, *, look_again_s: float = LOOK_AGAIN_S) -> int
     if hasattr(library, "malloc_trim"):  # glibc has it, musl does not
         library.malloc_trim(0)
     with MODEL_CHANGES:
-        first = _look(smaps)
+        first = _look(smaps, maps)
         time.sleep(look_again_s)
-        same = first & _look(smaps)
+        same = first & _look(smaps, maps)
         return sum(library.madvise(one.start, one.length, _MADV_DONTNEED) == 0 for one in same)
 
 
@@ -107,8 +115,10 @@ class MemoryKeeper:
         return True
 
 
-def _look(smaps: Path) -> set[Mapping]:
+def _look(smaps: Path, maps: Path) -> set[Mapping]:
     try:
-        return set(parse_unchanged(smaps.read_text(errors="replace")))
+        found = parse_unchanged(smaps.read_text(errors="replace"))
+        places = parse_places(maps.read_text(errors="replace"))
     except OSError:
         return set()
+    return {one for one in found if (one.start, one.start + one.length, one.path) in places}

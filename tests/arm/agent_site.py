@@ -68,7 +68,7 @@ class Site:
         command = make_command(name, {}, address=ADDRESS, key=key)
         return ask_device(command, ADDRESS, broker=self.broker.url, timeout_s=PATIENCE_S)
 
-    def write_settings(self, name: str, *, port: int, **broker: object) -> Path:
+    def write_settings(self, name: str, *, port: int, target: str = TARGET, **broker: object) -> Path:
         """``name``.toml, with a state folder of its own."""
         sections: dict[str, dict[str, object]] = {
             "device": {"id": ADDRESS.device, "group": ADDRESS.group, "state_dir": f"state-{name}"},
@@ -87,7 +87,8 @@ class Site:
             "commands": {"keys": [str(self.public_key)]},
             "updates": {
                 "repository": str(self.owner.place), "root_file": str(self.owner.repository.root_file),
-                "target": TARGET, "poll_s": 2.0, "shadow_inputs": 5, "watch_inputs": 5, "watch_s": 1.0, "max_slowdown": 1000.0,
+                "target": target, "poll_s": 2.0,
+                "shadow_inputs": 5, "watch_inputs": 5, "watch_s": 1.0, "max_slowdown": 1000.0,
             },
         }  # fmt: skip
         lines: list[str] = []

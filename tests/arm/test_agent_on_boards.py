@@ -45,13 +45,18 @@ class Found:
 def on(
     board: Callable[[str], Userland], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str], Found]]:
-    """What the agent does on a board, done once."""
+    """What the agent does on a board, done once; a board that fails is not tried again."""
     sites: list[Site] = []
+    tried: dict[str, Found | None] = {}
 
-    @functools.cache
     def done(name: str) -> Found:
-        sites.append(Site(tmp_path_factory.mktemp(name)))
-        return whole_life(board(name), sites[-1])
+        if name not in tried:
+            tried[name] = None
+            sites.append(Site(tmp_path_factory.mktemp(name)))
+            tried[name] = whole_life(board(name), sites[-1])
+        found = tried[name]
+        assert found is not None, f"{name} failed before"
+        return found
 
     yield done
     for site in sites:
@@ -63,6 +68,7 @@ def whole_life(board: Userland, site: Site) -> Found:
     agent, found = BoardAgent(board, site), Found(site, site.folder / "state-tls")
     tls = site.write_settings("tls", port=site.tls_port)
     found.said["check"] = Said.of(agent.says("agent", "check", "--config", tls, "--connect", "--json"))
+    site.publish("newer")
     running = agent.begin("agent", "run", "--config", tls)
     try:
         _while_it_runs(agent, running, found, tls)
@@ -87,7 +93,6 @@ def _while_it_runs(agent: BoardAgent, running: "subprocess.Popen[str]", found: F
     found.answers["stranger's stop"] = site.ask("stop", key=site.strangers_key)
     found.answers["report-now"] = site.ask("report-now")
     found.said |= {name: ended(process) for name, process in said_first.items()}
-    site.publish("newer")
     until(lambda: listener.events("update.confirmed"), "the new model is confirmed")
     (rule,) = listener.events("rule.green")
     found.snapshot = next(iter((found.state / "snapshots").glob(f"{rule.data['snapshot']}*.png")), None)
@@ -95,9 +100,9 @@ def _while_it_runs(agent: BoardAgent, running: "subprocess.Popen[str]", found: F
 
 def _mutual(agent: BoardAgent, found: Found) -> None:
     site, listener = found.site, found.site.listener
-    pair = site.device_pair
-    port = site.mutual_port
-    mutual = site.write_settings("mutual", port=port, cert_file=str(pair.certificate), key_file=str(pair.key))
+    pair, port = site.device_pair, site.mutual_port
+    files = {"cert_file": str(pair.certificate), "key_file": str(pair.key)}
+    mutual = site.write_settings("mutual", port=port, target="", **files)
     bare = site.write_settings("bare", port=port)
     foreign = site.write_settings("foreign", port=site.tls_port, ca_file=str(site.stranger.pair.certificate))
     asked = {
@@ -146,9 +151,7 @@ def test_it_says_who_it_is_and_reports(name: str, on: Callable[[str], Found]) ->
     )
     assert max(one["model.inferences"] for one in listener.telemetry()) > 0
     assert {one["model.errors"] for one in listener.telemetry()} == {0}
-    assert {one["board.temperature_c"] for one in listener.telemetry()} == {
-        pytest.approx(SHOWN_TEMPERATURE_C)
-    }
+    assert {one["board.temperature_c"] for one in listener.telemetry()} == {SHOWN_TEMPERATURE_C}
     assert {event.data["label"] for event in listener.events("prediction")} == {"red", "green", "blue"}
 
 
@@ -176,12 +179,7 @@ def test_an_update_is_taken_tried_and_confirmed(name: str, on: Callable[[str], F
     stages = ("update.fetched", "update.switched", "update.confirmed")
     assert [len(listener.events(stage)) for stage in stages] == [1, 1, 1]
     refused = ("update.rejected", "update.refused", "update.rolled-back", "update.failed")
-    assert [
-        event.message
-        for stage in refused
-        for event in listener.events(stage)
-        if "no target" not in event.message
-    ] == []
+    assert [event.message for stage in refused for event in listener.events(stage)] == []
     assert any(meta.model is not None and meta.model.name == "newer" for meta in listener.metas)
 
 
