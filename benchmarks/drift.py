@@ -98,7 +98,7 @@ class Photos:
 
 
 def look_at_photos(model: Path, work: Path, shifts: Sequence[str]) -> tuple[Photos, Reference, float]:
-    """Every photo through the agent's own slot; also what observing and the way round it cost, as a share of the latency."""
+    """Every photo through the agent's own slot; also what is beside the latency, as a share of it: observing."""
     files = [file for split in ("train", "validation") for file in _photos(split)]
     calibration = {file.name for file in _photos("calibration")}
     labels = {name: group for split in ("train", "validation") for name, group in _groups(split).items()}
