@@ -7,9 +7,9 @@
 
 MADV_DONTNEED would destroy pages that the process has changed. So a mapping counts only where the kernel says that it
 has none (`Anonymous: 0` in /proc/self/smaps), only when it looks the same a second time, so that no library is met
-while another thread loads it, and only when /proc/self/maps has all of them at the same places: an emulator translates that
-file and not the other, whose addresses would be something else's here. Libraries are never unloaded by Python; model files
-are, so whoever opens or closes a model while this may run holds MODEL_CHANGES.
+while another thread loads it, and only when /proc/self/maps has all of them at the same places: an emulator translates
+that file and not the other, whose addresses would be something else's here. Libraries are never unloaded by Python;
+model files are, so whoever opens or closes a model while this may run holds MODEL_CHANGES.
 """
 
 import ctypes

@@ -109,7 +109,7 @@ class SparkplugSession:
         return Opening(self._death(), (self._profile.topic("NCMD"), *self._host.topics))
 
     def due(self) -> Turn:
-        """Births when the primary host is there; again with other models, and when a host asked and the last are old."""
+        """Births when the primary host is there; again with other models, or when a host asked and the last are old."""
         if self._host.has_left:
             return Turn(
                 (), takes_records=False, leaves_because=f"primary host {self._host.host_id} is offline"
