@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import edgewise
+from edgewise.latency_promise import promise_on
 from edgewise.model_card import IMAGE_CLASSIFICATION, IMAGE_EMBEDDING
 from edgewise.streams import Block, Frame, SensorBlock
 from edgewise.streams.answering import Answering
@@ -66,6 +67,12 @@ class ModelSlot:
         """
         for answer in self._answering.answers(item):
             yield answer, self._observe()
+
+    @property
+    def promise_ms(self) -> float | None:
+        """The p95 latency that the card promises for this board, from the picture to the answer."""
+        promise = promise_on(self.model.card)
+        return promise.p95_ms if promise else None
 
     @property
     def observes(self) -> bool:
