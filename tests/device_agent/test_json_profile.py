@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from edgewise_agent.batches import Batch
 from edgewise_agent.clock import SystemClock
-from edgewise_agent.config import parse_settings
 from edgewise_agent.description import describe
+from edgewise_agent.outbox.batches import Batch
+from edgewise_agent.settings.config import parse_settings
 from edgewise_agent.wire.json_profile import JsonProfile, parse_command
 from edgewise_agent.wire.message import Message
 from edgewise_messages import (

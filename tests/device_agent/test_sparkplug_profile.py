@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from edgewise_agent.batches import Batch
+from edgewise_agent.outbox.batches import Batch
 from edgewise_agent.wire.message import Message
 from edgewise_agent.wire.settings import SparkplugSettings
 from edgewise_agent.wire.sparkplug.bd_seq import BdSeq

@@ -5,12 +5,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from edgewise_agent.config import Settings
-from edgewise_agent.model_store import ModelStore
 from edgewise_agent.pipelines.pipeline import MAIN, Pipeline
 from edgewise_agent.recorder import Recorder
+from edgewise_agent.settings.config import Settings
 from edgewise_agent.updates.live_pipeline import LivePipeline
 from edgewise_agent.updates.manager import Scalar, UpdateManager
+from edgewise_agent.updates.model_store import ModelStore
 from edgewise_agent.updates.trial import ChildTrial
 from edgewise_messages import Severity
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import edgewise
-from edgewise_agent.commands import Refuse
+from edgewise_agent.commands.desk import Refuse
 from edgewise_agent.errors import AgentError, RepositoryRefused, StoreError
-from edgewise_agent.model_store import SHADOW, ModelStore, Running, file_sha256, slot_model
-from edgewise_agent.store_state import Place, SlotModel, Stage
 from edgewise_agent.updates.judging import figures_of, is_over, judge_shadow, judge_watch
 from edgewise_agent.updates.live_model import LiveModel, ModelHealth
+from edgewise_agent.updates.model_store import SHADOW, ModelStore, Running, file_sha256, slot_model
 from edgewise_agent.updates.settings import UpdateSettings
+from edgewise_agent.updates.store_state import Place, SlotModel, Stage
 from edgewise_agent.updates.trial import Trial
 from edgewise_messages import Severity
 

@@ -4,7 +4,7 @@ import logging
 import queue
 from collections.abc import Callable
 
-from edgewise_agent.batches import Batch
+from edgewise_agent.outbox.batches import Batch
 from edgewise_agent.wire.message import Message
 from edgewise_agent.wire.profile import Opening, Turn
 from edgewise_messages import (

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgewise_agent.clock import TimeSource
-from edgewise_agent.config import Settings
+from edgewise_agent.settings.config import Settings
 from edgewise_agent.wire.home_assistant import Memory, Overlay, without_overlay
 from edgewise_agent.wire.home_assistant_payload import Place
 from edgewise_agent.wire.json_profile import JsonProfile

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import msgspec
 
-from edgewise_agent.batches import Batch
 from edgewise_agent.clock import TimeSource
 from edgewise_agent.errors import MalformedPayload
+from edgewise_agent.outbox.batches import Batch
 from edgewise_agent.wire.message import AT_MOST_ONCE, Message
 from edgewise_agent.wire.profile import Opening, Turn
 from edgewise_agent.wire.readable import readable_records

@@ -3,10 +3,10 @@
 import logging
 from collections.abc import Callable, Mapping
 
-from edgewise_agent.commands import Action, Refuse
-from edgewise_agent.commands_settings import CommandSettings
+from edgewise_agent.commands.desk import Action, Refuse
+from edgewise_agent.commands.settings import CommandSettings
 from edgewise_agent.errors import InvalidSettings
-from edgewise_agent.settings_change import SettingsChange
+from edgewise_agent.settings.change import SettingsChange
 from edgewise_agent.updates.manager import UpdateManager
 from edgewise_messages import Command, CommandName
 

@@ -6,7 +6,7 @@ was there before is replayed behind it, oldest first. Not safe between threads: 
 
 from collections.abc import Iterable
 
-from edgewise_agent.batches import Entry
+from edgewise_agent.outbox.batches import Entry
 
 
 class Leases:

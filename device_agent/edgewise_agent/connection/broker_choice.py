@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from edgewise_agent.broker_url import BrokerUrl
+from edgewise_agent.connection.broker_url import BrokerUrl
 
 NEARER_RATIO = 0.7
 NEARER_MS = 5.0

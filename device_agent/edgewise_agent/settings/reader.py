@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin
 import msgspec
 from msgspec import UNSET, Meta, Struct
 
-from edgewise_agent.broker_url import BrokerUrl
+from edgewise_agent.connection.broker_url import BrokerUrl
 from edgewise_agent.errors import Problem
 from edgewise_agent.pipelines.source_words import SourceWord
 from edgewise_messages import InvalidTopic

@@ -5,11 +5,11 @@ import ssl
 from collections.abc import Callable
 from pathlib import Path
 
-from edgewise_agent.broker_answers import why
-from edgewise_agent.certificate_times import TimesCheckedContext
-from edgewise_agent.config import BrokerSettings
+from edgewise_agent.connection.broker_answers import why
+from edgewise_agent.connection.certificate_times import TimesCheckedContext
+from edgewise_agent.connection.known_time import KnownTime
 from edgewise_agent.errors import BrokerError
-from edgewise_agent.known_time import KnownTime
+from edgewise_agent.settings.config import BrokerSettings
 
 log = logging.getLogger("edgewise.agent.broker")
 

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
 from edgewise_agent.clock import TimeSource
-from edgewise_agent.command_guard import CommandGuard
+from edgewise_agent.commands.guard import CommandGuard
 from edgewise_messages import COMMANDS, Command, MessageError, Outcome, Response, check_arguments
 
 REMEMBERED = 256

@@ -11,16 +11,16 @@ from collections import deque
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from edgewise_agent.batches import BATCH_RECORDS, Batch, Entry, cut, make_batches
 from edgewise_agent.errors import OutboxDamaged, OutboxError
-from edgewise_agent.leases import Leases
-from edgewise_agent.outbox_file import OutboxFile, set_aside
-from edgewise_agent.outbox_state import Notice, OutboxState
-from edgewise_agent.outbox_tables import BootClock, Condemned
-from edgewise_agent.replay_rate import ReplayRate
-from edgewise_agent.restamp import Restamper
-from edgewise_agent.waiting import Waiting
-from edgewise_agent.write_budget import WriteBudget
+from edgewise_agent.outbox.batches import BATCH_RECORDS, Batch, Entry, cut, make_batches
+from edgewise_agent.outbox.file import OutboxFile, set_aside
+from edgewise_agent.outbox.leases import Leases
+from edgewise_agent.outbox.replay_rate import ReplayRate
+from edgewise_agent.outbox.restamp import Restamper
+from edgewise_agent.outbox.state import Notice, OutboxState
+from edgewise_agent.outbox.tables import BootClock, Condemned
+from edgewise_agent.outbox.waiting import Waiting
+from edgewise_agent.outbox.write_budget import WriteBudget
 from edgewise_messages import Severity
 
 MEMORY_BYTES = 1024 * 1024

@@ -9,7 +9,7 @@ for certain (known_time.py). That one is not valid yet by then proves nothing: i
 import ssl
 from typing import Any
 
-from edgewise_agent.known_time import KnownTime
+from edgewise_agent.connection.known_time import KnownTime
 
 _NO_CHECK_TIME = 0x200000
 """X509_V_FLAG_NO_CHECK_TIME of openssl/x509_vfy.h; Python's ssl has no name for it."""

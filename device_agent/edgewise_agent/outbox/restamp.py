@@ -11,9 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from edgewise_agent.batches import Entry
 from edgewise_agent.clock import TimeSource
-from edgewise_agent.outbox_tables import BootClock
+from edgewise_agent.outbox.batches import Entry
+from edgewise_agent.outbox.tables import BootClock
 from edgewise_messages import Clock, MessageError, decode_record, encode_record
 
 _KERNEL_BOOT = Path("proc/sys/kernel/random/boot_id")

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from edgewise_agent.clock import TimeSource
-from edgewise_agent.config import OutboxSettings
-from edgewise_agent.outbox import Outbox
-from edgewise_agent.replay_rate import ReplayRate
-from edgewise_agent.restamp import Restamper, kernel_boot_id
-from edgewise_agent.write_budget import WriteBudget
+from edgewise_agent.outbox.outbox import Outbox
+from edgewise_agent.outbox.replay_rate import ReplayRate
+from edgewise_agent.outbox.restamp import Restamper, kernel_boot_id
+from edgewise_agent.outbox.write_budget import WriteBudget
+from edgewise_agent.settings.config import OutboxSettings
 
 _MIB = 1024 * 1024
 

@@ -13,12 +13,12 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from edgewise_agent import outbox_tables as tables
-from edgewise_agent.batches import Entry
 from edgewise_agent.errors import OutboxDamaged, OutboxError
-from edgewise_agent.log_meter import LogMeter
-from edgewise_agent.outbox_tables import FORMAT_VERSION, BootClock, Condemned
-from edgewise_agent.outbox_thinning import choose_victims
+from edgewise_agent.outbox import tables
+from edgewise_agent.outbox.batches import Entry
+from edgewise_agent.outbox.log_meter import LogMeter
+from edgewise_agent.outbox.tables import FORMAT_VERSION, BootClock, Condemned
+from edgewise_agent.outbox.thinning import choose_victims
 
 PAGE_BYTES = 4096
 FULL_AT = 0.9

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from edgewise_agent.settings_change import Notice, SettingsChange
+from edgewise_agent.settings.change import Notice, SettingsChange
 from edgewise_messages import Severity
 
 TellNotice = Callable[[str, str, Severity], None]

@@ -8,7 +8,7 @@ alone under way, and a record that was alone at three ends is condemned. Anythin
 from collections import Counter
 from collections.abc import Sequence
 
-from edgewise_agent.batches import Batch
+from edgewise_agent.outbox.batches import Batch
 
 TOGETHER = 2
 """Ends after which records are sent alone."""

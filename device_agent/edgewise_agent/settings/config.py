@@ -8,16 +8,16 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from edgewise_agent.broker_url import BrokerUrl
-from edgewise_agent.commands_settings import CommandSettings
+from edgewise_agent.commands.settings import CommandSettings
+from edgewise_agent.connection.broker_url import BrokerUrl
 from edgewise_agent.errors import WHOLE_FILE, InvalidSettings, Problem
-from edgewise_agent.log_settings import LogSettings
+from edgewise_agent.logs.settings import LogSettings
 from edgewise_agent.offload.settings import OffloadSettings, offload_problems
 from edgewise_agent.pipelines.settings import DutySettings, PipelineSettings
 from edgewise_agent.privacy.destinations import privacy_problems
 from edgewise_agent.privacy.settings import PrivacySettings
 from edgewise_agent.rules.checking import rule_problems
-from edgewise_agent.settings_reader import Id, read_table
+from edgewise_agent.settings.reader import Id, read_table
 from edgewise_agent.snapshots.settings import SnapshotSettings
 from edgewise_agent.status import settings as status_settings
 from edgewise_agent.status.settings import StatusSettings

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgewise_agent.clock import TimeSource
-from edgewise_agent.command_memory import CommandMemory
-from edgewise_agent.commands_settings import CommandSettings
+from edgewise_agent.commands.memory import CommandMemory
+from edgewise_agent.commands.settings import CommandSettings
+from edgewise_agent.commands.signatures import TrustedKeys
 from edgewise_agent.errors import CommandsForgotten
-from edgewise_agent.signatures import TrustedKeys
 from edgewise_messages import COMMANDS, Clock, Command, DeviceAddress, Outcome, Response, signed_bytes
 
 EARLY_MS = 300_000

@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edgewise_agent.broker import BrokerConnection
-from edgewise_agent.broker_choice import BrokerChoice
-from edgewise_agent.broker_url import BrokerUrl
-from edgewise_agent.config import BrokerSettings
-from edgewise_agent.deliveries import Refusal
+from edgewise_agent.connection.broker import BrokerConnection
+from edgewise_agent.connection.broker_choice import BrokerChoice
+from edgewise_agent.connection.broker_url import BrokerUrl
+from edgewise_agent.connection.deliveries import Refusal
+from edgewise_agent.connection.known_time import KnownTime
+from edgewise_agent.connection.tls_files import TlsFiles
 from edgewise_agent.errors import BrokerError, BrokerRefused, ConnectionOutdated, OtherProtocol
-from edgewise_agent.known_time import KnownTime
-from edgewise_agent.tls_files import TlsFiles
+from edgewise_agent.settings.config import BrokerSettings
 from edgewise_agent.wire.message import Message
 
 LOOK_EVERY_S = 10.0

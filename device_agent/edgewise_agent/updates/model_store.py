@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from edgewise.atomic_file import write_bytes
 from edgewise_agent.errors import StoreError
-from edgewise_agent.store_state import (
+from edgewise_agent.updates.store_state import (
     Candidate,
     Place,
     SlotModel,

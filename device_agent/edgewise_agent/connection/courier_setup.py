@@ -4,15 +4,15 @@ import queue
 from collections.abc import Callable
 
 from edgewise_agent.agent import Parts
-from edgewise_agent.backoff import Backoff, phase
-from edgewise_agent.config import Settings
-from edgewise_agent.connector import Connector
-from edgewise_agent.courier import Courier
+from edgewise_agent.connection.backoff import Backoff, phase
+from edgewise_agent.connection.connector import Connector
+from edgewise_agent.connection.courier import Courier
+from edgewise_agent.connection.known_time import KnownTime
+from edgewise_agent.connection.tls_files import certificate_files
 from edgewise_agent.description import describe
-from edgewise_agent.known_time import KnownTime
 from edgewise_agent.pipelines.assembly import client_id
 from edgewise_agent.service.heartbeat import Beat
-from edgewise_agent.tls_files import certificate_files
+from edgewise_agent.settings.config import Settings
 from edgewise_agent.wire.make_profile import DeviceFacts, make_profile
 from edgewise_messages import Response, SnapshotChunk
 

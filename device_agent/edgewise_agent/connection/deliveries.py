@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from edgewise_agent.batches import Batch
+from edgewise_agent.connection.suspects import ALONE, Suspects
 from edgewise_agent.errors import MessageUnsendable
-from edgewise_agent.outbox import Outbox
-from edgewise_agent.suspects import ALONE, Suspects
+from edgewise_agent.outbox.batches import Batch
+from edgewise_agent.outbox.outbox import Outbox
 from edgewise_messages import MessageError
 
 WINDOW = 8

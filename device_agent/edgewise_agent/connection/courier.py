@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from edgewise_agent.backoff import Backoff
-from edgewise_agent.broker import Connection
-from edgewise_agent.deliveries import Deliveries, Refusal
+from edgewise_agent.connection.backoff import Backoff
+from edgewise_agent.connection.broker import Connection
+from edgewise_agent.connection.deliveries import Deliveries, Refusal
 from edgewise_agent.errors import BrokerClosed, BrokerError, ConnectionOutdated
-from edgewise_agent.outbox import Outbox
+from edgewise_agent.outbox.outbox import Outbox
 from edgewise_agent.service.heartbeat import Beat, never_mind
 from edgewise_agent.wire.message import Message
 from edgewise_agent.wire.profile import Profile, Session

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from edgewise_agent.batches import BATCH_RECORDS
+from edgewise_agent.outbox.batches import BATCH_RECORDS
 
 _SAVED_UP_S = 1.0
 

@@ -23,9 +23,9 @@ import msgspec
 from msgspec import Struct
 
 from edgewise.atomic_file import write_bytes
-from edgewise_agent.config import Settings, parse_settings
 from edgewise_agent.errors import WHOLE_FILE, InvalidSettings, Problem
-from edgewise_agent.settings_text import changed_text
+from edgewise_agent.settings.config import Settings, parse_settings
+from edgewise_agent.settings.text import changed_text
 
 STARTS = 3
 """New settings with which the agent ended so often without reaching the broker are undone."""

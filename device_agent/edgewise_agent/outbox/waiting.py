@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from edgewise_agent.batches import Entry
+from edgewise_agent.outbox.batches import Entry
 
 
 class Waiting:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import edgewise
-from edgewise_agent.config import Settings
-from edgewise_agent.connector import try_brokers
+from edgewise_agent.commands.signatures import TrustedKeys
+from edgewise_agent.connection.connector import try_brokers
+from edgewise_agent.connection.tls_files import read_password
 from edgewise_agent.errors import (
     AgentError,
     BrokerError,
@@ -21,12 +22,11 @@ from edgewise_agent.pipelines.settings import PipelineSettings
 from edgewise_agent.privacy.faces import FaceBlur
 from edgewise_agent.rules.checking import rule_problems
 from edgewise_agent.rules.vocabulary import KINDS
-from edgewise_agent.signatures import TrustedKeys
+from edgewise_agent.settings.config import Settings
 from edgewise_agent.sources.choice import LOCAL_HOST, make_source
 from edgewise_agent.sources.http_inputs import HttpReceiver
 from edgewise_agent.sources.images import PictureFiles, find_images
 from edgewise_agent.sources.pushed import Receiver
-from edgewise_agent.tls_files import read_password
 from edgewise_agent.vitals.power_choice import check_power
 
 

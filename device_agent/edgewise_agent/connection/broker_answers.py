@@ -7,7 +7,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edgewise_agent.deliveries import Refusal
+from edgewise_agent.connection.deliveries import Refusal
 
 CONNECT_TIMEOUT_S = 5.0
 _NEVER = {0x90, 0x95, 0x99}

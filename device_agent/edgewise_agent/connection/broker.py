@@ -17,10 +17,16 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edgewise_agent.broker_answers import CONNECT_TIMEOUT_S, means_other_version, name_of, refusal_of, why
-from edgewise_agent.broker_url import BrokerUrl
-from edgewise_agent.config import BrokerSettings
-from edgewise_agent.deliveries import Refusal
+from edgewise_agent.connection.broker_answers import (
+    CONNECT_TIMEOUT_S,
+    means_other_version,
+    name_of,
+    refusal_of,
+    why,
+)
+from edgewise_agent.connection.broker_url import BrokerUrl
+from edgewise_agent.connection.deliveries import Refusal
+from edgewise_agent.connection.tls_files import TlsFiles, read_password
 from edgewise_agent.errors import (
     BrokerClosed,
     BrokerError,
@@ -28,7 +34,7 @@ from edgewise_agent.errors import (
     MessageUnsendable,
     OtherProtocol,
 )
-from edgewise_agent.tls_files import TlsFiles, read_password
+from edgewise_agent.settings.config import BrokerSettings
 from edgewise_agent.wire.message import AT_LEAST_ONCE, AT_MOST_ONCE, Message
 
 _TURN_S = 0.1

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-from edgewise_agent.log_lines import OneLine, RateLimit
-from edgewise_agent.log_settings import LogSettings
+from edgewise_agent.logs.lines import OneLine, RateLimit
+from edgewise_agent.logs.settings import LogSettings
 
 LOG_NAME = "agent.log"
 FILES = 4
