@@ -5,9 +5,18 @@ from typing import Annotated
 
 import typer
 
+from edgewise_fleet.cli_access import tokens_app, users_app
+from edgewise_fleet.cli_alerts import alerts_app
+from edgewise_fleet.cli_looking import add_looking
+
 fleet_app = typer.Typer(
     no_args_is_help=True, help="Watch every device: a page, a terminal table, Prometheus."
 )
+
+fleet_app.add_typer(alerts_app, name="alerts")
+fleet_app.add_typer(users_app, name="users")
+fleet_app.add_typer(tokens_app, name="tokens")
+add_looking(fleet_app)
 
 SilentAfter = Annotated[
     float,
@@ -35,6 +44,26 @@ def serve(
     keep_days: Annotated[
         float, typer.Option(min=0, help="Forget records older than this; 0 keeps all.")
     ] = 30.0,
+    alerts: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML file of alert rules, receivers and silences; `alerts check` reads one.",
+            show_default=False,
+        ),
+    ] = None,
+    open_to_all: Annotated[
+        bool,
+        typer.Option(
+            "--open", help="Listen on a network although there are no users: anybody may do everything."
+        ),
+    ] = False,
+    trusted_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A name this server is known by, behind a proxy, while there are no users.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Collect what devices report and show it on a page that updates by itself."""
     from edgewise_fleet.server import ServeSettings, run_server
@@ -48,6 +77,9 @@ def serve(
             mqtt_port=mqtt_port,
             silent_after_s=silent_after,
             keep_days=keep_days,
+            alerts=alerts,
+            open=open_to_all,
+            trusted_hosts=tuple(trusted_host or ()),
         )
     )
 
