@@ -16,7 +16,6 @@ import sys
 import tempfile
 import threading
 import time
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +83,7 @@ def report(port: int, devices: int, per_s: float, stopping: threading.Event) -> 
 def send(client: paho.Client, number: int, seq: int, metrics: dict[str, Any]) -> None:
     """One record of one device."""
     address = DeviceAddress(f"site-{number % 40:02}", f"cam-{number:05}")
-    record = Telemetry(ts_ms=now_ms(), mono_ns=seq, boot=uuid.uuid4().hex, seq=seq, metrics=metrics)
+    record = Telemetry(ts_ms=now_ms(), mono_ns=seq, boot=f"boot{number}", seq=seq, metrics=metrics)
     client.publish(address.topic(Channel.TELEMETRY), encode_records([record]), qos=1).wait_for_publish(10)
 
 

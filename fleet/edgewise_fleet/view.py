@@ -14,7 +14,7 @@ from edgewise_fleet.store.base import Points
 from edgewise_fleet.summary import DeviceSummary, FleetSummary, Judged, summarise, summarise_device
 from edgewise_messages import DeviceAddress
 
-FRESH_S = 0.4
+FRESH_S = 0.2
 """All open pages share one reading of the store in this time."""
 
 

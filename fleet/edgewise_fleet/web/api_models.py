@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,7 +11,6 @@ from edgewise_fleet.alerts.notice import told
 from edgewise_fleet.store import EventRow
 from edgewise_fleet.summary import Condition, DeviceSummary
 
-TEXT = Field(max_length=200)
 NAME_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 
 
@@ -78,7 +77,7 @@ class SeriesOut(_Answer):
 
     since_ms: int
     until_ms: int
-    series: dict[str, list[tuple[int, float]]]
+    series: dict[str, list[Annotated[list[int | float], Field(min_length=2, max_length=2)]]]
 
 
 class EventOut(_Answer):

@@ -3,7 +3,7 @@
 // A component of its own, not a Quasar table with a slot: NiceGUI builds a slot's content anew at every update, and
 // with it go the focus, a text selection and a click under way.
 const STEP = 100;
-const POLL_MS = 350;
+const POLL_MS = 250;
 const FIELDS = ["group", "device", "state", "since_ms", "model", "precision", "version", "throughput", "p50", "p95",
   "temperature", "throttled", "seen_ms"];
 const NOT_TOLD = "–";

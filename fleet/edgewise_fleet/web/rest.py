@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, HTTPException, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.routing import Match
 
 from edgewise_fleet.access import Caller, Role
 from edgewise_fleet.alerts import Silence
@@ -51,6 +52,7 @@ def add_rest(site: FastAPI, panel: Panel) -> None:
         redirect_slashes=False,
     )
     api.add_exception_handler(StoreUnusable, _unusable)
+    api.add_exception_handler(405, _not_allowed)
     _add_devices(api, panel)
     _add_alerts(api, panel)
     _add_silences(api, panel)
@@ -59,6 +61,13 @@ def add_rest(site: FastAPI, panel: Panel) -> None:
 
 def _unusable(_: Request, error: Exception) -> Response:
     return JSONResponse({"detail": str(error)}, 503)
+
+
+def _not_allowed(request: Request, _: Exception) -> Response:
+    """RFC 9110, 15.5.6: Allow names every method of the path; the framework names those of its first route."""
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    methods = sorted({method for route in routes for method in getattr(route, "methods", None) or ()})
+    return JSONResponse({"detail": "Method Not Allowed"}, 405, {"Allow": ", ".join(methods)})
 
 
 def needed(role: Role) -> Any:
@@ -126,7 +135,9 @@ def _add_devices(api: FastAPI, panel: Panel) -> None:
             raise HTTPException(400, f"since_ms: got {begin}, expected at most until_ms = {end}")
         found = panel.view.series_between(row.address, metric, since_ms=begin, until_ms=end)
         return out.SeriesOut(
-            since_ms=begin, until_ms=end, series={name: list(points) for name, points in found.items()}
+            since_ms=begin,
+            until_ms=end,
+            series={name: [list(point) for point in points] for name, points in found.items()},
         )
 
     @api.get("/devices/{group}/{device}/events", tags=["devices"])
