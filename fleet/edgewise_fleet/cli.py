@@ -51,6 +51,12 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    otlp: Annotated[
+        str | None,
+        typer.Option(
+            help="Also send metrics by OpenTelemetry: http://host:4318/v1/metrics.", show_default=False
+        ),
+    ] = None,
     open_to_all: Annotated[
         bool,
         typer.Option(
@@ -78,6 +84,7 @@ def serve(
             silent_after_s=silent_after,
             keep_days=keep_days,
             alerts=alerts,
+            otlp=otlp,
             open=open_to_all,
             trusted_hosts=tuple(trusted_host or ()),
         )

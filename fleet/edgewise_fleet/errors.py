@@ -13,6 +13,7 @@ FleetError (Exception)
 ├── BadRules         (ValueError)       an alert rule or silence that cannot be meant so
 ├── AccessProblem    (ValueError)       a user, role, password or token that cannot be taken
 ├── UnknownDevice    (LookupError)      a device or metric that the fleet never heard of
+├── OtelUnusable     (ValueError)       OpenTelemetry is not installed, or has no usable address
 ├── OpenToAll        (PermissionError)  listening on a network with nobody to log in
 └── DeviceSilent     (TimeoutError)     the device did not answer a command in time
 """
@@ -78,3 +79,7 @@ class OpenToAll(FleetError, PermissionError):
 
 class UnknownDevice(FleetError, LookupError):
     """A device or metric that the fleet never heard of, or a name that several devices have."""
+
+
+class OtelUnusable(FleetError, ValueError):
+    """OpenTelemetry's packages are not there, or its endpoint is no HTTP address."""

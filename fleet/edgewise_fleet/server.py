@@ -51,6 +51,8 @@ class ServeSettings:
     """A file of alert rules beside the built-in ones."""
     open: bool = False
     """Serve on a network although nobody has to log in."""
+    otlp: str | None = None
+    """Where metrics are sent by OpenTelemetry."""
     trusted_hosts: tuple[str, ...] = ()
     """Names, beside loopback ones, that browsers may know this server by while nobody has to log in."""
 
@@ -96,6 +98,10 @@ def run_server(settings: ServeSettings) -> None:
             broker_url=str(url if given else _as_devices_see(url, settings.host)),
             silent_after_s=settings.silent_after_s,
         )
+        if settings.otlp is not None:
+            from edgewise_fleet.otel import OtelExport
+
+            stack.callback(OtelExport(view.summary, settings.otlp).stop)
         book = AlertBook(panel_db)
         watch = AlertWatch(view, book, rules, channels, heard=heard)
         watch.start()

@@ -87,6 +87,7 @@ def test_several_models_of_a_device_stand_side_by_side_and_each_has_its_line_on_
 ) -> None:
     camera = device("cam-two", port=server.mqtt_port, group="shop")
     two_models(camera)
+    wait_until(lambda: "till" in server.get("/api/v1/devices/shop/cam-two"), "the device is known")
     page = visit(f"{server.url}/device/shop/cam-two")
     rows = page.get_by_role("table", name="Models of this device").locator("tbody tr")
     wait_until(lambda: rows.count() == 2, "both models are listed")

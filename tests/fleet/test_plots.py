@@ -9,6 +9,7 @@ from edgewise_fleet.web.plots import (
     for_pipelines,
     is_told,
     metrics_of,
+    of_device,
     pipelines_of,
 )
 from edgewise_messages.metrics import BY_NAME
@@ -77,3 +78,11 @@ def test_a_young_device_has_no_empty_left_half() -> None:
     assert axis_start({}, 3600, known_since_ms=now, now_ms=now) == now - 60_000
     replayed = {"model.latency_p50_ms": ((now - 200_000, 1.0),)}
     assert axis_start(replayed, 3600, known_since_ms=now, now_ms=now) == now - 200_000
+
+
+def test_a_device_has_no_pane_and_no_curve_of_what_it_never_told() -> None:
+    charts = of_device(("model.latency_p50_ms", "board.temperature_c", "energy.inference_estimated_mj"))
+    assert [pane.title for pane in charts[0].panes] == ["Latency", "Temperature"]
+    assert [chart.title for chart in charts[1:]] == ["Energy"]
+    assert metrics_of(charts[1:]) == ("energy.inference_estimated_mj",)
+    assert of_device(()) == ()

@@ -77,6 +77,7 @@ class _AlertsPage:
         self._active.show(reading.active[:SHOWN_ACTIVE])
         unseen = len(reading.active) - SHOWN_ACTIVE
         self._more.text = f"and {unseen:,} more; the API lists all: /api/v1/alerts" if unseen > 0 else ""
+        self._more.set_visibility(unseen > 0)
         self._over.show(reading.over)
         self._show_silences(reading.silences)
         count, why = reading.waiting

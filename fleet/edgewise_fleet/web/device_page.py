@@ -21,14 +21,12 @@ from edgewise_fleet.web.alert_list import AlertList
 from edgewise_fleet.web.look import framed, table, text
 from edgewise_fleet.web.panel import Panel
 from edgewise_fleet.web.plots import (
-    CHARTS,
     Chart,
     axis_start,
     chart_options,
     describe,
-    for_pipelines,
     metrics_of,
-    pipelines_of,
+    of_device,
 )
 from edgewise_messages import DeviceAddress, Event, InvalidTopic, Severity
 
@@ -148,7 +146,7 @@ def _read(panel: Panel, address: DeviceAddress, window: str) -> _Reading | None:
     found = view.device(address)
     if found is None:
         return None
-    charts = tuple(for_pipelines(chart, pipelines_of(found[0].metrics)) for chart in CHARTS)
+    charts = of_device(found[0].metrics)
     key = (address.group, address.device)
     return _Reading(
         *found,
@@ -227,25 +225,22 @@ class _Charts:
         since_ms = axis_start(
             reading.series, WINDOWS[window], known_since_ms=reading.row.first_seen_ms, now_ms=reading.now_ms
         )
-        told = set(reading.device.metrics)
         for chart in reading.charts:
-            if told.isdisjoint(metrics_of((chart,))):
-                continue
             options = chart_options(chart, reading.series, since_ms=since_ms, until_ms=reading.now_ms)
             drawn = self._drawn.get(chart.title)
             if drawn is None:
                 drawn = self._drawn[chart.title] = self._place(chart, options)
+            drawn.style(f"height:{chart.height_px}px")
             drawn.props["aria-label"] = describe(chart, reading.series, window)
             drawn.options.clear()
             drawn.options.update(options)
             drawn.update()
 
     def _place(self, chart: Chart, options: dict[str, Any]) -> ui.echart:
-        several = len(chart.panes) > 1
-        with self._wide if several else self._grid, ui.element("section").classes("card"):
+        with self._wide if chart.is_wide else self._grid, ui.element("section").classes("card"):
             pane = chart.panes[0]
-            text("h2", chart.title if several else f"{pane.title}, {pane.unit}")
-            drawn = ui.echart(options).classes("plot").style(f"height:{chart.height_px}px")
+            text("h2", chart.title if chart.is_wide else f"{pane.title}, {pane.unit}")
+            drawn = ui.echart(options).classes("plot")
         drawn.props["role"] = "img"
         return drawn
 

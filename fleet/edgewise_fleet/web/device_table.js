@@ -57,7 +57,7 @@ export default {
       </table>
       <p v-if="loaded && !shown.length" class="quiet">No device matches.</p>
       <p v-show="drawn.length < shown.length" ref="more">
-        <button type="button" class="more" @click="limit += 100">Show more of {{ shown.length.toLocaleString("en-GB") }}</button>
+        <button type="button" class="more-button" @click="limit += 100">Show more of {{ shown.length.toLocaleString("en-GB") }}</button>
       </p>
     </section>
   `,

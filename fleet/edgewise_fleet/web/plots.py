@@ -1,7 +1,7 @@
 """What is plotted of a device, as options of ECharts; knows neither NiceGUI nor the store."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edgewise_fleet.store.base import Points
@@ -42,12 +42,13 @@ class Chart:
 
     title: str
     panes: tuple[Pane, ...]
+    is_wide: bool = False
+    """Over the whole width of the page."""
 
     @property
     def height_px(self) -> int:
         """How high it is drawn."""
-        single = len(self.panes) == 1
-        return 210 if single else LEGEND_PX + len(self.panes) * (PANE_PX + GAP_PX)
+        return 210 if len(self.panes) == 1 else LEGEND_PX + len(self.panes) * (PANE_PX + GAP_PX)
 
 
 def _pane(title: str, unit: str, *curves: Curve, top: float | None = None) -> Pane:
@@ -72,6 +73,7 @@ TIMELINE = Chart(
         ),
         _pane("Drift", "statistics moved from the baseline", Curve("drift.moved", "drift", step=True)),
     ),
+    is_wide=True,
 )
 CHARTS = (
     TIMELINE,
@@ -123,17 +125,26 @@ def pipelines_of(metrics: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(found)) or ("",)
 
 
+def of_device(metrics: Collection[str]) -> tuple[Chart, ...]:
+    """The charts of a device that tells these metrics, without curves and panes that it never told."""
+    pipelines, charts = pipelines_of(metrics), []
+    for chart in CHARTS:
+        panes = [
+            replace(pane, curves=tuple(curve for curve in pane.curves if curve.metric in metrics))
+            for pane in for_pipelines(chart, pipelines).panes
+        ]
+        told = tuple(pane for pane in panes if pane.curves)
+        if told:
+            charts.append(Chart(chart.title, told, chart.is_wide))
+    return tuple(charts)
+
+
 def for_pipelines(chart: Chart, pipelines: Sequence[str]) -> Chart:
     """The chart with a curve for each pipeline where a metric belongs to one."""
-    return Chart(
-        chart.title,
-        tuple(
-            Pane(
-                pane.title,
-                pane.unit,
-                tuple(one for curve in pane.curves for one in _of_each(curve, pipelines)),
-                pane.top,
-            )
+    return replace(
+        chart,
+        panes=tuple(
+            replace(pane, curves=tuple(one for curve in pane.curves for one in _of_each(curve, pipelines)))
             for pane in chart.panes
         ),
     )
@@ -244,7 +255,7 @@ def _value_axis(index: int, pane: Pane) -> dict[str, Any]:
         "max": pane.top,
         "scale": pane.top is None,
         "splitNumber": 1 if whole else 3,
-        "minInterval": 1 if whole else None,
+        "minInterval": 1 if whole or all(curve.step for curve in pane.curves) else None,
         "splitLine": {"show": True, "lineStyle": {"color": LINE}},
     }
 
