@@ -99,12 +99,18 @@ def top(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the fleet once, as JSON.")] = False,
     once: Annotated[bool, typer.Option("--once", help="Print the table once and end.")] = False,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="With --url: file with a token, where users must log in.", show_default=False),
+    ] = None,
     silent_after: SilentAfter = 60.0,
 ) -> None:
     """Show the fleet in the terminal, from the store's file or from a running server."""
+    from edgewise_fleet.looking import read_token
     from edgewise_fleet.top import open_source, show, to_json
 
-    read = open_source(store=store, url=url, silent_after_s=silent_after)
+    token = read_token(token_file)
+    read = open_source(store=store, url=url, silent_after_s=silent_after, token=token)
     if json:
         typer.echo(to_json(read()))
     else:

@@ -6,11 +6,15 @@ The same metrics and labels as for Prometheus, with OpenTelemetry's names: `edge
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from edgewise_fleet.errors import OtelUnusable
 from edgewise_fleet.exposition import MAIN_PIPELINE, OF_PIPELINES
 from edgewise_fleet.summary import Condition, FleetSummary
 from edgewise_messages.metrics import STANDARD, Kind, Metric, split_name
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import CallbackOptions, Observation
 
 INTERVAL_S = 30.0
 UCUM = {"°C": "Cel", "B": "By", "B/d": "By/d"}
@@ -62,10 +66,10 @@ class OtelExport:
             )
         meter.create_observable_gauge("edgewise.device.up", [self._up], "1", "1 while the device is online")
 
-    def _observer(self, metric: Metric) -> Callable[..., Iterable[object]]:
+    def _observer(self, metric: Metric) -> Callable[[CallbackOptions], Iterable[Observation]]:
         from opentelemetry.metrics import Observation
 
-        def observe(_: object) -> Iterable[object]:
+        def observe(_: CallbackOptions) -> Iterable[Observation]:
             for device in self._read().devices:
                 if device.condition is not Condition.ONLINE:
                     continue
@@ -81,7 +85,7 @@ class OtelExport:
 
         return observe
 
-    def _up(self, _: object) -> Iterable[object]:
+    def _up(self, _: CallbackOptions) -> Iterable[Observation]:
         from opentelemetry.metrics import Observation
 
         for device in self._read().devices:

@@ -86,3 +86,10 @@ def test_a_device_has_no_pane_and_no_curve_of_what_it_never_told() -> None:
     assert [chart.title for chart in charts[1:]] == ["Energy"]
     assert metrics_of(charts[1:]) == ("energy.inference_estimated_mj",)
     assert of_device(()) == ()
+
+
+def test_energy_that_was_not_measured_says_so() -> None:
+    (energy,) = of_device(("energy.inference_estimated_mj",))
+    options = chart_options(energy, {"energy.inference_estimated_mj": ((1, 2.0),)}, since_ms=0, until_ms=3)
+    assert options["legend"]["show"] is True
+    assert options["series"][0]["name"] == "estimated, not measured"

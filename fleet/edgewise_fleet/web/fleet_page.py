@@ -88,7 +88,7 @@ class _FleetPage:
         self._table.set_visibility(bool(fleet.devices))
 
     def _show_tiles(self, fleet: FleetSummary) -> None:
-        self._online.show(f"{fleet.count(Condition.ONLINE)} of {len(fleet.devices)}", "devices")
+        self._online.show(f"{fleet.count(Condition.ONLINE):,} of {len(fleet.devices):,}", "devices")
         self._attention.show(*_attention(fleet))
         doubtful = f", {fleet.malformed:,} unreadable" if fleet.malformed else ""
         self._records.show(f"{fleet.records:,}", f"{fleet.duplicates:,} repeats dropped{doubtful}")

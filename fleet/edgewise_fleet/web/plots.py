@@ -180,7 +180,9 @@ def chart_options(
     """The chart with its points."""
     panes = list(enumerate(chart.panes))
     several = len(panes) > 1
-    curves = sum(len(pane.curves) for pane in chart.panes)
+    curves = [curve for pane in chart.panes for curve in pane.curves]
+    # A figure that was not measured says so, also where it is the only one.
+    named = len(curves) > 1 or any("measured" in curve.label for curve in curves)
     empty = not is_told(chart, series)
     return {
         "backgroundColor": "transparent",
@@ -188,7 +190,7 @@ def chart_options(
         "color": list(COLOURS),
         "title": [_nothing(empty), *([_pane_title(index, pane) for index, pane in panes] if several else [])],
         "legend": {
-            "show": curves > 1,
+            "show": named,
             "type": "scroll",
             "top": 0,
             "right": 0,
@@ -197,7 +199,7 @@ def chart_options(
         },
         "tooltip": {"trigger": "axis", "confine": True},
         "axisPointer": {"link": [{"xAxisIndex": "all"}]},
-        "grid": [_grid(index, several, curves > 1) for index, _ in panes],
+        "grid": [_grid(index, several, named) for index, _ in panes],
         "xAxis": [_time_axis(index, since_ms, until_ms, last=index == len(panes) - 1) for index, _ in panes],
         "yAxis": [_value_axis(index, pane) for index, pane in panes],
         "series": [
