@@ -97,6 +97,7 @@ class Engine:
         self._tracks: dict[tuple[str, Target], _Track] = {}
         self._counters: dict[tuple[str, Target], float] = {}
         self._orphans: list[Alert] = []
+        self._pipelines = _Pipelines()
         for alert in active:
             if alert.rule in self._rules:
                 track = _Track(alert.since_ms, 0, alert, alert.since_ms, alert.since_ms)
@@ -123,7 +124,7 @@ class Engine:
     def _findings(self, rule: AnyRule, seen: Observed) -> Iterable[tuple[Target, _Finding]]:
         match rule:
             case MetricRule():
-                return _metric_findings(rule, seen.devices)
+                return _metric_findings(rule, seen.devices, self._pipelines)
             case RiseRule():
                 return self._rise_findings(rule, seen.devices)
             case AbsenceRule():
@@ -137,7 +138,7 @@ class Engine:
     def _rise_findings(
         self, rule: RiseRule, devices: Sequence[DeviceSummary]
     ) -> Iterable[tuple[Target, _Finding]]:
-        for target, value in _values(rule, devices):
+        for target, value in _values(rule, devices, self._pipelines):
             earlier = self._counters.get((rule.name, target))
             self._counters[rule.name, target] = value
             # Less than before means that the device began anew; what it counted since then is the rise.
@@ -220,18 +221,35 @@ class Engine:
         return over
 
 
-def _values(rule: MetricRule | RiseRule, devices: Sequence[DeviceSummary]) -> Iterable[tuple[Target, float]]:
+class _Pipelines:
+    """The pipelines of each device beside the main one, worked out once for as long as a device is the same."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], tuple[DeviceSummary, tuple[str, ...]]] = {}
+
+    def of(self, device: DeviceSummary) -> tuple[str, ...]:
+        """In the order in which its metrics name them."""
+        key = (device.group, device.device)
+        known = self._known.get(key)
+        if known is None or known[0] is not device:
+            names = [split_name(name)[0] for name in device.metrics if PIPELINE_SEPARATOR in name]
+            known = self._known[key] = (device, tuple(dict.fromkeys(names)))
+        return known[1]
+
+
+def _values(
+    rule: MetricRule | RiseRule, devices: Sequence[DeviceSummary], pipelines: _Pipelines
+) -> Iterable[tuple[Target, float]]:
     """The metric of every pipeline of every watched device that is online: others' values are old."""
     for device in devices:
         if device.condition is not Condition.ONLINE or not rule.watches(device.group, device.device):
             continue
         if rule.metric in device.metrics:
             yield Target(device.group, device.device), device.metrics[rule.metric]
-        for key, value in device.metrics.items():
-            if PIPELINE_SEPARATOR in key:
-                pipeline, name = split_name(key)
-                if name == rule.metric:
-                    yield Target(device.group, device.device, pipeline), value
+        for pipeline in pipelines.of(device):
+            key = f"{pipeline}{PIPELINE_SEPARATOR}{rule.metric}"
+            if key in device.metrics:
+                yield Target(device.group, device.device, pipeline), device.metrics[key]
 
 
 def _metric_findings(rule: MetricRule, devices: Sequence[DeviceSummary]) -> Iterable[tuple[Target, _Finding]]:
