@@ -252,8 +252,10 @@ def _values(
                 yield Target(device.group, device.device, pipeline), device.metrics[key]
 
 
-def _metric_findings(rule: MetricRule, devices: Sequence[DeviceSummary]) -> Iterable[tuple[Target, _Finding]]:
-    for target, value in _values(rule, devices):
+def _metric_findings(
+    rule: MetricRule, devices: Sequence[DeviceSummary], pipelines: _Pipelines
+) -> Iterable[tuple[Target, _Finding]]:
+    for target, value in _values(rule, devices, pipelines):
         limit = next(one for one in (rule.above, rule.below, rule.bits) if one is not None)
         holds = _holds(rule, value)
         if holds is False:
