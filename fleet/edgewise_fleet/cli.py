@@ -5,9 +5,18 @@ from typing import Annotated
 
 import typer
 
+from edgewise_fleet.cli_access import tokens_app, users_app
+from edgewise_fleet.cli_alerts import alerts_app
+from edgewise_fleet.cli_looking import add_looking
+
 fleet_app = typer.Typer(
     no_args_is_help=True, help="Watch every device: a page, a terminal table, Prometheus."
 )
+
+fleet_app.add_typer(alerts_app, name="alerts")
+fleet_app.add_typer(users_app, name="users")
+fleet_app.add_typer(tokens_app, name="tokens")
+add_looking(fleet_app)
 
 SilentAfter = Annotated[
     float,
@@ -35,6 +44,32 @@ def serve(
     keep_days: Annotated[
         float, typer.Option(min=0, help="Forget records older than this; 0 keeps all.")
     ] = 30.0,
+    alerts: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML file of alert rules, receivers and silences; `alerts check` reads one.",
+            show_default=False,
+        ),
+    ] = None,
+    otlp: Annotated[
+        str | None,
+        typer.Option(
+            help="Also send metrics by OpenTelemetry: http://host:4318/v1/metrics.", show_default=False
+        ),
+    ] = None,
+    open_to_all: Annotated[
+        bool,
+        typer.Option(
+            "--open", help="Listen on a network although there are no users: anybody may do everything."
+        ),
+    ] = False,
+    trusted_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A name this server is known by, behind a proxy, while there are no users.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Collect what devices report and show it on a page that updates by itself."""
     from edgewise_fleet.server import ServeSettings, run_server
@@ -48,6 +83,10 @@ def serve(
             mqtt_port=mqtt_port,
             silent_after_s=silent_after,
             keep_days=keep_days,
+            alerts=alerts,
+            otlp=otlp,
+            open=open_to_all,
+            trusted_hosts=tuple(trusted_host or ()),
         )
     )
 
@@ -60,12 +99,18 @@ def top(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the fleet once, as JSON.")] = False,
     once: Annotated[bool, typer.Option("--once", help="Print the table once and end.")] = False,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="With --url: file with a token, where users must log in.", show_default=False),
+    ] = None,
     silent_after: SilentAfter = 60.0,
 ) -> None:
     """Show the fleet in the terminal, from the store's file or from a running server."""
+    from edgewise_fleet.looking import read_token
     from edgewise_fleet.top import open_source, show, to_json
 
-    read = open_source(store=store, url=url, silent_after_s=silent_after)
+    token = read_token(token_file)
+    read = open_source(store=store, url=url, silent_after_s=silent_after, token=token)
     if json:
         typer.echo(to_json(read()))
     else:

@@ -10,6 +10,11 @@ FleetError (Exception)
 ├── KeyProblem       (OSError)          a key file that is missing, readable by others, or no key
 ├── RepositoryProblem (OSError)         the update repository cannot be read or written
 ├── BadCommand       (ValueError)       a command that no device would take
+├── BadRules         (ValueError)       an alert rule or silence that cannot be meant so
+├── AccessProblem    (ValueError)       a user, role, password or token that cannot be taken
+├── UnknownDevice    (LookupError)      a device or metric that the fleet never heard of
+├── OtelUnusable     (ValueError)       OpenTelemetry is not installed, or has no usable address
+├── OpenToAll        (PermissionError)  listening on a network with nobody to log in
 └── DeviceSilent     (TimeoutError)     the device did not answer a command in time
 """
 
@@ -58,3 +63,23 @@ class DeviceSilent(FleetError, TimeoutError):
 
 class BadCommand(FleetError, ValueError):
     """A command with an unknown name, wrong arguments, or without the signature it needs."""
+
+
+class BadRules(FleetError, ValueError):
+    """A file of alert rules is not TOML, or holds a rule or silence that cannot be meant so."""
+
+
+class AccessProblem(FleetError, ValueError):
+    """A user name, role, password or token that is not known or cannot be taken."""
+
+
+class OpenToAll(FleetError, PermissionError):
+    """The server was asked to listen on a network without any user who must log in."""
+
+
+class UnknownDevice(FleetError, LookupError):
+    """A device or metric that the fleet never heard of, or a name that several devices have."""
+
+
+class OtelUnusable(FleetError, ValueError):
+    """OpenTelemetry's packages are not there, or its endpoint is no HTTP address."""

@@ -18,7 +18,7 @@ from edgewise_messages.metrics import STANDARD, Kind, split_name
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 LABELS = ("group", "device")
 PIPELINE_LABEL, MAIN_PIPELINE = "pipeline", "main"
-_OF_PIPELINES = ("model.", "drift.")
+OF_PIPELINES = ("model.", "drift.")
 
 
 class _FleetCollector(Collector):
@@ -76,7 +76,7 @@ def _device_metrics(devices: tuple[DeviceSummary, ...]) -> Iterable[Metric]:
     families = {}
     for metric in STANDARD:
         family = CounterMetricFamily if metric.kind is Kind.COUNTER else GaugeMetricFamily
-        labels = (*LABELS, PIPELINE_LABEL) if metric.name.startswith(_OF_PIPELINES) else LABELS
+        labels = (*LABELS, PIPELINE_LABEL) if metric.name.startswith(OF_PIPELINES) else LABELS
         name = f"edgewise_{metric.name.replace('.', '_')}"
         families[metric.name] = family(name, metric.meaning, labels=labels)
     for device in devices:
@@ -84,7 +84,7 @@ def _device_metrics(devices: tuple[DeviceSummary, ...]) -> Iterable[Metric]:
             continue  # a flat line from a device that is away would look like a healthy one
         for key, value in device.metrics.items():
             pipeline, name = split_name(key)
-            if name in families and (not pipeline or name.startswith(_OF_PIPELINES)):
-                whose = (pipeline or MAIN_PIPELINE,) if name.startswith(_OF_PIPELINES) else ()
+            if name in families and (not pipeline or name.startswith(OF_PIPELINES)):
+                whose = (pipeline or MAIN_PIPELINE,) if name.startswith(OF_PIPELINES) else ()
                 families[name].add_metric((device.group, device.device, *whose), value)
     yield from families.values()

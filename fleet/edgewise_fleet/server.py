@@ -6,18 +6,25 @@ import socket
 import sys
 import threading
 import time
+from collections import deque
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgewise_fleet.access import Gate
+from edgewise_fleet.alerts import AlertBook, AlertWatch, Heard, load_rules, make_channels, parse_rules
+from edgewise_fleet.alerts.watch import HELD_EVENTS
 from edgewise_fleet.broker_embedded import EmbeddedBroker, find_mosquitto
 from edgewise_fleet.broker_url import LOOPBACK_HOSTS, BrokerUrl, parse_broker_url
 from edgewise_fleet.collector import FILTERS, Collector
-from edgewise_fleet.errors import StoreUnusable
+from edgewise_fleet.errors import OpenToAll, StoreUnusable
 from edgewise_fleet.mqtt import Subscriber
+from edgewise_fleet.panel_db import PanelDb, panel_path
 from edgewise_fleet.ports import listen
+from edgewise_fleet.rollouts_view import NoRollouts
 from edgewise_fleet.store import SqliteStore, Store
 from edgewise_fleet.summary import DEFAULT_SILENT_AFTER_S
+from edgewise_fleet.tapped_store import TappedStore
 from edgewise_fleet.view import FleetView
 
 log = logging.getLogger(__name__)
@@ -40,6 +47,14 @@ class ServeSettings:
     silent_after_s: float = DEFAULT_SILENT_AFTER_S
     keep_days: float = 30.0
     """0 keeps records for ever."""
+    alerts: Path | None = None
+    """A file of alert rules beside the built-in ones."""
+    open: bool = False
+    """Serve on a network although nobody has to log in."""
+    otlp: str | None = None
+    """Where metrics are sent by OpenTelemetry."""
+    trusted_hosts: tuple[str, ...] = ()
+    """Names, beside loopback ones, that browsers may know this server by while nobody has to log in."""
 
 
 def run_server(settings: ServeSettings) -> None:
@@ -49,8 +64,14 @@ def run_server(settings: ServeSettings) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with ExitStack() as stack:
         given = parse_broker_url(settings.broker) if settings.broker is not None else None
-        store = SqliteStore(settings.store)
-        stack.callback(store.close)
+        rules = load_rules(settings.alerts) if settings.alerts else parse_rules("", where="built-in rules")
+        channels = make_channels(rules.notify)
+        kept = SqliteStore(settings.store)
+        stack.callback(kept.close)
+        panel_db = PanelDb(panel_path(settings.store))
+        stack.callback(panel_db.close)
+        gate = Gate(panel_db)
+        _check_open(settings, gate)
         web_socket = listen(
             settings.host,
             settings.port,
@@ -59,27 +80,58 @@ def run_server(settings: ServeSettings) -> None:
         )
         stack.callback(web_socket.close)
         url = given or _start_broker(settings, stack)
+        heard: deque[Heard] = deque(maxlen=HELD_EVENTS)
+        store = TappedStore(kept, heard.append)
         collector = Collector(store)
         subscriber = Subscriber(
-            url, client_id=store.client_id(), filters=FILTERS, on_message=collector.receive
+            url, client_id=kept.client_id(), filters=FILTERS, on_message=collector.receive
         )
         stack.callback(subscriber.stop)
         collector.start(subscriber)
         stack.callback(collector.stop)
         subscriber.start()
-        _start_pruning(store, settings.keep_days, stack)
+        _start_pruning(kept, settings.keep_days, stack)
         view = FleetView(
-            store,
+            kept,
             link=subscriber,
             intake=collector,
             broker_url=str(url if given else _as_devices_see(url, settings.host)),
             silent_after_s=settings.silent_after_s,
         )
-        _announce(settings, web_socket, view.broker_url)
+        if settings.otlp is not None:
+            from edgewise_fleet.otel import OtelExport
 
-        from edgewise_fleet.web import serve_pages
+            stack.callback(OtelExport(view.summary, settings.otlp).stop)
+        book = AlertBook(panel_db)
+        watch = AlertWatch(view, book, rules, channels, heard=heard)
+        watch.start()
+        stack.callback(watch.stop)
+        _announce(settings, web_socket, view.broker_url, gate)
 
-        serve_pages(view, web_socket)
+        from edgewise_fleet.web import Panel, serve_pages
+
+        panel = Panel(
+            view=view,
+            gate=gate,
+            book=book,
+            rules=rules,
+            watch=watch,
+            rollouts=NoRollouts(),
+            trusted_hosts=settings.trusted_hosts,
+            any_host=settings.open,
+        )
+        serve_pages(panel, web_socket)
+
+
+def _check_open(settings: ServeSettings, gate: Gate) -> None:
+    """Raise OpenToAll rather than show the fleet, and let it be changed, to a whole network by mistake."""
+    if settings.host in LOOPBACK_HOSTS or settings.open or not gate.is_open():
+        return
+    raise OpenToAll(
+        f"--host {settings.host}: nobody would have to log in; make a user first"
+        f" (edgewise fleet users add NAME --role admin --store {settings.store}),"
+        " or say --open if whoever reaches this machine may see and change everything"
+    )
 
 
 def _start_broker(settings: ServeSettings, stack: ExitStack) -> BrokerUrl:
@@ -136,7 +188,7 @@ def _own_address() -> str:
             return socket.gethostname()
 
 
-def _announce(settings: ServeSettings, web_socket: socket.socket, broker_url: str) -> None:
+def _announce(settings: ServeSettings, web_socket: socket.socket, broker_url: str, gate: Gate) -> None:
     host = _own_address() if settings.host in EVERY_NETWORK else settings.host
     shown = f"[{host}]" if ":" in host else host
     sys.stdout.write(f"Fleet page:       http://{shown}:{web_socket.getsockname()[1]}\n")
@@ -144,7 +196,9 @@ def _announce(settings: ServeSettings, web_socket: socket.socket, broker_url: st
     sys.stdout.flush()
     if settings.host not in LOOPBACK_HOSTS:
         log.warning(
-            "listening on %s: whoever reaches this machine can see the fleet and report to it", settings.host
+            "listening on %s: whoever reaches this machine can %s",
+            settings.host,
+            "see the fleet, change it and report to it" if gate.is_open() else "report to the fleet",
         )
 
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 import msgspec
 
 from edgewise_fleet.store import Counter, DeviceRow
-from edgewise_messages import DeviceState, Meta
+from edgewise_messages import DeviceAddress, DeviceState, Meta
 from edgewise_messages.metrics import split_name
 
 DEFAULT_SILENT_AFTER_S = 60.0
@@ -129,6 +129,32 @@ def _model_names(meta: Meta) -> str:
     return ", ".join(several) if several else (meta.model.name if meta.model else "")
 
 
+class Judged:
+    """Summaries of an earlier reading, kept for devices that are the same."""
+
+    def __init__(self) -> None:
+        self._kept: dict[DeviceAddress, tuple[DeviceRow, DeviceSummary]] = {}
+
+    def of(
+        self, rows: Sequence[DeviceRow], *, now_ms: int, silent_after_s: float
+    ) -> tuple[DeviceSummary, ...]:
+        """Every device; an unchanged one is the same object as before."""
+        kept = {}
+        for row in rows:
+            earlier = self._kept.get(row.address)
+            if earlier is None or earlier[0] is not row or _is_other(earlier[1], row, now_ms, silent_after_s):
+                made = summarise_device(row, now_ms=now_ms, silent_after_s=silent_after_s)
+                earlier = (row, made)
+            kept[row.address] = earlier
+        self._kept = kept
+        return tuple(summary for _, summary in kept.values())
+
+
+def _is_other(summary: DeviceSummary, row: DeviceRow, now_ms: int, silent_after_s: float) -> bool:
+    found = judge(row, now_ms=now_ms, silent_after_s=silent_after_s)
+    return (summary.condition, summary.since_ms) != found
+
+
 def summarise(
     rows: Sequence[DeviceRow],
     counts: Mapping[Counter, int],
@@ -138,11 +164,12 @@ def summarise(
     broker_url: str | None = None,
     broker_connected: bool | None = None,
     trouble: tuple[str, ...] = (),
+    judged: Judged | None = None,
 ) -> FleetSummary:
-    """Everything that the overview shows."""
+    """Everything that the overview shows; with ``judged`` only what changed is worked out anew."""
     return FleetSummary(
         now_ms=now_ms,
-        devices=tuple(summarise_device(row, now_ms=now_ms, silent_after_s=silent_after_s) for row in rows),
+        devices=(judged or Judged()).of(rows, now_ms=now_ms, silent_after_s=silent_after_s),
         records=counts[Counter.RECORDS],
         duplicates=counts[Counter.DUPLICATES],
         malformed=counts[Counter.MALFORMED],

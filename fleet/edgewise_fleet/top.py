@@ -1,8 +1,6 @@
 """The fleet in the terminal: the only file that knows rich."""
 
-import http.client
 import time
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from edgewise_fleet import wording
-from edgewise_fleet.errors import FleetError, FleetUnreachable
+from edgewise_fleet.errors import FleetError
+from edgewise_fleet.looking import UrlSource
 from edgewise_fleet.store import SqliteStore
 from edgewise_fleet.summary import Condition, DeviceSummary, FleetSummary, summarise
 
 REFRESH_S = 2.0
 PIPE_WIDTH = 200
-URL_TIMEOUT_S = 10.0
 COLOURS = {
     Condition.ONLINE: "green",
     Condition.SILENT: "yellow",
@@ -35,28 +33,12 @@ def read_store(store: SqliteStore, *, silent_after_s: float) -> FleetSummary:
     return summarise(store.devices(), store.counts(), now_ms=now_ms, silent_after_s=silent_after_s)
 
 
-def read_url(url: str) -> FleetSummary:
-    """The fleet from a running server. Raises FleetUnreachable."""
-    address = f"{url.rstrip('/')}/api/devices"
-    if not url.startswith(("http://", "https://")):
-        raise FleetUnreachable(
-            f"--url: got {url!r}, expected http://host:port, for example http://127.0.0.1:8080"
-        )
-    try:
-        with urllib.request.urlopen(address, timeout=URL_TIMEOUT_S) as response:
-            return msgspec.json.decode(response.read(), type=FleetSummary)
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", None) or error
-        raise FleetUnreachable(
-            f"fleet server {url}: {getattr(reason, 'strerror', None) or reason};"
-            " is `edgewise fleet serve` running there?"
-        ) from error
-
-
-def open_source(*, store: Path, url: str | None, silent_after_s: float) -> Callable[[], FleetSummary]:
-    """A function that reads the fleet anew each time."""
+def open_source(
+    *, store: Path, url: str | None, silent_after_s: float, token: str = ""
+) -> Callable[[], FleetSummary]:
+    """A function that reads the fleet anew each time. It raises FleetUnreachable or AccessProblem."""
     if url is not None:
-        return lambda: read_url(url)
+        return UrlSource(url, token).fleet
     opened = SqliteStore(store, read_only=True)
     return lambda: read_store(opened, silent_after_s=silent_after_s)
 

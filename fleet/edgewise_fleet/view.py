@@ -8,13 +8,14 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from edgewise_fleet.errors import StoreUnusable
+from edgewise_fleet.models_view import ModelUse, gather_models
 from edgewise_fleet.store import DeviceRow, EventRow, Store
 from edgewise_fleet.store.base import Points
-from edgewise_fleet.summary import DeviceSummary, FleetSummary, summarise, summarise_device
+from edgewise_fleet.summary import DeviceSummary, FleetSummary, Judged, summarise, summarise_device
 from edgewise_messages import DeviceAddress
 
-FRESH_S = 1.0
-"""All open pages share one reading of the store per second."""
+FRESH_S = 0.2
+"""All open pages share one reading of the store in this time."""
 
 
 class Link(Protocol):
@@ -45,9 +46,10 @@ class FleetView:
         self._lock = threading.Lock()
         self._summary: FleetSummary | None = None
         self._read_at = 0.0
+        self._judged = Judged()
 
     def summary(self) -> FleetSummary:
-        """The fleet as of at most a second ago; while the store cannot be read, as it was, and why."""
+        """The fleet as of a moment ago; while the store cannot be read, as it was, and why."""
         with self._lock:
             if self._summary is None or time.monotonic() - self._read_at > FRESH_S:
                 self._summary = self._read_or_keep(self._summary)
@@ -61,10 +63,26 @@ class FleetView:
                 return row, summarise_device(row, now_ms=_now_ms(), silent_after_s=self._silent_after_s)
         return None
 
+    def models(self) -> tuple[ModelUse, ...]:
+        """Which models run where."""
+        rows = self._store.devices()
+        judged = self._judge_rows(rows)
+        return gather_models(zip(rows, judged, strict=True))
+
+    def _judge_rows(self, rows: Sequence[DeviceRow]) -> tuple[DeviceSummary, ...]:
+        with self._lock:
+            return self._judged.of(rows, now_ms=_now_ms(), silent_after_s=self._silent_after_s)
+
     def series(self, address: DeviceAddress, metrics: Sequence[str], *, window_s: float) -> dict[str, Points]:
         """The last stretch of some metrics, thinned for a plot."""
         now_ms = _now_ms()
         return self._store.series(address, metrics, since_ms=now_ms - int(window_s * 1000), until_ms=now_ms)
+
+    def series_between(
+        self, address: DeviceAddress, metrics: Sequence[str], *, since_ms: int, until_ms: int
+    ) -> dict[str, Points]:
+        """Metrics between two moments, thinned for a plot."""
+        return self._store.series(address, metrics, since_ms=since_ms, until_ms=until_ms)
 
     def events(self, address: DeviceAddress, *, predictions: bool, limit: int) -> tuple[EventRow, ...]:
         """The latest predictions, or the latest of all other events; newest first."""
@@ -87,6 +105,7 @@ class FleetView:
             broker_url=self.broker_url,
             broker_connected=self._link.connected,
             trouble=self._troubles(),
+            judged=self._judged,
         )
 
     def _troubles(self) -> tuple[str, ...]:

@@ -77,7 +77,7 @@ def report_history(camera: SimulatedDevice) -> None:
 
 
 def test_the_row_of_a_device_appears_and_updates_by_itself(
-    open_page: Callable[..., Any], device: MakeDevice, mosquitto: Mosquitto, serve: Callable[..., Server]
+    mosquitto: Mosquitto, serve: Callable[..., Server], device: MakeDevice, open_page: Callable[..., Any]
 ) -> None:
     page = open_page(serve("--broker", mosquitto.url), "/")
     page.get_by_text("No device has reported yet").wait_for()
@@ -144,7 +144,7 @@ def test_the_device_page_shows_facts_plots_predictions_and_events(
         "img", name=re.compile(r"Latency in ms over the last 15 min; latest: median \d")
     )
     latency.locator("canvas").wait_for()
-    assert page.locator("canvas").count() == 6
+    assert page.locator("canvas").count() == 5
     text = page.locator(".frame").inner_text()
     for expected in (
         "Raspberry Pi 4 Model B",

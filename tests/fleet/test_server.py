@@ -53,7 +53,12 @@ def test_a_device_reports_through_the_embedded_broker(
     assert 'edgewise_device_up{device="camera",group="lab"} 1.0' in server.get("/metrics")
     assert server.end() == 0
     assert "Traceback" not in server.log.read_text()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["fleet.db", "fleet.db-broker", "serve-0.log"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "fleet.db",
+        "fleet.db-broker",
+        "fleet.db-panel",
+        "serve-0.log",
+    ]
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", server.mqtt_port), timeout=5)
 

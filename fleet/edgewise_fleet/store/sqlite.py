@@ -13,6 +13,7 @@ import msgspec
 
 from edgewise_fleet.errors import StoreUnusable
 from edgewise_fleet.store.base import Added, Arrival, Counter, DeviceRow, EventRow, Points
+from edgewise_fleet.store.device_cache import DeviceCache
 from edgewise_fleet.store.schema import APPLICATION_ID, MIGRATIONS, PRUNE_POINTS, THINNED_POINTS, VERSION
 from edgewise_fleet.store.writing import write_arrivals
 from edgewise_messages import DeviceAddress, DeviceState, Event, Meta
@@ -31,6 +32,7 @@ class SqliteStore:
         self._read_lock = threading.Lock()
         self._ownership: BinaryIO | None = None
         self._writer: sqlite3.Connection | None = None
+        self._cache = DeviceCache()
         with _as_store_error(path):
             try:
                 if not read_only:
@@ -55,16 +57,7 @@ class SqliteStore:
     def devices(self) -> tuple[DeviceRow, ...]:
         """Every device, ordered by group and name."""
         with self._read_lock, _as_store_error(self.path):
-            latest: dict[int, dict[str, float]] = {}
-            for device_id, name, value in self._reader.execute(
-                "SELECT device_id, name, value FROM latest JOIN metrics ON id = metric_id ORDER BY name"
-            ):
-                latest.setdefault(device_id, {})[name] = value
-            rows = self._reader.execute(
-                "SELECT id, group_name, device, first_seen_ms, last_seen_ms, state, state_since_ms,"
-                " state_reason, meta FROM devices ORDER BY group_name, device"
-            )
-            return tuple(_device_row(row, latest.get(row[0], {})) for row in rows)
+            return self._cache.read(self._reader, _device_row)
 
     def series(
         self,

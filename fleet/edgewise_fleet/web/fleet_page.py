@@ -1,18 +1,22 @@
 """The overview: every device in one table that updates by itself."""
 
 import asyncio
-from typing import Any
+from collections import Counter
+from urllib.parse import urlencode
 
+from fastapi import Request
 from nicegui import ui
 
-from edgewise_fleet import wording
+from edgewise_fleet.access import Caller
+from edgewise_fleet.alerts import KeptAlert
+from edgewise_fleet.alerts.rules import SEVERITIES
 from edgewise_fleet.broker_url import is_loopback
-from edgewise_fleet.summary import Condition, DeviceSummary, FleetSummary
-from edgewise_fleet.view import FleetView
+from edgewise_fleet.summary import Condition, FleetSummary
 from edgewise_fleet.web.look import framed, text
-from edgewise_messages import DeviceAddress
+from edgewise_fleet.web.panel import Panel
 
 REFRESH_S = 2.0
+SHOWN_VERSIONS = 6
 
 COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("device", "Device", "left"),
@@ -20,6 +24,7 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("state", "State", "left"),
     ("model", "Model", "left"),
     ("precision", "Precision", "left"),
+    ("version", "Agent", "left"),
     ("throughput", "Inf/s", "right"),
     ("p50", "p50, ms", "right"),
     ("p95", "p95, ms", "right"),
@@ -29,60 +34,29 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def device_path(address: DeviceAddress) -> str:
-    """Where one device's page is; ids need no quoting (`edgewise_messages.topics`)."""
-    return f"/device/{address.group}/{address.device}"
-
-
-def table_row(device: DeviceSummary, now_ms: int) -> dict[str, Any]:
-    """One row of the table: values to sort by, and the same in words."""
-    return {
-        "key": f"{device.group}/{device.device}",
-        "href": device_path(DeviceAddress(device.group, device.device)),
-        "device": device.device,
-        "group": device.group,
-        "state": device.condition.value,
-        "model": device.model,
-        "precision": device.precision,
-        "throughput": device.throughput_per_s,
-        "p50": device.latency_p50_ms,
-        "p95": device.latency_p95_ms,
-        "temperature": device.temperature_c,
-        "throttled": ", ".join(device.throttled or ()),
-        "seen": device.last_seen_ms,
-        "shown": {
-            "group": device.group,
-            "state": wording.condition(device, now_ms),
-            "model": device.model or wording.NOT_TOLD,
-            "precision": device.precision or wording.NOT_TOLD,
-            "throughput": wording.number(device.throughput_per_s),
-            "p50": wording.number(device.latency_p50_ms),
-            "p95": wording.number(device.latency_p95_ms),
-            "temperature": wording.number(device.temperature_c),
-            "throttled": wording.throttled(device.throttled),
-            "seen": wording.seen(device.last_seen_ms, now_ms),
-        },
-    }
-
-
-def add_fleet_page(view: FleetView) -> None:
+def add_fleet_page(panel: Panel) -> None:
     """Serve the overview at /."""
 
     @ui.page("/")
-    async def fleet_page() -> None:
-        fleet = await asyncio.to_thread(view.summary)
-        page = _FleetPage(view.broker_url)
-        page.show(fleet)
+    async def fleet_page(request: Request) -> None:
+        reading = await asyncio.to_thread(_read, panel)
+        page = _FleetPage(panel.view.broker_url, request.state.caller)
+        page.show(*reading)
 
         async def refresh() -> None:
-            page.show(await asyncio.to_thread(view.summary))
+            page.show(*await asyncio.to_thread(_read, panel))
 
         ui.timer(REFRESH_S, refresh)
 
 
+def _read(panel: Panel) -> tuple[FleetSummary, tuple[KeptAlert, ...]]:
+    return panel.view.summary(), panel.book.active()
+
+
 class _Tile:
-    def __init__(self, name: str) -> None:
-        with ui.element("div").classes("card tile"):
+    def __init__(self, name: str, path: str = "") -> None:
+        with ui.link(target=path) if path else ui.element("div") as tile:
+            tile.classes("card tile")
             text("div", name, "name")
             self.value = text("div", "", "value")
             self.more = text("div", "", "more")
@@ -92,26 +66,29 @@ class _Tile:
 
 
 class _FleetPage:
-    def __init__(self, broker_url: str) -> None:
-        with framed():
-            text("h1", "Edgewise fleet")
+    def __init__(self, broker_url: str, caller: Caller) -> None:
+        with framed(caller, "/"):
+            text("h1", "Devices")
             self._trouble = text("div", "", "trouble").props("role=alert")
             with ui.element("div").classes("tiles").props('role=status aria-label="The fleet at a glance"'):
                 self._online, self._attention = _Tile("Online"), _Tile("Need a look")
+                self._alerts = _Tile("Alerts", "/alerts")
                 self._records, self._broker = _Tile("Records"), _Tile("Broker")
+            self._versions = _Versions()
             self._empty = _empty_state(broker_url)
             self._table = _DeviceTable()
 
-    def show(self, fleet: FleetSummary) -> None:
+    def show(self, fleet: FleetSummary, alerts: tuple[KeptAlert, ...]) -> None:
         self._trouble.text = " · ".join(fleet.trouble)
         self._trouble.set_visibility(bool(fleet.trouble))
         self._show_tiles(fleet)
+        self._alerts.show(str(len(alerts)), _worst(alerts))
+        self._versions.show(fleet)
         self._empty.set_visibility(not fleet.devices)
         self._table.set_visibility(bool(fleet.devices))
-        self._table.show([table_row(device, fleet.now_ms) for device in fleet.devices])
 
     def _show_tiles(self, fleet: FleetSummary) -> None:
-        self._online.show(f"{fleet.count(Condition.ONLINE)} of {len(fleet.devices)}", "devices")
+        self._online.show(f"{fleet.count(Condition.ONLINE):,} of {len(fleet.devices):,}", "devices")
         self._attention.show(*_attention(fleet))
         doubtful = f", {fleet.malformed:,} unreadable" if fleet.malformed else ""
         self._records.show(f"{fleet.records:,}", f"{fleet.duplicates:,} repeats dropped{doubtful}")
@@ -129,18 +106,41 @@ def _attention(fleet: FleetSummary) -> tuple[str, str]:
     return str(sum(reasons.values())), said or "all is well"
 
 
+def _worst(alerts: tuple[KeptAlert, ...]) -> str:
+    counts = {name: sum(kept.alert.severity == name for kept in alerts) for name in reversed(SEVERITIES)}
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "none raised"
+
+
+class _Versions:
+    """Which agents and models the fleet runs, each a link to the devices that do."""
+
+    def __init__(self) -> None:
+        self._shown: object = None
+        self._list = ui.element("div").classes("versions").props('aria-label="Versions in the fleet"')
+
+    def show(self, fleet: FleetSummary) -> None:
+        agents = Counter(device.agent_version for device in fleet.devices if device.agent_version)
+        models = Counter(device.model for device in fleet.devices if device.model)
+        found = (
+            ("version", "agent ", agents.most_common(SHOWN_VERSIONS)),
+            ("model", "", models.most_common(SHOWN_VERSIONS)),
+        )
+        if found == self._shown:
+            return
+        self._shown = found
+        self._list.clear()
+        with self._list:
+            for field, prefix, counted in found:
+                for name, count in counted:
+                    ui.link(f"{prefix}{name} · {count:,}", f"/?{urlencode({field: name})}").classes("chip")
+
+
 class _DeviceTable(ui.element, component="device_table.js"):
-    """Sorts and searches in the browser; an update changes only the cells that are different."""
+    """Fetches, filters and sorts the devices in the browser."""
 
     def __init__(self) -> None:
         super().__init__()
         self._props["columns"] = [dict(zip(("name", "label", "align"), one, strict=True)) for one in COLUMNS]
-        self._props["rows"] = []
-
-    def show(self, rows: list[dict[str, Any]]) -> None:
-        if rows != self._props["rows"]:
-            self._props["rows"] = rows
-            self.update()
 
 
 def _empty_state(broker_url: str) -> ui.element:
