@@ -10,7 +10,14 @@ from typing import Protocol
 
 from edgewise_fleet.errors import StoreUnusable
 from edgewise_fleet.mqtt import Message
-from edgewise_fleet.store import Arrival, MetaArrival, RecordsArrival, RejectedArrival, StatusArrival, Store
+from edgewise_fleet.store import (
+    Arrival,
+    MetaArrival,
+    RecordsArrival,
+    RecordSink,
+    RejectedArrival,
+    StatusArrival,
+)
 from edgewise_messages import (
     Channel,
     MessageError,
@@ -54,7 +61,7 @@ def read_message(message: Message) -> Arrival:
             meta = decode_notice(message.payload, Meta)
             return MetaArrival(address, message.received_ms, meta, message.retained)
         batch = decode_records(message.payload)
-        return RecordsArrival(address, message.received_ms, batch.records, batch.unknown)
+        return RecordsArrival(address, message.received_ms, batch.records, batch.unknown, batch.bodies)
     except MessageError as error:
         return RejectedArrival(message.topic, message.received_ms, str(error), message.payload)
 
@@ -62,7 +69,7 @@ def read_message(message: Message) -> Arrival:
 class Collector:
     """One thread that takes messages from the queue, stores them in batches and acknowledges them."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: RecordSink) -> None:
         self.trouble = ""
         """Why nothing can be stored just now, in words; empty while all is well."""
         self._store = store
