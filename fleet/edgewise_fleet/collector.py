@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Protocol
 
 from edgewise_fleet.errors import StoreUnusable
@@ -42,6 +43,9 @@ GATHER_S = 0.02
 would not gather more, only slow down."""
 RETRY_MIN_S, RETRY_MAX_S = 0.5, 30.0
 
+_parse_topic = lru_cache(200_000)(parse_topic)
+"""The same topics come again and again."""
+
 
 class Acknowledges(Protocol):
     """Whoever must hear that a message is safe."""
@@ -53,7 +57,7 @@ class Acknowledges(Protocol):
 def read_message(message: Message) -> Arrival:
     """What one message says; one that cannot be read becomes a RejectedArrival with the reason."""
     try:
-        address, channel = parse_topic(message.topic)
+        address, channel = _parse_topic(message.topic)
         if channel is Channel.STATUS:
             status = decode_notice(message.payload, Status)
             return StatusArrival(address, message.received_ms, status, message.retained)

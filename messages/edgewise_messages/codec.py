@@ -127,8 +127,11 @@ def decode_records(data: bytes) -> Batch:
     except MalformedMessage:
         _check_version(_version_of(data, form))
         records, raw, unknown = _decode_one_by_one(data, form)
+    if form is Format.JSON:
+        # JSON has no way to write what is not finite, and the decoder refuses what is too large.
+        return Batch(records=tuple(records), unknown=unknown, bodies=tuple(map(bytes, raw)))
     _check_finite(*records)
-    return Batch(records=tuple(records), unknown=unknown, bodies=tuple(_as_json(one, form) for one in raw))
+    return Batch(records=tuple(records), unknown=unknown, bodies=tuple(map(_as_json, raw)))
 
 
 def decode_notice(data: bytes, kind: type[Notice]) -> Notice:
@@ -158,10 +161,8 @@ def _decode_one_by_one(data: bytes, form: Format) -> tuple[list[AnyRecord], list
     return records, kept, len(batch.records) - len(records)
 
 
-def _as_json(raw: msgspec.Raw, form: Format) -> bytes:
-    """A record as it came; one in MessagePack is written anew, unknown fields too."""
-    if form is Format.JSON:
-        return bytes(raw)
+def _as_json(raw: msgspec.Raw) -> bytes:
+    """A record in MessagePack as JSON, unknown fields too."""
     try:
         return msgspec.json.encode(msgspec.msgpack.decode(raw))
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
@@ -219,7 +220,7 @@ def _check_finite(*messages: AnyRecord | AnyNotice) -> None:
 
 
 def _form_of(data: bytes) -> Format:
-    return Format.JSON if bytes(data[:1]) in _JSON_STARTS else Format.MSGPACK
+    return Format.JSON if data[:1] in _JSON_STARTS else Format.MSGPACK
 
 
 def _encode(value: object, form: Format, kind: Any) -> bytes:

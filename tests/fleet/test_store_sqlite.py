@@ -2,29 +2,22 @@
 
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edgewise_fleet.errors import StoreUnusable
 from edgewise_fleet.store import (
-    Counter,
-    MetaArrival,
     RecordsArrival,
-    RejectedArrival,
     SqliteStore,
     StatusArrival,
 )
-from edgewise_fleet.store.rows import QUARANTINE_BYTES, QUARANTINE_ROWS
 from edgewise_messages import (
     Clock,
     DeviceAddress,
     DeviceState,
     Drift,
     Event,
-    Meta,
-    ModelInfo,
     Status,
     Telemetry,
 )

@@ -1,6 +1,5 @@
 """What a batch of arrivals means for the tables, worked out before any database is asked; knows no SQL."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -83,7 +82,7 @@ class Measured:
 
     points: list[Point]
     latest: list[Latest]
-    """One for each device, metric and boot; ordered, so that collectors take locks in the same order."""
+    """One for each device, metric and boot."""
     unrolled: list[tuple[int, int, int]]
     """(level, device_id, at_ms) of the minutes that changed."""
 
@@ -142,8 +141,8 @@ def once(found: Gathered, ids: Ids) -> dict[tuple[int, int], tuple[int, RecordRo
     devices, boots = ids.devices, ids.boots
     rows: dict[tuple[int, int], tuple[int, RecordRow]] = {}
     for row in found.rows:
-        device_id = devices[row.address]
-        rows.setdefault((boots[device_id, row.record.boot], row.record.seq), (device_id, row))
+        device_id, record = devices[row.address], row.record
+        rows.setdefault((boots[device_id, record.boot], record.seq), (device_id, row))
     return rows
 
 
@@ -172,32 +171,31 @@ def measure(rows: Mapping[tuple[int, int], tuple[int, RecordRow]], metrics: Mapp
         if not isinstance(row.record, Telemetry):
             continue
         at_ms = row.at_ms
-        found = [(metrics[name], value) for name, value in _numbers(row.record)]
-        if not found:
-            continue
-        points += [(device_id, at_ms, metric_id, value) for metric_id, value in found]
-        latest.setdefault((device_id, boot_id), {}).update(
-            {metric_id: (seq, at_ms, value) for metric_id, value in found}
-        )
+        newest = latest.get((device_id, boot_id))
+        if newest is None:
+            newest = latest[device_id, boot_id] = {}
+        for name, value in row.record.metrics.items():
+            number = value if type(value) is float else _number(value)
+            # Infinite and undefined values are no points.
+            if number is not None and number - number == 0.0:
+                metric_id = metrics[name]
+                points.append((device_id, at_ms, metric_id, number))
+                newest[metric_id] = (seq, at_ms, number)
         minutes.add((device_id, at_ms - at_ms % 60_000))
-    newest = [
+    rows_of_latest = [
         (device_id, metric_id, boot_id, *value)
         for (device_id, boot_id), values in latest.items()
         for metric_id, value in values.items()
     ]
     unrolled = [(int(Level.MINUTE), *minute) for minute in sorted(minutes)]
-    return Measured(sorted(points), sorted(newest), unrolled)
+    return Measured(points, rows_of_latest, unrolled)
 
 
-def _numbers(record: Telemetry) -> list[tuple[str, float]]:
-    """The metrics that are finite numbers; True is 1."""
-    found = []
-    for name, value in record.metrics.items():
-        if isinstance(value, float | int):
-            try:
-                number = float(value)
-            except OverflowError:
-                continue
-            if math.isfinite(number):
-                found.append((name, number))
-    return found
+def _number(value: object) -> float | None:
+    """A metric as a float; True is 1, and what is no number is None."""
+    if isinstance(value, int | float):
+        try:
+            return float(value)
+        except OverflowError:
+            return None
+    return None

@@ -51,7 +51,7 @@ def read_series(
     )
     names = {number: name for name in metrics if (number := _metric_id(reader, name)) is not None}
     if device_id is None or not names:
-        return {name: () for name in metrics}
+        return dict.fromkeys(metrics, ())
     found: dict[str, list[tuple[int, float]]] = {name: [] for name in metrics}
     level = level_for(since_ms, until_ms, buckets=limit // 2)
     for stretch in stretches(since_ms, until_ms, level, _unrolled_from(reader, device_id)):

@@ -52,7 +52,7 @@ def read_series(
     numbers = reader.execute("SELECT id, name FROM metrics WHERE name = ANY(%s)", (list(metrics),)).fetchall()
     names = {int(str(number)): str(name) for number, name in numbers}
     if device_id is None or not names:
-        return {name: () for name in metrics}
+        return dict.fromkeys(metrics, ())
     found: dict[str, list[tuple[int, float]]] = {name: [] for name in metrics}
     level = level_for(since_ms, until_ms, buckets=limit // 2)
     for stretch in stretches(since_ms, until_ms, level, _unrolled_from(reader, device_id)):

@@ -25,7 +25,7 @@ from edgewise_fleet.store.levels import Level
 from edgewise_fleet.store.postgres import upkeep
 from edgewise_fleet.store.postgres.connection import Connection, Link, without_password
 from edgewise_fleet.store.postgres.reading import read_devices, read_fleet_series, read_series
-from edgewise_fleet.store.postgres.tables import day_of, ensure_days, migrate
+from edgewise_fleet.store.postgres.tables import DAY_MS, day_of, ensure_days, migrate
 from edgewise_fleet.store.postgres.writing import STAGING, write_arrivals
 from edgewise_fleet.store.rows import Gathered, Ids, gather
 from edgewise_messages import DeviceAddress, Event
@@ -168,7 +168,7 @@ class PostgresStore:
                 day = upkeep.oldest_day_over(connection, max_bytes)
             if day is None:
                 return forgotten
-            forgotten += self.prune((day + 1) * upkeep.DAY_MS)
+            forgotten += self.prune((day + 1) * DAY_MS)
 
     def close(self) -> None:
         """Release the connections; the store must not be used afterwards."""

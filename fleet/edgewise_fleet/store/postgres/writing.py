@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from edgewise_fleet.store.base import Added, Arrival, Counter
+from edgewise_fleet.store.base import Added, Counter
 from edgewise_fleet.store.postgres.connection import Connection
 from edgewise_fleet.store.rows import (
     QUARANTINE_BYTES,
