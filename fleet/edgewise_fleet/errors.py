@@ -10,6 +10,8 @@ FleetError (Exception)
 ├── KeyProblem       (OSError)          a key file that is missing, readable by others, or no key
 ├── RepositoryProblem (OSError)         the update repository cannot be read or written
 ├── BadCommand       (ValueError)       a command that no device would take
+├── BadSize          (ValueError)       a size that is not a number with a unit
+├── BadChoice        (ValueError)       options that do not go together, or a name that cannot be one
 └── DeviceSilent     (TimeoutError)     the device did not answer a command in time
 """
 
@@ -58,3 +60,11 @@ class DeviceSilent(FleetError, TimeoutError):
 
 class BadCommand(FleetError, ValueError):
     """A command with an unknown name, wrong arguments, or without the signature it needs."""
+
+
+class BadSize(FleetError, ValueError):
+    """A size that is not of the form 20GB."""
+
+
+class BadChoice(FleetError, ValueError):
+    """Options that do not go together, a name that MQTT gives another meaning, or a file of an unknown kind."""

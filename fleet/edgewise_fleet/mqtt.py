@@ -46,6 +46,14 @@ class Message:
     connection: int
 
 
+@dataclass(frozen=True)
+class LastWill:
+    """What the broker publishes, retained, when it loses the connection."""
+
+    topic: str
+    payload: bytes
+
+
 class Subscriber:
     """A persistent session: the broker keeps what we have not acknowledged, also while we are away.
 
@@ -60,13 +68,18 @@ class Subscriber:
         filters: Sequence[str],
         on_message: Callable[[Message], None],
         keeps_session: bool = True,
+        will: Callable[[], LastWill] | None = None,
+        on_ready: Callable[[], None] | None = None,
     ) -> None:
+        """``will`` is asked before each connection, ``on_ready`` called when its subscriptions stand."""
         self.url = url
         self.connected = False
         self.trouble = ""
         """Why there is no connection, in words; empty while connected."""
         self._filters = filters
         self._deliver = on_message
+        self._will = will
+        self._on_ready = on_ready
         self._connection = 0
         self._answered = threading.Event()
         self._stopping = False
@@ -95,7 +108,13 @@ class Subscriber:
             client.username_pw_set(self.url.user, self.url.password)
         if self.url.tls:
             client.tls_set()
+        self._set_will(client)
         return client
+
+    def _set_will(self, client: paho.Client) -> None:
+        if self._will is not None:
+            will = self._will()
+            client.will_set(will.topic, will.payload, qos=QOS, retain=True)
 
     def start(self, *, timeout_s: float = CONNECT_TIMEOUT_S) -> None:
         """Connect and subscribe; raise BrokerRefused if that does not work now. Later losses mend themselves.
@@ -154,6 +173,14 @@ class Subscriber:
         if message.qos and message.connection == self._connection and self.connected:
             self._client.ack(message.packet_id, message.qos)
 
+    def publish(
+        self, topic: str, payload: bytes, *, qos: int = QOS, retain: bool = False, wait_s: float = 0.0
+    ) -> None:
+        """Publish, and wait so long for the broker to have it; without a connection it is not published."""
+        sent = self._client.publish(topic, payload, qos=qos, retain=retain)
+        if wait_s and sent.rc == paho.MQTT_ERR_SUCCESS:
+            sent.wait_for_publish(wait_s)
+
     def stop(self) -> None:
         """Disconnect; the broker keeps the session."""
         self._stopping = True
@@ -193,16 +220,19 @@ class Subscriber:
                 f"does not let us listen: {refused[0]}; check its access rules for the user in --broker"
             )
             log.warning("broker %s: %s", self.url, self.trouble)
+        elif self._on_ready is not None:
+            self._on_ready()
         self._answered.set()
 
     def _on_disconnect(
-        self, _client: object, _data: object, _flags: object, reason: object, _props: object
+        self, client: paho.Client, _data: object, _flags: object, reason: object, _props: object
     ) -> None:
         was_connected, self.connected = self.connected, False
         if not self._connection and self._speaks_5 and not self._answered.is_set():
             self._hung_up = True
             self._answered.set()
         if not self._stopping:
+            self._set_will(client)
             self.trouble = self.trouble or f"connection lost ({reason}), trying again"
             if was_connected:
                 log.warning("broker %s: %s", self.url, self.trouble)

@@ -4,26 +4,21 @@ import logging
 import signal
 import socket
 import sys
-import threading
-import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgewise_fleet.broker_embedded import EmbeddedBroker, find_mosquitto
 from edgewise_fleet.broker_url import LOOPBACK_HOSTS, BrokerUrl, parse_broker_url
-from edgewise_fleet.collector import FILTERS, Collector
-from edgewise_fleet.errors import StoreUnusable
-from edgewise_fleet.mqtt import Subscriber
+from edgewise_fleet.collecting import check_sharing, log_to_stderr, start_collecting
 from edgewise_fleet.ports import listen
-from edgewise_fleet.store import SqliteStore, Store
+from edgewise_fleet.store import is_postgres, open_store
 from edgewise_fleet.summary import DEFAULT_SILENT_AFTER_S
+from edgewise_fleet.upkeep import Keeper, UpkeepSettings
 from edgewise_fleet.view import FleetView
 
 log = logging.getLogger(__name__)
 
-PRUNE_EVERY_S = 3600.0
-DAY_MS = 86_400_000
 EVERY_NETWORK = ("0.0.0.0", "::")
 
 
@@ -33,23 +28,30 @@ class ServeSettings:
 
     host: str = "127.0.0.1"
     port: int = 8080
-    store: Path = Path("fleet.db")
+    store: str = "fleet.db"
+    """A file, or postgresql://..."""
     broker: str | None = None
     """None starts a broker on `mqtt_port`."""
     mqtt_port: int = 1883
     silent_after_s: float = DEFAULT_SILENT_AFTER_S
-    keep_days: float = 30.0
-    """0 keeps records for ever."""
+    upkeep: UpkeepSettings = field(default_factory=UpkeepSettings)
+    share: str = ""
+    """The name that several collectors have in common; empty for one that hears everything."""
+    name: str = "serve"
+    """Of this collector, among those of one database."""
+    sparkplug_host: str = ""
+    """The id of the Sparkplug host application to be; empty for none."""
 
 
 def run_server(settings: ServeSettings) -> None:
     """Serve until SIGTERM or Ctrl-C. Raises a FleetError if it cannot start."""
-    _log_to_stderr()
+    log_to_stderr()
     # From here SIGTERM unwinds like Ctrl-C does; the web server passes it on when it has ended its part.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with ExitStack() as stack:
         given = parse_broker_url(settings.broker) if settings.broker is not None else None
-        store = SqliteStore(settings.store)
+        check_sharing(store=settings.store, broker=settings.broker, share=settings.share, name=settings.name)
+        store = open_store(settings.store, collector=settings.name)
         stack.callback(store.close)
         web_socket = listen(
             settings.host,
@@ -59,15 +61,12 @@ def run_server(settings: ServeSettings) -> None:
         )
         stack.callback(web_socket.close)
         url = given or _start_broker(settings, stack)
-        collector = Collector(store)
-        subscriber = Subscriber(
-            url, client_id=store.client_id(), filters=FILTERS, on_message=collector.receive
+        collector, subscriber = start_collecting(
+            store, url, share=settings.share, sparkplug_host=settings.sparkplug_host, stack=stack
         )
-        stack.callback(subscriber.stop)
-        collector.start(subscriber)
-        stack.callback(collector.stop)
-        subscriber.start()
-        _start_pruning(store, settings.keep_days, stack)
+        keeper = Keeper(store, settings.upkeep)
+        keeper.start()
+        stack.callback(keeper.stop)
         view = FleetView(
             store,
             link=subscriber,
@@ -86,8 +85,8 @@ def _start_broker(settings: ServeSettings, stack: ExitStack) -> BrokerUrl:
     broker = EmbeddedBroker(
         host=settings.host,
         port=settings.mqtt_port,
-        # Beside the store: what mosquitto holds for us belongs to it.
-        folder=settings.store.with_name(f"{settings.store.name}-broker"),
+        # Beside the store, or here for a store elsewhere: what mosquitto holds for us belongs to it.
+        folder=_broker_folder(settings.store),
         mosquitto=find_mosquitto(),
     )
     stack.callback(broker.stop)
@@ -100,26 +99,9 @@ def _start_broker(settings: ServeSettings, stack: ExitStack) -> BrokerUrl:
     return broker.url
 
 
-def _start_pruning(store: Store, keep_days: float, stack: ExitStack) -> None:
-    if not keep_days:
-        return
-    ended = threading.Event()
-
-    def prune_regularly() -> None:
-        while True:
-            try:
-                pruned = store.prune(time.time_ns() // 1_000_000 - int(keep_days * DAY_MS))
-                if pruned:
-                    log.info("forgot %d records older than %g days", pruned, keep_days)
-            except StoreUnusable as error:
-                log.error("forgetting old records: %s", error)
-            if ended.wait(PRUNE_EVERY_S):
-                return
-
-    thread = threading.Thread(target=prune_regularly, name="pruner", daemon=True)
-    thread.start()
-    stack.callback(thread.join)
-    stack.callback(ended.set)
+def _broker_folder(store: str) -> Path:
+    path = Path("fleet" if is_postgres(store) else store)
+    return path.with_name(f"{path.name}-broker")
 
 
 def _as_devices_see(url: BrokerUrl, host: str) -> BrokerUrl:
@@ -147,13 +129,3 @@ def _announce(settings: ServeSettings, web_socket: socket.socket, broker_url: st
             "listening on %s: whoever reaches this machine can see the fleet and report to it", settings.host
         )
 
-
-def _log_to_stderr() -> None:
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(message)s",
-        datefmt="%H:%M:%S",
-    )
-    for noisy in ("nicegui", "uvicorn", "asyncio", "engineio", "socketio", "httpx"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
