@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
+from edgewise_fleet.store.selection import Exporter
 from edgewise_messages import AnyRecord, DeviceAddress, DeviceState, Event, Meta, Status
 
 
@@ -188,5 +189,5 @@ class Upkeep(Protocol):
         """Forget the oldest records until the store holds less than this; return how many."""
 
 
-class Store(RecordSink, FleetReader, Upkeep, Protocol):
+class Store(RecordSink, FleetReader, Upkeep, Exporter, Protocol):
     """All of it: SQLite in one file, or PostgreSQL."""

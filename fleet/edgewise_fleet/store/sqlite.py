@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -24,6 +24,7 @@ from edgewise_fleet.store.base import (
 from edgewise_fleet.store.keeping import horizons
 from edgewise_fleet.store.levels import Level
 from edgewise_fleet.store.rows import Ids
+from edgewise_fleet.store.selection import Selection
 from edgewise_fleet.store.sqlite_file import as_store_error, open_reader, open_writer, own
 from edgewise_fleet.store.sqlite_reading import read_devices, read_fleet_series, read_series
 from edgewise_fleet.store.sqlite_writing import write_arrivals
@@ -107,6 +108,16 @@ class SqliteStore:
         with self._reading() as reader:
             found = dict(reader.execute("SELECT name, value FROM counters"))
         return {counter: int(found.get(counter.value, 0)) for counter in Counter}
+
+    def rows(self, selection: Selection) -> Iterator[tuple[Any, ...]]:
+        """The rows as of one moment; see `Exporter.rows`."""
+        with as_store_error(self.path):
+            # Of its own, so that a long export keeps no page waiting.
+            connection = open_reader(self.path)
+            try:
+                yield from connection.execute(*selection.query("?"))
+            finally:
+                connection.close()
 
     def roll_up(self, now_ms: int) -> int:
         """Bring the roll-ups of all complete minutes, hours and days up to date; return how many were written."""

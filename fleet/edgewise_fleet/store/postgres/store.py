@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import psycopg
@@ -28,8 +28,11 @@ from edgewise_fleet.store.postgres.reading import read_devices, read_fleet_serie
 from edgewise_fleet.store.postgres.tables import DAY_MS, day_of, ensure_days, migrate
 from edgewise_fleet.store.postgres.writing import STAGING, write_arrivals
 from edgewise_fleet.store.rows import Gathered, Ids, gather
+from edgewise_fleet.store.selection import Selection
 from edgewise_messages import DeviceAddress, Event
 
+EXPORT_ROWS = 20_000
+"""Fetched at a time."""
 ATTEMPTS = 5
 """Of a transaction that the database undid because another one was in its way."""
 OWNER_WAIT_S = 15.0
@@ -49,6 +52,7 @@ class PostgresStore:
         owner_wait_s: float = OWNER_WAIT_S,
     ) -> None:
         self.url = without_password(url)
+        self._url = url
         self._collector = collector
         self._owner_wait_s = owner_wait_s
         self._read_only = read_only
@@ -136,6 +140,19 @@ class PostgresStore:
             rows = reader.execute("SELECT name, sum(value)::bigint FROM counters GROUP BY name").fetchall()
         found = {str(name): int(str(value)) for name, value in rows}
         return {counter: found.get(counter.value, 0) for counter in Counter}
+
+    def rows(self, selection: Selection) -> Iterator[tuple[Any, ...]]:
+        """The rows as of one moment; see `Exporter.rows`."""
+        query, values = selection.query("%s")
+        # Of its own, so that a long export keeps no page waiting.
+        link = Link(self._url, name=f"{self._collector} export")
+        try:
+            with link.transaction() as connection, connection.cursor(name="export") as cursor:
+                cursor.itersize = EXPORT_ROWS
+                cursor.execute(query.encode(), values)
+                yield from cursor
+        finally:
+            link.close()
 
     def roll_up(self, now_ms: int) -> int:
         """Bring the roll-ups of all complete minutes, hours and days up to date; return how many were written."""
