@@ -106,9 +106,7 @@ def collect(
 def export(
     file: Annotated[Path, typer.Argument(help="What to write: ends in .parquet or .csv.")],
     store: ServeStore = "fleet.db",
-    table: Annotated[
-        str, typer.Option(help="points, minutes, hours, days or records.")
-    ] = "points",
+    table: Annotated[str, typer.Option(help="points, minutes, hours, days or records.")] = "points",
     since: Annotated[
         str | None, typer.Option(help="UTC, such as 2026-11-01 or 2026-11-01T12:00.", show_default=False)
     ] = None,

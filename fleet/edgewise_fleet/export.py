@@ -101,7 +101,11 @@ def _to_parquet(as_csv: Path, selection: Selection, made: Path) -> None:
 
 def _iso(at_ms: int) -> str:
     try:
-        return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return (
+            datetime.fromtimestamp(at_ms / 1000, UTC)
+            .isoformat(timespec="milliseconds")
+            .replace("+00:00", "Z")
+        )
     except (OverflowError, ValueError):
         return str(at_ms)
 
@@ -110,5 +114,7 @@ def _time_ms(text: str, option: str) -> int:
     try:
         found = datetime.fromisoformat(text)
     except ValueError as error:
-        raise BadChoice(f"{option}: got {text!r}, expected a time such as 2026-11-01 or 2026-11-01T12:00") from error
+        raise BadChoice(
+            f"{option}: got {text!r}, expected a time such as 2026-11-01 or 2026-11-01T12:00"
+        ) from error
     return round((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)

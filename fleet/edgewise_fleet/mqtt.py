@@ -148,7 +148,7 @@ class Subscriber:
     def _connect(self, timeout_s: float) -> None:
         try:
             if self._speaks_5:
-                wishes = Properties(PacketTypes.CONNECT)
+                wishes = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
                 wishes.SessionExpiryInterval = NEVER_EXPIRES
                 wishes.ReceiveMaximum = RECEIVE_MAXIMUM
                 self._client.connect(
@@ -277,7 +277,7 @@ def exchange(
     sender = _Sender(url, answers, look)
     sender.start()
     try:
-        sender.publish(topic, payload)
+        sender.publish(topic, payload, wait_s=CONNECT_TIMEOUT_S)
         return found.get(timeout=timeout_s)
     except queue.Empty:
         return None
@@ -293,7 +293,3 @@ class _Sender(Subscriber):
         super().__init__(
             url, client_id=client_id, filters=[answers], on_message=on_message, keeps_session=False
         )
-
-    def publish(self, topic: str, payload: bytes) -> None:
-        """At least once, not retained."""
-        self._client.publish(topic, payload, qos=QOS).wait_for_publish(CONNECT_TIMEOUT_S)

@@ -128,4 +128,3 @@ def _announce(settings: ServeSettings, web_socket: socket.socket, broker_url: st
         log.warning(
             "listening on %s: whoever reaches this machine can see the fleet and report to it", settings.host
         )
-

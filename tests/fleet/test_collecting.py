@@ -31,7 +31,17 @@ def collect(mosquitto: Mosquitto, database: str, tmp_path: Path) -> Iterator[Sta
     def start(name: str) -> subprocess.Popen[str]:
         with (tmp_path / f"{name}-{len(started)}.log").open("w") as log:
             process = subprocess.Popen(
-                [EDGEWISE, "fleet", "collect", "--store", database, "--broker", mosquitto.url, "--name", name],
+                [
+                    EDGEWISE,
+                    "fleet",
+                    "collect",
+                    "--store",
+                    database,
+                    "--broker",
+                    mosquitto.url,
+                    "--name",
+                    name,
+                ],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -75,9 +85,7 @@ def test_three_collectors_share_the_records_and_a_killed_one_loses_none(
     collect("two")
     wait_until(lambda: stored(database) == 1500, "all records are stored")
     assert ask(database, "SELECT min(seq), max(seq), count(DISTINCT seq) FROM records") == [(1, 1500, 1500)]
-    ((shares,),) = ask(
-        database, "SELECT count(*) FROM counters WHERE name = 'records' AND value > 0"
-    )
+    ((shares,),) = ask(database, "SELECT count(*) FROM counters WHERE name = 'records' AND value > 0")
     assert shares == 3
     ((states,),) = ask(database, "SELECT state FROM devices")
     assert states == "online"

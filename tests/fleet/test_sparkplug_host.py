@@ -33,7 +33,9 @@ class Node:
         self.host = SparkplugHost()
         self.seq = 0
 
-    def send(self, kind: str, *metrics: Metric, seq: int | None = None, device: str = "", now_ms: int = NOW_MS) -> Heard:
+    def send(
+        self, kind: str, *metrics: Metric, seq: int | None = None, device: str = "", now_ms: int = NOW_MS
+    ) -> Heard:
         if kind == "NBIRTH":
             self.seq = 0
         used = self.seq if seq is None else seq
@@ -45,7 +47,10 @@ class Node:
 
     def born(self, bd_seq: int = 0) -> Heard:
         return self.send(
-            "NBIRTH", metric("bdSeq", bd_seq), metric("temperature", 20.5, alias=1), metric("count", -3, alias=2)
+            "NBIRTH",
+            metric("bdSeq", bd_seq),
+            metric("temperature", 20.5, alias=1),
+            metric("count", -3, alias=2),
         )
 
 
@@ -107,7 +112,9 @@ def test_a_device_of_a_node_has_metrics_under_its_name() -> None:
     node = Node()
     node.born()
     node.send("DBIRTH", metric("speed", 1.0, alias=9), device="front")
-    assert values(node.send("DDATA", metric(None, 2.0, alias=9), device="front")) == [(NOW_MS, {"front/speed": 2.0})]
+    assert values(node.send("DDATA", metric(None, 2.0, alias=9), device="front")) == [
+        (NOW_MS, {"front/speed": 2.0})
+    ]
     assert len(node.send("DDATA", metric("speed", 2.0), device="unborn").requests) == 1
 
 
@@ -139,7 +146,11 @@ def test_after_a_lost_connection_every_node_is_asked_anew() -> None:
 
 @pytest.mark.parametrize(
     ("topic", "payload"),
-    [("spBv1.0/shop/NDATA/node", b"\xff\xff"), ("spBv1.0/a shop/NDATA/node", b""), ("spBv1.0/shop/NBIRTH/node", b"")],
+    [
+        ("spBv1.0/shop/NDATA/node", b"\xff\xff"),
+        ("spBv1.0/a shop/NDATA/node", b""),
+        ("spBv1.0/shop/NBIRTH/node", b""),
+    ],
 )
 def test_what_cannot_be_read_is_set_aside(topic: str, payload: bytes) -> None:
     heard = SparkplugHost().hear(Message(topic, payload, False, NOW_MS, 0, 0, 1))
@@ -169,11 +180,16 @@ def test_nodes_report_through_a_real_broker_and_hear_whether_the_host_is_there(
     wait_until(lambda: heard, "the host says that it is there")
     state = json.loads(heard[0][1])
     assert state["online"] is True
-    client.publish("spBv1.0/shop/NDATA/node", encode_payload(Payload((metric(None, 1.0, alias=1),), NOW_MS, 3)))
+    client.publish(
+        "spBv1.0/shop/NDATA/node", encode_payload(Payload((metric(None, 1.0, alias=1),), NOW_MS, 3))
+    )
     wait_until(lambda: heard[-1][0].endswith("NCMD/node"), "a birth is asked for")
     births = (metric("bdSeq", 0), metric("board.temperature_c", 48.5, alias=1))
     client.publish("spBv1.0/shop/NBIRTH/node", encode_payload(Payload(births, NOW_MS, 0)))
-    client.publish("spBv1.0/shop/NDATA/node", encode_payload(Payload((metric(None, 49.5, alias=1, at_ms=NOW_MS + 1),), NOW_MS, 1)))
+    client.publish(
+        "spBv1.0/shop/NDATA/node",
+        encode_payload(Payload((metric(None, 49.5, alias=1, at_ms=NOW_MS + 1),), NOW_MS, 1)),
+    )
     fleet = server.wait_for_records(2)
     (shown,) = fleet["devices"]
     assert (shown["group"], shown["device"], shown["temperature_c"]) == ("shop", "node", 49.5)

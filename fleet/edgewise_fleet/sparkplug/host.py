@@ -103,7 +103,9 @@ class SparkplugHost:
         except MalformedMessage as error:
             rejected = RejectedArrival(message.topic, message.received_ms, str(error), message.payload)
             return Heard((rejected,), self._ask(node, address, message.received_ms))
-        requests = () if node.is_born or levels[2] == "NDEATH" else self._ask(node, address, message.received_ms)
+        requests = (
+            () if node.is_born or levels[2] == "NDEATH" else self._ask(node, address, message.received_ms)
+        )
         return Heard(tuple(arrivals), requests)
 
     def forget(self) -> None:
@@ -123,7 +125,10 @@ class SparkplugHost:
         node.bd_seq = bd_seq if isinstance(bd_seq, int) else None
         node.is_born, node.next_seq = True, (payload.seq + 1) % SEQ_MODULUS
         self._learn(node, "", payload)
-        return [_status(address, DeviceState.ONLINE, payload, now_ms), *self._records(node, address, "", payload, now_ms)]
+        return [
+            _status(address, DeviceState.ONLINE, payload, now_ms),
+            *self._records(node, address, "", payload, now_ms),
+        ]
 
     def _device_born(
         self, node: _Node, address: DeviceAddress, device: str, payload: SparkplugPayload, now_ms: int
@@ -187,13 +192,20 @@ class SparkplugHost:
             if named.name in (BD_SEQ, REBIRTH) or not 0 < len(named.name) <= 128:
                 continue
             value = value_of(metric.raw, named.datatype)
-            stamp_ms = next((at for at in (metric.timestamp_ms, payload.timestamp_ms) if at is not None), now_ms)
+            stamp_ms = next(
+                (at for at in (metric.timestamp_ms, payload.timestamp_ms) if at is not None), now_ms
+            )
             at_ms = stamp_ms if stamp_ms < _MOST_MS else now_ms
             # A null has no point, but is kept in the record; texts are cut at what a record holds.
             by_time.setdefault(at_ms, {})[named.name] = value[:4096] if isinstance(value, str) else value
         records = tuple(
             Telemetry(
-                ts_ms=at_ms, mono_ns=0, boot=BOOT, seq=_record_seq(at_ms, metrics), clock=Clock.NTP, metrics=metrics
+                ts_ms=at_ms,
+                mono_ns=0,
+                boot=BOOT,
+                seq=_record_seq(at_ms, metrics),
+                clock=Clock.NTP,
+                metrics=metrics,
             )
             for at_ms, metrics in sorted(by_time.items())
         )
@@ -212,7 +224,9 @@ class SparkplugHost:
         return (Request(f"{NAMESPACE}/{address.group}/NCMD/{address.device}", encode_rebirth(now_ms)),)
 
 
-def _status(address: DeviceAddress, state: DeviceState, payload: SparkplugPayload, now_ms: int) -> StatusArrival:
+def _status(
+    address: DeviceAddress, state: DeviceState, payload: SparkplugPayload, now_ms: int
+) -> StatusArrival:
     reason = "NDEATH" if state is DeviceState.OFFLINE else ""
     return StatusArrival(
         address, now_ms, Status(state=state, ts_ms=payload.timestamp_ms or now_ms, boot=BOOT, reason=reason)

@@ -19,7 +19,9 @@ log = logging.getLogger(__name__)
 class SparkplugLink:
     """One host application. Its session is clean, as the specification asks: births come again on request."""
 
-    def __init__(self, url: BrokerUrl, *, host_id: str, keep: Callable[[Message, tuple[Arrival, ...]], None]) -> None:
+    def __init__(
+        self, url: BrokerUrl, *, host_id: str, keep: Callable[[Message, tuple[Arrival, ...]], None]
+    ) -> None:
         try:
             check_id(host_id, "--sparkplug-host")
         except InvalidTopic as error:
@@ -51,7 +53,7 @@ class SparkplugLink:
         self._subscriber.stop()
 
     def _new_will(self) -> LastWill:
-        # The will and the birth carry the same time (specification, "Sparkplug Host Application Session Establishment").
+        # The will and the birth carry the same time (specification, chapter 5, host session establishment).
         self._since_ms = _now_ms()
         return LastWill(self._topic, self._state(online=False))
 

@@ -69,9 +69,7 @@ def decode_sparkplug(data: bytes) -> SparkplugPayload:
 def encode_rebirth(now_ms: int) -> bytes:
     """The NCMD that asks an edge node for its births."""
     payload = _classes()["Payload"](timestamp=now_ms)
-    payload.metrics.add(
-        name="Node Control/Rebirth", timestamp=now_ms, datatype=BOOLEAN, boolean_value=True
-    )
+    payload.metrics.add(name="Node Control/Rebirth", timestamp=now_ms, datatype=BOOLEAN, boolean_value=True)
     return bytes(payload.SerializeToString())
 
 
@@ -106,7 +104,9 @@ def _metric(metric: Any) -> SparkplugMetric:
 
 @cache
 def _classes() -> dict[str, Any]:
-    file = descriptor_pb2.FileDescriptorProto(name="edgewise_sparkplug.proto", package="edgewise", syntax="proto2")
+    file = descriptor_pb2.FileDescriptorProto(
+        name="edgewise_sparkplug.proto", package="edgewise", syntax="proto2"
+    )
     payload = file.message_type.add(name="Payload")
     metric = payload.nested_type.add(name="Metric")
     metric.oneof_decl.add(name="value")

@@ -1,8 +1,8 @@
 """What is taken out of a store as rows, and the SQL that both databases understand."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
-from collections.abc import Iterator, Sequence
 
 _BUCKETS = ("count", "sum", "min", "max", "last")
 TABLES = {
@@ -27,7 +27,18 @@ class Selection:
     def columns(self) -> tuple[str, ...]:
         """The names of what each row holds; the first is milliseconds since 1970."""
         if self.table == "records":
-            return ("at_ms", "group", "device", "type", "name", "boot", "seq", "ts_ms", "received_ms", "record")
+            return (
+                "at_ms",
+                "group",
+                "device",
+                "type",
+                "name",
+                "boot",
+                "seq",
+                "ts_ms",
+                "received_ms",
+                "record",
+            )
         return ("at_ms", "group", "device", "metric", *(("value",) if self.table == "points" else _BUCKETS))
 
     def query(self, mark: str) -> tuple[str, list[Any]]:
@@ -40,7 +51,8 @@ class Selection:
             values.append(self.group)
         if self.table == "records":
             return (
-                "SELECT t.at_ms, d.group_name, d.device, t.type, t.name, b.boot, t.seq, t.ts_ms, t.received_ms, t.payload"
+                "SELECT t.at_ms, d.group_name, d.device, t.type, t.name, b.boot, t.seq, t.ts_ms, t.received_ms,"
+                " t.payload"
                 f" FROM records AS t JOIN devices AS d ON d.id = t.device_id JOIN boots AS b ON b.id = t.boot_id"
                 f" WHERE {where}"
             ), values
