@@ -1,18 +1,24 @@
 """Several collectors on a real broker and a real PostgreSQL, started as a user starts them."""
 
+import json
+import resource
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import psycopg
 import pytest
 from fleet.postgres_parts import Postgres
 from fleet.real_parts import EDGEWISE, WAIT_S, Mosquitto, Server, wait_until
-from fleet.simulated import SimulatedDevice
+from fleet.simulated import SimulatedDevice, now_ms
 
 from edgewise_fleet.collecting import CollectSettings, run_collector
 from edgewise_fleet.errors import BadChoice
+from edgewise_fleet.store import open_store
+from edgewise_messages import Clock
 
 MakeDevice = Callable[..., SimulatedDevice]
 Start = Callable[[str], subprocess.Popen[str]]
@@ -135,3 +141,50 @@ def _health(server: Server) -> str:
 def test_what_cannot_be_shared_is_refused(settings: dict[str, str], said: str) -> None:
     with pytest.raises(BadChoice, match=said):
         run_collector(CollectSettings(**{"broker": "mqtt://127.0.0.1:1", "name": "a", **settings}))
+
+
+def test_a_store_that_cannot_grow_acknowledges_nothing_and_goes_on_when_it_can(
+    serve: Callable[..., Server], mosquitto: Mosquitto, device: MakeDevice, tmp_path: Path
+) -> None:
+    server = serve("--broker", mosquitto.url)
+    camera = device("camera", port=mosquitto.port)
+    camera.publish_burst(100)
+    server.wait_for_records(100)
+    _, hard = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
+    # To the kernel a file at its limit is like a full disk, for this process alone.
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (4096, hard))
+    camera.publish_burst(200)
+    wait_until(lambda: "store" in json.dumps(json.loads(server.get("/healthz"))["trouble"]), "the server says so")
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (hard, hard))
+    server.wait_for_records(300)
+    server.end()
+    connection = sqlite3.connect(tmp_path / "fleet.db")
+    found = connection.execute("SELECT min(seq), max(seq), count(*) FROM records").fetchall()
+    connection.close()
+    assert found == [(1, 300, 300)]
+
+
+def test_a_day_of_replay_at_once_is_stored_and_rolled_up_exactly_once(
+    serve: Callable[..., Server], mosquitto: Mosquitto, device: MakeDevice, tmp_path: Path
+) -> None:
+    server = serve("--broker", mosquitto.url)
+    camera, live = device("camera", port=mosquitto.port), device("live", port=mosquitto.port)
+    day = 86_400_000
+    begin_ms = (now_ms() // day - 2) * day
+    records = [camera.telemetry({"x": float(i)}, ts_ms=begin_ms + i * 10_000) for i in range(8640)]
+    records = [msgspec.structs.replace(record, clock=Clock.NTP) for record in records]
+    for begin in range(0, len(records), 120):
+        camera.publish(*records[begin : begin + 120])
+        if begin % 1200 == 0:
+            live.publish(live.telemetry({"x": 1.0}))
+            camera.publish(*records[begin : begin + 120])
+    fleet = server.wait_for_records(8640 + 8)
+    assert fleet["records"] == 8640 + 8
+    server.end()
+    store = open_store(str(tmp_path / "fleet.db"))
+    store.roll_up(now_ms())
+    buckets = store.fleet_series("x", since_ms=begin_ms, until_ms=begin_ms + day - 1)
+    assert sum(one.count for one in buckets) == 8640
+    assert sum(one.sum for one in buckets) == float(sum(range(8640)))
+    assert len(buckets) == 24
+    store.close()
