@@ -154,7 +154,9 @@ def test_a_store_that_cannot_grow_acknowledges_nothing_and_goes_on_when_it_can(
     # To the kernel a file at its limit is like a full disk, for this process alone.
     resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (4096, hard))
     camera.publish_burst(200)
-    wait_until(lambda: "store" in json.dumps(json.loads(server.get("/healthz"))["trouble"]), "the server says so")
+    wait_until(
+        lambda: "store" in json.dumps(json.loads(server.get("/healthz"))["trouble"]), "the server says so"
+    )
     resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (hard, hard))
     server.wait_for_records(300)
     server.end()

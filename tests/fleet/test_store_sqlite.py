@@ -12,6 +12,8 @@ from edgewise_fleet.store import (
     SqliteStore,
     StatusArrival,
 )
+from edgewise_fleet.store.migrations import load_migrations
+from edgewise_fleet.store.schema import APPLICATION_ID
 from edgewise_messages import (
     Clock,
     DeviceAddress,
@@ -124,3 +126,27 @@ def test_a_store_of_a_later_version_is_refused(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreUnusable, match=r"store .*missing/fleet\.db: No such file or directory"):
         SqliteStore(tmp_path / "missing" / "fleet.db")
+
+
+def test_a_store_of_the_first_version_is_brought_up_to_date_whole(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.db"
+    connection = sqlite3.connect(path)
+    connection.executescript(load_migrations("sqlite")[0].sql)
+    connection.executescript(
+        f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1;"
+        "INSERT INTO settings VALUES ('client_id', 'edgewise-fleet-old');"
+        "INSERT INTO devices (id, group_name, device, first_seen_ms) VALUES (1, 'lab', 'camera', 5);"
+        f"INSERT INTO metrics VALUES (1, '{LATENCY}');"
+        f"INSERT INTO points VALUES (1, 1, {NOW_MS}, 4.5), (1, 1, {NOW_MS + 1}, 5.5);"
+    )
+    connection.close()
+    with pytest.raises(StoreUnusable, match="an earlier version, without '0002-rollups'"):
+        SqliteStore(path, read_only=True)
+    store = SqliteStore(path)
+    assert store.client_id() == "edgewise-fleet-old"
+    points = store.series(CAMERA, [LATENCY], since_ms=NOW_MS, until_ms=NOW_MS + 1)
+    assert points == {LATENCY: ((NOW_MS, 4.5), (NOW_MS + 1, 5.5))}
+    assert store.roll_up(NOW_MS + 60_000) == 1
+    assert query(store, "SELECT count, sum FROM rollup_minute") == [(2, 10.0)]
+    store.close()
+    SqliteStore(path).close()
