@@ -47,7 +47,7 @@ SELECT devices.id, {start} + n * {every}, metrics.id, 50 + n % 97 * 0.25 FROM {s
 """
 _MARKS = """
 INSERT {ignore} INTO unrolled (level, device_id, at_ms)
-SELECT 0, devices.id, {start} + n * 60000 FROM {source} WHERE metrics.name = '{metric}'
+SELECT 0, devices.id, ({start} + n * {every}) / 60000 * 60000 FROM {source} WHERE metrics.name = '{metric}'
 """
 
 
@@ -57,17 +57,22 @@ def _fill_sqlite(address: str, count: int, every_ms: int, start_ms: int) -> None
     database.execute("PRAGMA cache_size = -200000")
     series = "(WITH RECURSIVE s (n) AS (VALUES (0) UNION ALL SELECT n + 1 FROM s WHERE n + 1 < {}) SELECT n FROM s)"
     span_ms = count * every_ms
-    for query, number in ((_POINTS, count), (_MARKS, math.ceil(span_ms / 60_000))):
+    for query, number in ((_POINTS, count), (_MARKS, math.ceil(span_ms / max(every_ms, 60_000)))):
         source = f"devices CROSS JOIN metrics CROSS JOIN {series.format(number)}"
-        text = query.format(ignore="OR IGNORE", start=start_ms, every=every_ms, source=source, metric=METRIC)
+        every = every_ms if query is _POINTS else max(every_ms, 60_000)
+        text = query.format(ignore="OR IGNORE", start=start_ms, every=every, source=source, metric=METRIC)
         database.execute(text)
     database.close()
 
 
 def _fill_postgres(address: str, count: int, every_ms: int, start_ms: int) -> None:
     with psycopg.connect(address, autocommit=True) as database:
-        for query, number in ((_POINTS, count), (_MARKS, math.ceil(count * every_ms / 60_000))):
+        for query, number in (
+            (_POINTS, count),
+            (_MARKS, math.ceil(count * every_ms / max(every_ms, 60_000))),
+        ):
             source = f"devices CROSS JOIN metrics CROSS JOIN generate_series(0::bigint, {number - 1}) AS n"
-            text = query.format(ignore="", start=start_ms, every=every_ms, source=source, metric=METRIC)
+            every = every_ms if query is _POINTS else max(every_ms, 60_000)
+            text = query.format(ignore="", start=start_ms, every=every, source=source, metric=METRIC)
             database.execute((text + ("ON CONFLICT DO NOTHING" if query is _POINTS else "")).encode())
         database.execute("ANALYZE")

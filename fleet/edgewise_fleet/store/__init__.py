@@ -18,6 +18,7 @@ from edgewise_fleet.store.base import (
     Upkeep,
 )
 from edgewise_fleet.store.choose import is_postgres, open_store
+from edgewise_fleet.store.rows import placed_ms
 from edgewise_fleet.store.sqlite import SqliteStore
 
 __all__ = [
@@ -39,4 +40,5 @@ __all__ = [
     "Upkeep",
     "is_postgres",
     "open_store",
+    "placed_ms",
 ]
