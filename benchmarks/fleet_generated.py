@@ -16,8 +16,7 @@ def generate(address: str, *, devices: int, days: float, every_ms: int, start_ms
     count = int(days * 86_400_000) // every_ms
     store = open_store(address)
     # The first point the usual way, so that devices, metric, partitions and marks exist.
-    for device in range(devices):
-        store.add([_arrival(device, start_ms, start_ms)])
+    store.add([_arrival(device, start_ms, start_ms) for device in range(devices)])
     if address.startswith("postgresql"):
         for day in range(math.ceil(days)):
             store.add([_arrival(0, start_ms + day * 86_400_000 + 1, start_ms + day * 86_400_000 + 1)])
