@@ -55,8 +55,8 @@ class Postgres:
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """SIGINT: fast shutdown. SIGQUIT: immediate, as after a crash."""
         if self.process is not None:
-            pid = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
-            os.kill(pid, how)
+            # setpriv becomes the server, so this is its process.
+            self.process.send_signal(how)
             self.process.wait(WAIT_S)
             self.process = None
 
