@@ -36,6 +36,8 @@ _PUBLISH_OVERHEAD_BYTES = 16
 """At most: 5 for the fixed header, 2 each for the lengths of topic and packet id, 1 for no properties."""
 _RECEIVE_MAXIMUM = 65_535
 """Publishes under way that a broker takes unless it says otherwise (MQTT 5, 3.2.2.3.3)."""
+_MAY_WANT_CERTIFICATE = "; does it ask for a device's certificate (broker.cert_file)?"
+"""With TLS 1.3 a broker that misses one says so after the handshake, and paho does not pass that on."""
 
 log = logging.getLogger("edgewise.agent.broker")
 
@@ -85,6 +87,7 @@ class BrokerConnection:
         """
         self._url = url or settings.url[0]
         self._keepalive_s = settings.keepalive_s
+        self._shows_certificate = settings.cert_file is not None
         self._on_acknowledged, self._on_refused, self._on_message = on_acknowledged, on_refused, on_message
         self._answer: ReasonCode | None = None
         self._farewell: ReasonCode | None = None
@@ -135,6 +138,7 @@ class BrokerConnection:
             if self._answer is None and code != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 raise OtherProtocol(
                     f"broker {self._url}: closed the connection instead of answering ({name_of(code)})"
+                    + ("" if self._shows_certificate or not self._url.is_tls else _MAY_WANT_CERTIFICATE)
                 )
             if time.monotonic() > give_up:
                 raise BrokerError(

@@ -44,6 +44,7 @@ def make_courier(
         ),
         responses=responses,
         on_command=on_command,
+        models=lambda: [one.slot.info() for one in parts.pipelines],
     )
     backoff = Backoff(
         f"{name} {boot}",

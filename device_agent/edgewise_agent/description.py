@@ -1,4 +1,4 @@
-"""What a device tells about itself once per connection."""
+"""What a device tells about itself at each connection, and after an update."""
 
 import platform
 from collections.abc import Mapping

@@ -3,9 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import tomlkit
-from tomlkit.exceptions import TOMLKitError
-
 from edgewise_agent.errors import WHOLE_FILE, InvalidSettings, Problem
 
 
@@ -14,6 +11,9 @@ def changed_text(text: str, changes: Mapping[str, Any], *, file: str) -> str:
 
     A text that begins with ``[`` is read as a TOML list, so that lists can be given. Raises InvalidSettings.
     """
+    import tomlkit  # rarely needed, and memory until the end once it is
+    from tomlkit.exceptions import TOMLKitError
+
     try:
         document = tomlkit.parse(text)
         for name, value in changes.items():
@@ -24,6 +24,8 @@ def changed_text(text: str, changes: Mapping[str, Any], *, file: str) -> str:
 
 
 def _change(table: Any, path: list[str], value: Any) -> None:
+    import tomlkit
+
     *sections, key = path
     for section in sections:
         if section not in table:

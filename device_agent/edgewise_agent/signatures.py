@@ -1,15 +1,18 @@
-"""Ed25519 signatures of commands: the only place in the agent that knows cryptography."""
+"""Ed25519 signatures of commands: the only place in the agent that knows cryptography.
+
+That is imported when there is a key: without keys no signed command is taken, and the memory is saved.
+"""
 
 import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+from typing import TYPE_CHECKING
 
 from edgewise_agent.errors import KeyUnusable
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 KEY_LIMIT_BYTES = 64 * 1024
 
@@ -31,6 +34,8 @@ class TrustedKeys:
         """The name of the key that signed ``data``; empty when none of ours did."""
         if not _SIGNATURE.fullmatch(signature_hex):  # bytes.fromhex would skip blanks
             return ""
+        from cryptography.exceptions import InvalidSignature
+
         signature = bytes.fromhex(signature_hex)
         for name, key in self._keys.items():
             try:
@@ -41,12 +46,18 @@ class TrustedKeys:
         return ""
 
 
-def key_name(key: Ed25519PublicKey) -> str:
+def key_name(key: "Ed25519PublicKey") -> str:
     """How a key is called in logs: the first 16 hexadecimal digits of its SHA-256."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
     return hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()[:16]
 
 
-def _read(path: Path) -> Ed25519PublicKey:
+def _read(path: Path) -> "Ed25519PublicKey":
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
     where = f"commands.keys {path}"
     try:
         with path.open("rb") as stream:
