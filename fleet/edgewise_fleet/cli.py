@@ -1,13 +1,16 @@
 """`edgewise fleet`: serve the fleet, or look at it in the terminal."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgewise_fleet.cli_access import tokens_app, users_app
 from edgewise_fleet.cli_alerts import alerts_app
 from edgewise_fleet.cli_looking import add_looking
+
+if TYPE_CHECKING:
+    from edgewise_fleet.upkeep import UpkeepSettings
 
 fleet_app = typer.Typer(
     no_args_is_help=True, help="Watch every device: a page, a terminal table, Prometheus."
@@ -22,15 +25,34 @@ SilentAfter = Annotated[
     float,
     typer.Option("--silent-after", min=1, help="Seconds without a word after which a device is silent."),
 ]
+ServeStore = Annotated[
+    str, typer.Option("--store", help="File that keeps the records, made when missing, or postgresql://...")
+]
+KeepDays = Annotated[float, typer.Option(min=0, help="Forget records older than this; 0 keeps all.")]
+MaxSize = Annotated[
+    str | None,
+    typer.Option(help="Forget the oldest records beyond this size, such as 20GB.", show_default=False),
+]
+SparkplugHost = Annotated[
+    str,
+    typer.Option(help="Also be the Sparkplug host application of this id.", show_default=False),
+]
+
+
+def _upkeep(keep_days: float, max_size: str | None) -> "UpkeepSettings":
+    from edgewise_fleet.sizes import parse_size
+    from edgewise_fleet.store import Keep
+    from edgewise_fleet.upkeep import UpkeepSettings
+
+    keep = Keep(raw_days=keep_days, minute_days=max(90.0, keep_days), hour_days=max(730.0, keep_days))
+    return UpkeepSettings(keep=keep, max_size_bytes=parse_size(max_size) if max_size else 0)
 
 
 @fleet_app.command()
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every network.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 picks a free one.")] = 8080,
-    store: Annotated[Path, typer.Option(help="File that keeps the records; made when missing.")] = Path(
-        "fleet.db"
-    ),
+    store: ServeStore = "fleet.db",
     broker: Annotated[
         str | None,
         typer.Option(
@@ -41,9 +63,6 @@ def serve(
         int, typer.Option(min=0, max=65535, help="Port of the broker that is started; 0 picks a free one.")
     ] = 1883,
     silent_after: SilentAfter = 60.0,
-    keep_days: Annotated[
-        float, typer.Option(min=0, help="Forget records older than this; 0 keeps all.")
-    ] = 30.0,
     alerts: Annotated[
         Path | None,
         typer.Option(
@@ -70,6 +89,13 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    keep_days: KeepDays = 30.0,
+    max_size: MaxSize = None,
+    share: Annotated[
+        str, typer.Option(help="Share the records with other collectors of this name.", show_default=False)
+    ] = "",
+    name: Annotated[str, typer.Option(help="This collector's, among those of one database.")] = "serve",
+    sparkplug_host: SparkplugHost = "",
 ) -> None:
     """Collect what devices report and show it on a page that updates by itself."""
     from edgewise_fleet.server import ServeSettings, run_server
@@ -82,18 +108,69 @@ def serve(
             broker=broker,
             mqtt_port=mqtt_port,
             silent_after_s=silent_after,
-            keep_days=keep_days,
             alerts=alerts,
             otlp=otlp,
             open=open_to_all,
             trusted_hosts=tuple(trusted_host or ()),
+            upkeep=_upkeep(keep_days, max_size),
+            share=share,
+            name=name,
+            sparkplug_host=sparkplug_host,
         )
     )
 
 
 @fleet_app.command()
+def collect(
+    store: Annotated[str, typer.Option(help="postgresql://[user:password@]host[:port]/database")],
+    broker: Annotated[str, typer.Option(help="mqtt://[user:password@]host:port")],
+    share: Annotated[str, typer.Option(help="The name that the collectors have in common.")] = "edgewise",
+    name: Annotated[
+        str, typer.Option(help="This collector's; the same after each restart. By default the host's name.")
+    ] = "",
+    keep_days: KeepDays = 30.0,
+    max_size: MaxSize = None,
+) -> None:
+    """Collect without a page: one of several that share the records of a broker into one database."""
+    from edgewise_fleet.collecting import CollectSettings, run_collector
+
+    run_collector(
+        CollectSettings(
+            store=store, broker=broker, share=share, name=name, upkeep=_upkeep(keep_days, max_size)
+        )
+    )
+
+
+@fleet_app.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="What to write: ends in .parquet or .csv.")],
+    store: ServeStore = "fleet.db",
+    table: Annotated[str, typer.Option(help="points, minutes, hours, days or records.")] = "points",
+    since: Annotated[
+        str | None, typer.Option(help="UTC, such as 2026-11-01 or 2026-11-01T12:00.", show_default=False)
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="UTC, not included.", show_default=False)] = None,
+    group: Annotated[str | None, typer.Option(help="Only this group.", show_default=False)] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="Only these metrics; may be given several times.")
+    ] = None,
+) -> None:
+    """Write what the store holds into a Parquet or CSV file."""
+    from edgewise_fleet.export import ExportSettings, export_store
+
+    rows = export_store(
+        ExportSettings(
+            store=store, file=file, table=table, since=since, until=until, group=group, metrics=metric or []
+        )
+    )
+    typer.echo(f"Wrote {rows} rows to {file}")
+
+
+@fleet_app.command()
 def top(
-    store: Annotated[Path, typer.Option(help="File that a fleet server writes.")] = Path("fleet.db"),
+    store: Annotated[
+        str, typer.Option(help="File that a fleet server writes, or postgresql://...")
+    ] = "fleet.db",
     url: Annotated[
         str | None, typer.Option(help="Ask a running server instead: http://host:port.", show_default=False)
     ] = None,

@@ -4,13 +4,21 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Protocol
+from functools import lru_cache
+from typing import NamedTuple, Protocol
 
 from edgewise_fleet.errors import StoreUnusable
 from edgewise_fleet.mqtt import Message
-from edgewise_fleet.store import Arrival, MetaArrival, RecordsArrival, RejectedArrival, StatusArrival, Store
+from edgewise_fleet.store import (
+    Arrival,
+    MetaArrival,
+    RecordsArrival,
+    RecordSink,
+    RejectedArrival,
+    StatusArrival,
+)
 from edgewise_messages import (
     Channel,
     MessageError,
@@ -21,11 +29,24 @@ from edgewise_messages import (
     parse_topic,
     subscription,
 )
+from edgewise_messages.topics import RETAINED
 
 log = logging.getLogger(__name__)
 
 CHANNELS = (Channel.STATUS, Channel.META, Channel.TELEMETRY, Channel.EVENT, Channel.DRIFT)
 FILTERS = tuple(subscription(channel) for channel in CHANNELS)
+
+
+def shared_filters(share: str) -> tuple[str, ...]:
+    """What one of several collectors subscribes to: of the records a share, of the notices all.
+
+    Notices are few, every collector writes the same of them, and only a plain subscription gets retained ones.
+    """
+    return tuple(
+        name if channel in RETAINED else f"$share/{share}/{name}"
+        for channel, name in zip(CHANNELS, FILTERS, strict=True)
+    )
+
 
 QUEUE_LIMIT = 10_000
 """Messages in memory; past that the network thread waits, and with it the broker."""
@@ -34,6 +55,9 @@ GATHER_S = 0.02
 """How long a commit waits for company. Brokers send 20 unacknowledged messages by default, so a longer wait
 would not gather more, only slow down."""
 RETRY_MIN_S, RETRY_MAX_S = 0.5, 30.0
+
+_parse_topic = lru_cache(200_000)(parse_topic)
+"""The same topics come again and again."""
 
 
 class Acknowledges(Protocol):
@@ -46,7 +70,7 @@ class Acknowledges(Protocol):
 def read_message(message: Message) -> Arrival:
     """What one message says; one that cannot be read becomes a RejectedArrival with the reason."""
     try:
-        address, channel = parse_topic(message.topic)
+        address, channel = _parse_topic(message.topic)
         if channel is Channel.STATUS:
             status = decode_notice(message.payload, Status)
             return StatusArrival(address, message.received_ms, status, message.retained)
@@ -54,19 +78,34 @@ def read_message(message: Message) -> Arrival:
             meta = decode_notice(message.payload, Meta)
             return MetaArrival(address, message.received_ms, meta, message.retained)
         batch = decode_records(message.payload)
-        return RecordsArrival(address, message.received_ms, batch.records, batch.unknown)
+        return RecordsArrival(address, message.received_ms, batch.records, batch.unknown, batch.bodies)
     except MessageError as error:
         return RejectedArrival(message.topic, message.received_ms, str(error), message.payload)
+
+
+class _Waiting(NamedTuple):
+    """A message in the queue; ``arrivals`` where it was read already."""
+
+    message: Message
+    arrivals: tuple[Arrival, ...] | None
+
+
+def _arrivals(batch: Iterable[_Waiting]) -> Iterable[Arrival]:
+    for message, arrivals in batch:
+        if arrivals is None:
+            yield read_message(message)
+        else:
+            yield from arrivals
 
 
 class Collector:
     """One thread that takes messages from the queue, stores them in batches and acknowledges them."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: RecordSink) -> None:
         self.trouble = ""
         """Why nothing can be stored just now, in words; empty while all is well."""
         self._store = store
-        self._queue: queue.Queue[Message | None] = queue.Queue(QUEUE_LIMIT)
+        self._queue: queue.Queue[_Waiting | None] = queue.Queue(QUEUE_LIMIT)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
         self._subscriber: Acknowledges | None = None
@@ -78,9 +117,16 @@ class Collector:
 
     def receive(self, message: Message) -> None:
         """Take one message; waits while the queue is full."""
+        self._put(_Waiting(message, None))
+
+    def receive_read(self, message: Message, arrivals: tuple[Arrival, ...]) -> None:
+        """Take one message of another connection, which was read already and is not acknowledged by us."""
+        self._put(_Waiting(message, arrivals))
+
+    def _put(self, waiting: _Waiting) -> None:
         while not self._stopping.is_set():
             try:
-                self._queue.put(message, timeout=1.0)
+                self._queue.put(waiting, timeout=1.0)
                 return
             except queue.Full:
                 continue
@@ -109,11 +155,12 @@ class Collector:
     def _collect(self) -> None:
         while not (self._stopping.is_set() and self._queue.empty()):
             batch = self._gather()
-            if batch and self._keep([read_message(message) for message in batch]) and self._subscriber:
-                for message in batch:
-                    self._subscriber.acknowledge(message)
+            if batch and self._keep(list(_arrivals(batch))) and self._subscriber:
+                for waiting in batch:
+                    if waiting.arrivals is None:
+                        self._subscriber.acknowledge(waiting.message)
 
-    def _gather(self) -> list[Message]:
+    def _gather(self) -> list[_Waiting]:
         batch = [self._queue.get()]
         deadline = time.monotonic() + GATHER_S
         while len(batch) < BATCH_LIMIT:
@@ -121,7 +168,7 @@ class Collector:
                 batch.append(self._queue.get(timeout=max(0.0, deadline - time.monotonic())))
             except queue.Empty:
                 break
-        return [message for message in batch if message is not None]
+        return [waiting for waiting in batch if waiting is not None]
 
     def _keep(self, arrivals: Sequence[Arrival]) -> bool:
         """Store the batch, however long it takes; False when stopped before that was possible."""

@@ -15,6 +15,8 @@ FleetError (Exception)
 ├── UnknownDevice    (LookupError)      a device or metric that the fleet never heard of
 ├── OtelUnusable     (ValueError)       OpenTelemetry is not installed, or has no usable address
 ├── OpenToAll        (PermissionError)  listening on a network with nobody to log in
+├── BadSize          (ValueError)       a size that is not a number with a unit
+├── BadChoice        (ValueError)       options that do not go together, or a name that cannot be one
 └── DeviceSilent     (TimeoutError)     the device did not answer a command in time
 """
 
@@ -83,3 +85,11 @@ class UnknownDevice(FleetError, LookupError):
 
 class OtelUnusable(FleetError, ValueError):
     """OpenTelemetry's packages are not there, or its endpoint is no HTTP address."""
+
+
+class BadSize(FleetError, ValueError):
+    """A size that is not of the form 20GB."""
+
+
+class BadChoice(FleetError, ValueError):
+    """Options that do not go together, a name that MQTT gives another meaning, or a file of an unknown kind."""

@@ -15,7 +15,7 @@ import msgspec
 
 from edgewise_fleet import wording
 from edgewise_fleet.errors import AccessProblem, FleetUnreachable, UnknownDevice
-from edgewise_fleet.store import SqliteStore
+from edgewise_fleet.store import open_store
 from edgewise_fleet.summary import DEFAULT_SILENT_AFTER_S, DeviceSummary, FleetSummary, summarise
 from edgewise_messages import DeviceAddress
 
@@ -57,7 +57,7 @@ class StoreSource:
     """The file alone."""
 
     def __init__(self, path: Path) -> None:
-        self._store = SqliteStore(path, read_only=True)
+        self._store = open_store(str(path), read_only=True)
 
     def fleet(self) -> FleetSummary:
         """All devices, judged now."""

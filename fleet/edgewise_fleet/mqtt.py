@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edgewise_fleet.broker_url import BrokerUrl
 from edgewise_fleet.errors import BrokerRefused
@@ -20,6 +23,14 @@ QOS = 1
 KEEPALIVE_S = 30
 CONNECT_TIMEOUT_S = 10.0
 RECONNECT_MIN_S, RECONNECT_MAX_S = 1, 30
+RECEIVE_MAXIMUM = 5_000
+"""Messages that the broker may send before the first of them is acknowledged: what bounds our memory when the store
+is slow, and a few commits' worth, so that a fast store never waits for the broker (MQTT 5, 3.1.2.11.3)."""
+NEVER_EXPIRES = 0xFFFFFFFF
+"""MQTT 5, 3.1.2.11.2."""
+UNSUPPORTED_VERSION = 132
+SILENCE_S = 3.0
+"""How long a broker may think about a version of MQTT that it may not know."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +44,14 @@ class Message:
     packet_id: int
     qos: int
     connection: int
+
+
+@dataclass(frozen=True)
+class LastWill:
+    """What the broker publishes, retained, when it loses the connection."""
+
+    topic: str
+    payload: bytes
 
 
 class Subscriber:
@@ -49,33 +68,53 @@ class Subscriber:
         filters: Sequence[str],
         on_message: Callable[[Message], None],
         keeps_session: bool = True,
+        will: Callable[[], LastWill] | None = None,
+        on_ready: Callable[[], None] | None = None,
     ) -> None:
+        """``will`` is asked before each connection, ``on_ready`` called when its subscriptions stand."""
         self.url = url
         self.connected = False
         self.trouble = ""
         """Why there is no connection, in words; empty while connected."""
         self._filters = filters
         self._deliver = on_message
+        self._will = will
+        self._on_ready = on_ready
         self._connection = 0
         self._answered = threading.Event()
         self._stopping = False
-        # MQTT 3.1.1, which every broker speaks; its sessions do not expire while we are being upgraded.
-        self._client = paho.Client(
+        self._hung_up = False
+        """Whether the broker left before it said anything, or did not know our version of MQTT."""
+        self._client_id = client_id
+        self._keeps_session = keeps_session
+        self._speaks_5 = keeps_session
+        self._client = self._new_client()
+
+    def _new_client(self) -> paho.Client:
+        """MQTT 5, for its receive maximum and shared subscriptions; 3.1.1 where the broker speaks no other."""
+        client = paho.Client(
             CallbackAPIVersion.VERSION2,
-            client_id=client_id,
-            clean_session=not keeps_session,
-            protocol=paho.MQTTv311,
-            manual_ack=keeps_session,
+            client_id=self._client_id,
+            clean_session=None if self._speaks_5 else not self._keeps_session,
+            protocol=paho.MQTTv5 if self._speaks_5 else paho.MQTTv311,
+            manual_ack=self._keeps_session,
         )
-        self._client.reconnect_delay_set(RECONNECT_MIN_S, RECONNECT_MAX_S)
-        self._client.on_connect = self._on_connect
-        self._client.on_disconnect = self._on_disconnect
-        self._client.on_subscribe = self._on_subscribe
-        self._client.on_message = self._on_message
-        if url.user is not None:
-            self._client.username_pw_set(url.user, url.password)
-        if url.tls:
-            self._client.tls_set()
+        client.reconnect_delay_set(RECONNECT_MIN_S, RECONNECT_MAX_S)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        if self.url.user is not None:
+            client.username_pw_set(self.url.user, self.url.password)
+        if self.url.tls:
+            client.tls_set()
+        self._set_will(client)
+        return client
+
+    def _set_will(self, client: paho.Client) -> None:
+        if self._will is not None:
+            will = self._will()
+            client.will_set(will.topic, will.payload, qos=QOS, retain=True)
 
     def start(self, *, timeout_s: float = CONNECT_TIMEOUT_S) -> None:
         """Connect and subscribe; raise BrokerRefused if that does not work now. Later losses mend themselves.
@@ -83,19 +122,47 @@ class Subscriber:
         Returns only when the broker has the subscriptions: what it acknowledges to a device from then on, it
         keeps for us.
         """
+        self._connect(min(timeout_s, SILENCE_S) if self._speaks_5 else timeout_s)
+        # amqtt meets MQTT 5 with silence.
+        if self._speaks_5 and not self.connected and (self._hung_up or not self._answered.is_set()):
+            self._fall_back(timeout_s)
+        if not (self._answered.is_set() and self.connected) or self.trouble:
+            silence = f"no answer within {timeout_s:.0f} s; is this an MQTT broker?"
+            self.stop()
+            raise BrokerRefused(f"broker {self.url}: {self.trouble if self._answered.is_set() else silence}")
+
+    def _fall_back(self, timeout_s: float) -> None:
+        """To 3.1.1, which has no shared subscriptions."""
+        if any(name.startswith("$share/") for name in self._filters):
+            self.stop()
+            raise BrokerRefused(
+                f"broker {self.url}: speaks no MQTT 5, which --share needs; leave out --share, or use another broker"
+            )
+        log.info("broker %s: speaks no MQTT 5, using 3.1.1", self.url)
+        self.stop()
+        self._stopping, self._speaks_5, self.trouble = False, False, ""
+        self._answered.clear()
+        self._client = self._new_client()
+        self._connect(timeout_s)
+
+    def _connect(self, timeout_s: float) -> None:
         try:
-            self._client.connect(self.url.host, self.url.port, keepalive=KEEPALIVE_S)
+            if self._speaks_5:
+                wishes = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+                wishes.SessionExpiryInterval = NEVER_EXPIRES
+                wishes.ReceiveMaximum = RECEIVE_MAXIMUM
+                self._client.connect(
+                    self.url.host, self.url.port, keepalive=KEEPALIVE_S, clean_start=False, properties=wishes
+                )
+            else:
+                self._client.connect(self.url.host, self.url.port, keepalive=KEEPALIVE_S)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise BrokerRefused(
                 f"broker {self.url}: {reason}; start the broker, or leave out --broker to have one started"
             ) from error
         self._client.loop_start()
-        answered = self._answered.wait(timeout_s)
-        if not (answered and self.connected) or self.trouble:
-            silence = f"no answer within {timeout_s:.0f} s; is this an MQTT broker?"
-            self.stop()
-            raise BrokerRefused(f"broker {self.url}: {self.trouble if answered else silence}")
+        self._answered.wait(timeout_s)
 
     def acknowledge(self, message: Message) -> None:
         """Tell the broker that the message is ours now.
@@ -105,6 +172,14 @@ class Subscriber:
         """
         if message.qos and message.connection == self._connection and self.connected:
             self._client.ack(message.packet_id, message.qos)
+
+    def publish(
+        self, topic: str, payload: bytes, *, qos: int = QOS, retain: bool = False, wait_s: float = 0.0
+    ) -> None:
+        """Publish, and wait so long for the broker to have it; without a connection it is not published."""
+        sent = self._client.publish(topic, payload, qos=qos, retain=retain)
+        if wait_s and sent.rc == paho.MQTT_ERR_SUCCESS:
+            sent.wait_for_publish(wait_s)
 
     def stop(self) -> None:
         """Disconnect; the broker keeps the session."""
@@ -119,6 +194,7 @@ class Subscriber:
     def _on_connect(
         self, client: paho.Client, _data: object, _flags: object, reason: object, _props: object
     ) -> None:
+        self._hung_up = getattr(reason, "value", 0) == UNSUPPORTED_VERSION
         if getattr(reason, "is_failure", False):
             self.trouble = (
                 f"refused us: {reason}; check user and password in --broker mqtt://user:password@host"
@@ -128,7 +204,10 @@ class Subscriber:
                 log.info("broker %s: connected again", self.url)
             self._connection += 1
             self.connected, self.trouble = True, ""
-            client.subscribe([(name, QOS) for name in self._filters])
+            if self._speaks_5:
+                client.subscribe([(name, SubscribeOptions(qos=QOS)) for name in self._filters])
+            else:
+                client.subscribe([(name, QOS) for name in self._filters])
             return
         self._answered.set()
 
@@ -141,13 +220,19 @@ class Subscriber:
                 f"does not let us listen: {refused[0]}; check its access rules for the user in --broker"
             )
             log.warning("broker %s: %s", self.url, self.trouble)
+        elif self._on_ready is not None:
+            self._on_ready()
         self._answered.set()
 
     def _on_disconnect(
-        self, _client: object, _data: object, _flags: object, reason: object, _props: object
+        self, client: paho.Client, _data: object, _flags: object, reason: object, _props: object
     ) -> None:
         was_connected, self.connected = self.connected, False
+        if not self._connection and self._speaks_5 and not self._answered.is_set():
+            self._hung_up = True
+            self._answered.set()
         if not self._stopping:
+            self._set_will(client)
             self.trouble = self.trouble or f"connection lost ({reason}), trying again"
             if was_connected:
                 log.warning("broker %s: %s", self.url, self.trouble)
@@ -192,7 +277,7 @@ def exchange(
     sender = _Sender(url, answers, look)
     sender.start()
     try:
-        sender.publish(topic, payload)
+        sender.publish(topic, payload, wait_s=CONNECT_TIMEOUT_S)
         return found.get(timeout=timeout_s)
     except queue.Empty:
         return None
@@ -208,7 +293,3 @@ class _Sender(Subscriber):
         super().__init__(
             url, client_id=client_id, filters=[answers], on_message=on_message, keeps_session=False
         )
-
-    def publish(self, topic: str, payload: bytes) -> None:
-        """At least once, not retained."""
-        self._client.publish(topic, payload, qos=QOS).wait_for_publish(CONNECT_TIMEOUT_S)

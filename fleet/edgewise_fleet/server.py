@@ -4,11 +4,9 @@ import logging
 import signal
 import socket
 import sys
-import threading
-import time
 from collections import deque
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgewise_fleet.access import Gate
@@ -16,21 +14,19 @@ from edgewise_fleet.alerts import AlertBook, AlertWatch, Heard, load_rules, make
 from edgewise_fleet.alerts.watch import HELD_EVENTS
 from edgewise_fleet.broker_embedded import EmbeddedBroker, find_mosquitto
 from edgewise_fleet.broker_url import LOOPBACK_HOSTS, BrokerUrl, parse_broker_url
-from edgewise_fleet.collector import FILTERS, Collector
-from edgewise_fleet.errors import OpenToAll, StoreUnusable
-from edgewise_fleet.mqtt import Subscriber
+from edgewise_fleet.collecting import check_sharing, log_to_stderr, start_collecting
+from edgewise_fleet.errors import OpenToAll
 from edgewise_fleet.panel_db import PanelDb, panel_path
 from edgewise_fleet.ports import listen
 from edgewise_fleet.rollouts_view import NoRollouts
-from edgewise_fleet.store import SqliteStore, Store
+from edgewise_fleet.store import is_postgres, open_store
 from edgewise_fleet.summary import DEFAULT_SILENT_AFTER_S
 from edgewise_fleet.tapped_store import TappedStore
+from edgewise_fleet.upkeep import Keeper, UpkeepSettings
 from edgewise_fleet.view import FleetView
 
 log = logging.getLogger(__name__)
 
-PRUNE_EVERY_S = 3600.0
-DAY_MS = 86_400_000
 EVERY_NETWORK = ("0.0.0.0", "::")
 
 
@@ -40,13 +36,12 @@ class ServeSettings:
 
     host: str = "127.0.0.1"
     port: int = 8080
-    store: Path = Path("fleet.db")
+    store: str = "fleet.db"
+    """A file, or postgresql://..."""
     broker: str | None = None
     """None starts a broker on `mqtt_port`."""
     mqtt_port: int = 1883
     silent_after_s: float = DEFAULT_SILENT_AFTER_S
-    keep_days: float = 30.0
-    """0 keeps records for ever."""
     alerts: Path | None = None
     """A file of alert rules beside the built-in ones."""
     open: bool = False
@@ -55,20 +50,28 @@ class ServeSettings:
     """Where metrics are sent by OpenTelemetry."""
     trusted_hosts: tuple[str, ...] = ()
     """Names, beside loopback ones, that browsers may know this server by while nobody has to log in."""
+    upkeep: UpkeepSettings = field(default_factory=UpkeepSettings)
+    share: str = ""
+    """The name that several collectors have in common; empty for one that hears everything."""
+    name: str = "serve"
+    """Of this collector, among those of one database."""
+    sparkplug_host: str = ""
+    """The id of the Sparkplug host application to be; empty for none."""
 
 
 def run_server(settings: ServeSettings) -> None:
     """Serve until SIGTERM or Ctrl-C. Raises a FleetError if it cannot start."""
-    _log_to_stderr()
+    log_to_stderr()
     # From here SIGTERM unwinds like Ctrl-C does; the web server passes it on when it has ended its part.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with ExitStack() as stack:
         given = parse_broker_url(settings.broker) if settings.broker is not None else None
         rules = load_rules(settings.alerts) if settings.alerts else parse_rules("", where="built-in rules")
         channels = make_channels(rules.notify)
-        kept = SqliteStore(settings.store)
+        check_sharing(store=settings.store, broker=settings.broker, share=settings.share, name=settings.name)
+        kept = open_store(settings.store, collector=settings.name)
         stack.callback(kept.close)
-        panel_db = PanelDb(panel_path(settings.store))
+        panel_db = PanelDb(panel_path(Path("fleet.db" if is_postgres(settings.store) else settings.store)))
         stack.callback(panel_db.close)
         gate = Gate(panel_db)
         _check_open(settings, gate)
@@ -82,15 +85,12 @@ def run_server(settings: ServeSettings) -> None:
         url = given or _start_broker(settings, stack)
         heard: deque[Heard] = deque(maxlen=HELD_EVENTS)
         store = TappedStore(kept, heard.append)
-        collector = Collector(store)
-        subscriber = Subscriber(
-            url, client_id=kept.client_id(), filters=FILTERS, on_message=collector.receive
+        collector, subscriber = start_collecting(
+            store, url, share=settings.share, sparkplug_host=settings.sparkplug_host, stack=stack
         )
-        stack.callback(subscriber.stop)
-        collector.start(subscriber)
-        stack.callback(collector.stop)
-        subscriber.start()
-        _start_pruning(kept, settings.keep_days, stack)
+        keeper = Keeper(kept, settings.upkeep)
+        keeper.start()
+        stack.callback(keeper.stop)
         view = FleetView(
             kept,
             link=subscriber,
@@ -138,8 +138,8 @@ def _start_broker(settings: ServeSettings, stack: ExitStack) -> BrokerUrl:
     broker = EmbeddedBroker(
         host=settings.host,
         port=settings.mqtt_port,
-        # Beside the store: what mosquitto holds for us belongs to it.
-        folder=settings.store.with_name(f"{settings.store.name}-broker"),
+        # Beside the store, or here for a store elsewhere: what mosquitto holds for us belongs to it.
+        folder=_broker_folder(settings.store),
         mosquitto=find_mosquitto(),
     )
     stack.callback(broker.stop)
@@ -152,26 +152,9 @@ def _start_broker(settings: ServeSettings, stack: ExitStack) -> BrokerUrl:
     return broker.url
 
 
-def _start_pruning(store: Store, keep_days: float, stack: ExitStack) -> None:
-    if not keep_days:
-        return
-    ended = threading.Event()
-
-    def prune_regularly() -> None:
-        while True:
-            try:
-                pruned = store.prune(time.time_ns() // 1_000_000 - int(keep_days * DAY_MS))
-                if pruned:
-                    log.info("forgot %d records older than %g days", pruned, keep_days)
-            except StoreUnusable as error:
-                log.error("forgetting old records: %s", error)
-            if ended.wait(PRUNE_EVERY_S):
-                return
-
-    thread = threading.Thread(target=prune_regularly, name="pruner", daemon=True)
-    thread.start()
-    stack.callback(thread.join)
-    stack.callback(ended.set)
+def _broker_folder(store: str) -> Path:
+    path = Path("fleet" if is_postgres(store) else store)
+    return path.with_name(f"{path.name}-broker")
 
 
 def _as_devices_see(url: BrokerUrl, host: str) -> BrokerUrl:
@@ -200,14 +183,3 @@ def _announce(settings: ServeSettings, web_socket: socket.socket, broker_url: st
             settings.host,
             "see the fleet, change it and report to it" if gate.is_open() else "report to the fleet",
         )
-
-
-def _log_to_stderr() -> None:
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(message)s",
-        datefmt="%H:%M:%S",
-    )
-    for noisy in ("nicegui", "uvicorn", "asyncio", "engineio", "socketio", "httpx"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)

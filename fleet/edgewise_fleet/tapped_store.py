@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from edgewise_fleet.alerts.engine import Heard
-from edgewise_fleet.store import Added, Arrival, RecordsArrival, Store
-from edgewise_fleet.store.writing import placed_ms
+from edgewise_fleet.store import Added, Arrival, RecordsArrival, Store, placed_ms
 from edgewise_messages import Event
 
 PREDICTION = "prediction"

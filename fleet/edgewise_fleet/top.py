@@ -14,7 +14,7 @@ from rich.text import Text
 from edgewise_fleet import wording
 from edgewise_fleet.errors import FleetError
 from edgewise_fleet.looking import UrlSource
-from edgewise_fleet.store import SqliteStore
+from edgewise_fleet.store import FleetReader, open_store
 from edgewise_fleet.summary import Condition, DeviceSummary, FleetSummary, summarise
 
 REFRESH_S = 2.0
@@ -27,19 +27,19 @@ COLOURS = {
 }
 
 
-def read_store(store: SqliteStore, *, silent_after_s: float) -> FleetSummary:
+def read_store(store: FleetReader, *, silent_after_s: float) -> FleetSummary:
     """The fleet from its file alone; the broker's state is not known there."""
     now_ms = time.time_ns() // 1_000_000
     return summarise(store.devices(), store.counts(), now_ms=now_ms, silent_after_s=silent_after_s)
 
 
 def open_source(
-    *, store: Path, url: str | None, silent_after_s: float, token: str = ""
+    *, store: str | Path, url: str | None, silent_after_s: float, token: str = ""
 ) -> Callable[[], FleetSummary]:
     """A function that reads the fleet anew each time. It raises FleetUnreachable or AccessProblem."""
     if url is not None:
         return UrlSource(url, token).fleet
-    opened = SqliteStore(store, read_only=True)
+    opened = open_store(str(store), read_only=True)
     return lambda: read_store(opened, silent_after_s=silent_after_s)
 
 

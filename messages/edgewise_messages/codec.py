@@ -71,6 +71,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     records: tuple[AnyRecord, ...]
     unknown: int = 0
     """Records of a type this version does not know; a later version may."""
+    bodies: tuple[bytes, ...] = ()
+    """Each of the records as JSON, with the fields that this version does not know."""
 
 
 def encode_records(records: list[AnyRecord], form: Format = Format.JSON) -> bytes:
@@ -120,12 +122,16 @@ def decode_records(data: bytes) -> Batch:
     try:
         batch: _Batch = _decode(data, form, _Batch)
         _check_version(batch.version)
-        records, unknown = batch.records, 0
+        records, raw = batch.records, _decode(data, form, _RawBatch).records
+        unknown = 0
     except MalformedMessage:
         _check_version(_version_of(data, form))
-        records, unknown = _decode_one_by_one(data, form)
+        records, raw, unknown = _decode_one_by_one(data, form)
+    if form is Format.JSON:
+        # JSON has no way to write what is not finite, and the decoder refuses what is too large.
+        return Batch(records=tuple(records), unknown=unknown, bodies=tuple(map(bytes, raw)))
     _check_finite(*records)
-    return Batch(records=tuple(records), unknown=unknown)
+    return Batch(records=tuple(records), unknown=unknown, bodies=tuple(map(_as_json, raw)))
 
 
 def decode_notice(data: bytes, kind: type[Notice]) -> Notice:
@@ -142,15 +148,25 @@ def decode_notice(data: bytes, kind: type[Notice]) -> Notice:
     return notice
 
 
-def _decode_one_by_one(data: bytes, form: Format) -> tuple[list[AnyRecord], int]:
-    """The records of a known type, and how many are of an unknown one."""
+def _decode_one_by_one(data: bytes, form: Format) -> tuple[list[AnyRecord], list[msgspec.Raw], int]:
+    """The records of a known type, read and raw, and how many are of an unknown one."""
     batch: _RawBatch = _decode(data, form, _RawBatch)
     records: list[AnyRecord] = []
+    kept: list[msgspec.Raw] = []
     for raw in batch.records:
         tag: _Tag = _decode(bytes(raw), form, _Tag)
         if tag.type in _TAGS:
             records.append(_decode(bytes(raw), form, AnyRecord))
-    return records, len(batch.records) - len(records)
+            kept.append(raw)
+    return records, kept, len(batch.records) - len(records)
+
+
+def _as_json(raw: msgspec.Raw) -> bytes:
+    """A record in MessagePack as JSON, unknown fields too."""
+    try:
+        return msgspec.json.encode(msgspec.msgpack.decode(raw))
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
+        raise MalformedMessage(f"message: a field that JSON cannot hold: {error}") from error
 
 
 def _encode_compact(records: list[AnyRecord]) -> bytes:
@@ -171,7 +187,9 @@ def _decode_compact(data: bytes) -> Batch:
     except msgspec.ValidationError as error:
         raise MalformedMessage(f"message: {error}") from error
     _check_finite(*records)
-    return Batch(records=tuple(records), unknown=unknown)
+    # This form has no room for unknown fields.
+    bodies = tuple(msgspec.json.encode(record) for record in records)
+    return Batch(records=tuple(records), unknown=unknown, bodies=bodies)
 
 
 def _version_of(data: bytes, form: Format) -> int:
@@ -202,7 +220,7 @@ def _check_finite(*messages: AnyRecord | AnyNotice) -> None:
 
 
 def _form_of(data: bytes) -> Format:
-    return Format.JSON if bytes(data[:1]) in _JSON_STARTS else Format.MSGPACK
+    return Format.JSON if data[:1] in _JSON_STARTS else Format.MSGPACK
 
 
 def _encode(value: object, form: Format, kind: Any) -> bytes:

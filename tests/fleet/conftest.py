@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fleet.postgres_parts import Postgres
 from fleet.real_parts import EDGEWISE, WAIT_S, Mosquitto, Server, Servers
 from fleet.simulated import SimulatedDevice
 
@@ -17,6 +18,16 @@ CHROMIUM_ARGUMENTS = [
     "--disable-sync",
     "--no-first-run",
 ]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL that the tests share; each makes databases of its own in it."""
+    cluster = Postgres()
+    cluster.create()
+    cluster.start()
+    yield cluster
+    cluster.remove()
 
 
 @pytest.fixture

@@ -79,6 +79,7 @@ def report_history(camera: SimulatedDevice) -> None:
 def test_the_row_of_a_device_appears_and_updates_by_itself(
     mosquitto: Mosquitto, serve: Callable[..., Server], device: MakeDevice, open_page: Callable[..., Any]
 ) -> None:
+    # In this order: a page that outlives its server complains about it.
     page = open_page(serve("--broker", mosquitto.url), "/")
     page.get_by_text("No device has reported yet").wait_for()
     assert f'url = "{mosquitto.url}"' in page.locator(".frame").inner_text()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
+from edgewise_fleet.store.selection import Exporter
 from edgewise_messages import AnyRecord, DeviceAddress, DeviceState, Event, Meta, Status
 
 
@@ -17,6 +18,8 @@ class RecordsArrival:
     records: tuple[AnyRecord, ...]
     unknown: int = 0
     """Records of a type that this version does not know."""
+    bodies: tuple[bytes, ...] = ()
+    """The records as JSON with fields unknown here; without them the records are written as they were read."""
 
 
 @dataclass(frozen=True)
@@ -94,15 +97,48 @@ class EventRow:
     event: Event
 
 
+@dataclass(frozen=True)
+class Bucket:
+    """A stretch of time of one metric over several devices."""
+
+    at_ms: int
+    width_ms: int
+    count: int
+    sum: float
+    min: float
+    max: float
+
+
 Points: TypeAlias = tuple[tuple[int, float], ...]
 """Pairs of (milliseconds since 1970, value), oldest first."""
 
 
-class Store(Protocol):
-    """Remembers what arrived. Every method may be called from any thread."""
+@dataclass(frozen=True)
+class Keep:
+    """How long each level is kept, in days; 0 is for ever. A coarser level is kept at least as long as a finer one."""
+
+    raw_days: float = 30.0
+    """Records and the points of their metrics."""
+    minute_days: float = 90.0
+    hour_days: float = 730.0
+    day_days: float = 0.0
+
+
+class RecordSink(Protocol):
+    """What collectors write to. Every method may be called from any thread."""
 
     def add(self, arrivals: Sequence[Arrival]) -> Added:
         """Keep all of it in one durable transaction, or none of it (then raises StoreUnusable)."""
+
+    def client_id(self) -> str:
+        """The MQTT client id that goes with this store, the same for ever: the broker keeps our place by it."""
+
+    def close(self) -> None:
+        """Release what is held; the store must not be used afterwards."""
+
+
+class FleetReader(Protocol):
+    """What pages and alerts read. Every method may be called from any thread."""
 
     def devices(self) -> tuple[DeviceRow, ...]:
         """Every device, ordered by group and name."""
@@ -116,7 +152,19 @@ class Store(Protocol):
         until_ms: int,
         limit: int = 500,
     ) -> dict[str, Points]:
-        """At most ``limit`` points per metric; thinning keeps each stretch's lowest and highest point."""
+        """At most ``limit`` points per metric; thinning keeps each stretch's lowest and highest point.
+
+        A long window is read from the roll-ups: of each minute, hour or day its lowest value, at its beginning,
+        and its highest, at its middle.
+        """
+
+    def fleet_series(
+        self, metric: str, *, since_ms: int, until_ms: int, group: str | None = None, buckets: int = 24
+    ) -> tuple[Bucket, ...]:
+        """One metric over all devices, or those of a group, oldest first.
+
+        In days, hours or minutes, whichever makes at least so many ``buckets``.
+        """
 
     def events(self, address: DeviceAddress, *, predictions: bool, limit: int = 50) -> tuple[EventRow, ...]:
         """The latest predictions, or the latest of all other events; newest first.
@@ -127,8 +175,19 @@ class Store(Protocol):
     def counts(self) -> dict[Counter, int]:
         """How much arrived over the store's whole life."""
 
-    def prune(self, before_ms: int) -> int:
-        """Forget records placed before this time, return how many."""
 
-    def close(self) -> None:
-        """Release the file; the store must not be used afterwards."""
+class Upkeep(Protocol):
+    """What is done to a store regularly."""
+
+    def roll_up(self, now_ms: int) -> int:
+        """Bring the roll-ups of all complete minutes, hours and days up to date; return how many were written."""
+
+    def prune(self, before_ms: int, *, keep: Keep | None = None) -> int:
+        """Forget records placed before this time, return how many; with ``keep`` old roll-ups too."""
+
+    def shrink(self, max_bytes: int) -> int:
+        """Forget the oldest records until the store holds less than this; return how many."""
+
+
+class Store(RecordSink, FleetReader, Upkeep, Exporter, Protocol):
+    """All of it: SQLite in one file, or PostgreSQL."""

@@ -1,0 +1,368 @@
+"""What the fleet takes in, durably, beside a subscriber that only counts and one that inserts row by row.
+
+    .venv/bin/python benchmarks/fleet.py ingest [--messages 30000] [--stores sqlite postgres] [--collectors 1 2 3]
+    .venv/bin/python benchmarks/fleet.py query [--devices 1000] [--days 30] [--every-s 10] [--store sqlite]
+
+`ingest`: a real mosquitto holds a backlog of QoS 1 messages (one record of 16 metrics each) in a persistent session;
+every row drains the same backlog in a process of its own. `query`: generated points, rolled up, then asked for.
+"""
+
+import argparse
+import json
+import os
+import runpy
+import shutil
+import socket
+import sqlite3
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+# In place of this folder, where this very file would be found as `fleet`.
+sys.path[0] = str(Path(__file__).resolve().parents[1] / "tests")
+
+import paho.mqtt.client as paho
+from fleet.postgres_parts import Postgres
+from fleet.real_parts import Mosquitto
+from fleet.simulated import plausible
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from edgewise_fleet.broker_url import parse_broker_url
+from edgewise_fleet.collector import FILTERS, Collector, shared_filters
+from edgewise_fleet.mqtt import RECEIVE_MAXIMUM, Subscriber
+from edgewise_fleet.store import Counter, open_store
+from edgewise_messages import Telemetry, decode_records, encode_records
+
+METRICS = len(plausible(0))
+START_MS = 1_789_948_800_000
+GIVE_UP_S = 300.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    ingest = commands.add_parser("ingest")
+    ingest.add_argument("--messages", type=int, default=30_000)
+    ingest.add_argument("--stores", nargs="+", default=["sqlite", "postgres"])
+    ingest.add_argument("--collectors", nargs="+", type=int, default=[1, 2, 3])
+    query = commands.add_parser("query")
+    query.add_argument("--devices", type=int, default=1000)
+    query.add_argument("--days", type=float, default=30)
+    query.add_argument("--every-s", type=float, default=10)
+    query.add_argument("--store", choices=["sqlite", "postgres"], default="sqlite")
+    worker = commands.add_parser("worker")
+    worker.add_argument("kind")
+    worker.add_argument("url")
+    worker.add_argument("name")
+    worker.add_argument("count", type=int)
+    worker.add_argument("store", nargs="?", default="")
+    worker.add_argument("--shared", action="store_true")
+    words = parser.parse_args()
+    {"ingest": measure_ingest, "query": measure_queries, "worker": run_worker}[words.command](words)
+
+
+def backlog(count: int, devices: int = 200) -> list[tuple[str, bytes]]:
+    """Messages of a fleet that reports every ten seconds."""
+    messages = []
+    for i in range(count):
+        device, turn = i % devices, i // devices
+        record = Telemetry(
+            ts_ms=START_MS + turn * 10_000, mono_ns=i, boot=f"boot{device}", seq=turn, metrics=plausible(i)
+        )
+        messages.append((f"edgewise/v1/lab/d{device}/telemetry", encode_records([record])))
+    return messages
+
+
+def publish(port: int, messages: list[tuple[str, bytes]]) -> None:
+    """As fast as the broker takes it; written by hand, since a client library would be the slowest part."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        hello = b"\x00\x04MQTT\x04\x02\x00\x3c\x00\x05bench"
+        connection.sendall(b"\x10" + _length(len(hello)) + hello)
+        connection.recv(4)
+        acknowledged = [0]
+
+        def count_acknowledgements() -> None:
+            heard = 0
+            while heard < 4 * len(messages):
+                heard += len(connection.recv(65536))
+                acknowledged[0] = heard // 4
+
+        reader = threading.Thread(target=count_acknowledgements)
+        reader.start()
+        for begin in range(0, len(messages), 200):
+            connection.sendall(
+                b"".join(_packet(i, *messages[i]) for i in range(begin, min(begin + 200, len(messages))))
+            )
+            while begin - acknowledged[0] > 20_000:
+                time.sleep(0.005)
+        reader.join()
+
+
+def _packet(number: int, topic: str, payload: bytes) -> bytes:
+    name = topic.encode()
+    body = struct.pack(">H", len(name)) + name + struct.pack(">H", number % 60_000 + 1) + payload
+    return b"\x32" + _length(len(body)) + body
+
+
+def _length(size: int) -> bytes:
+    out = b""
+    while True:
+        size, low = divmod(size, 128)
+        out += bytes([low | 0x80 if size else low])
+        if not size:
+            return out
+
+
+def measure_ingest(words: argparse.Namespace) -> None:
+    messages = backlog(words.messages)
+    rows: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        broker = Mosquitto(Path(folder) / "broker")
+        broker.start()
+        try:
+            rows["bare paho, counts"] = drain(broker, messages, "bare", [""])
+            few = messages[: max(100, len(messages) // 60)]
+            rows["bare paho, row by row into SQLite"] = drain(broker, few, "rows", [f"{folder}/rows.db"])
+            if "sqlite" in words.stores:
+                rows["Edgewise, SQLite"] = drain(broker, messages, "edgewise", [f"{folder}/fleet.db"])
+            if "postgres" in words.stores:
+                with_postgres(broker, messages, few, words.collectors, rows)
+        finally:
+            broker.stop()
+    bare, peer = rows["bare paho, counts"], rows["bare paho, row by row into SQLite"]
+    print(f"{words.messages} messages of {METRICS} metrics, load average {os.getloadavg()[0]:.1f}")
+    print(f"{'':40} {'messages/s':>10} {'points/s':>10} {'of bare':>8} {'of rows':>8}")
+    for name, rate in rows.items():
+        print(f"{name:40} {rate:10.0f} {rate * METRICS:10.0f} {rate / bare:8.0%} {rate / peer:7.1f}x")
+
+
+def with_postgres(
+    broker: Mosquitto, messages: list[tuple[str, bytes]], few: list[tuple[str, bytes]], counts: list[int],
+    rows: dict[str, float],
+) -> None:  # fmt: skip
+    cluster = Postgres(settings=("shared_buffers=512MB", "max_wal_size=4GB"))
+    cluster.create()
+    cluster.start()
+    try:
+        for count in counts:
+            database = cluster.new_database()
+            name = f"Edgewise, PostgreSQL, {count} collector{'s' if count > 1 else ''}"
+            rows[name] = drain(broker, messages, "edgewise", [database] * count)
+    finally:
+        cluster.remove()
+
+
+def _log(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def drain(broker: Mosquitto, messages: list[tuple[str, bytes]], kind: str, stores: list[str]) -> float:
+    """Messages per second from the first process's start until the last message is done with."""
+    _log(f"{kind}: {len(messages)} messages, {len(stores)} process(es)")
+    names = [f"{kind}-{time.time_ns()}-{i}" for i in range(len(stores))]
+    for name in names:
+        link = Subscriber(
+            parse_broker_url(broker.url), client_id=name, filters=_filters(stores), on_message=lambda _m: None
+        )
+        link.start()
+        link.stop()
+    publish(broker.port, messages)
+    workers = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                __file__,
+                "worker",
+                kind,
+                broker.url,
+                name,
+                str(len(messages)),
+                store,
+                *(["--shared"] if len(stores) > 1 else []),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name, store in zip(names, stores, strict=True)
+    ]
+    for worker in workers:
+        assert worker.stdout
+        assert worker.stdout.readline() == "ready\n"
+    began = time.monotonic()
+    for worker in workers:
+        assert worker.stdin
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
+    ended = []
+    for worker in workers:
+        assert worker.stdout
+        ended.append(json.loads(worker.stdout.readline()))
+        worker.communicate("end\n")
+    forget = paho.Client(CallbackAPIVersion.VERSION2, clean_session=True, client_id=names[0])
+    forget.connect("127.0.0.1", broker.port)
+    forget.disconnect()
+    return len(messages) / (max(ended) - began)
+
+
+def _filters(stores: list[str]) -> tuple[str, ...]:
+    return shared_filters("bench") if len(stores) > 1 else FILTERS
+
+
+def run_worker(words: argparse.Namespace) -> None:
+    """One process; says "ready", waits for a line, and prints when it is done with the last message."""
+    {"bare": bare_worker, "rows": rows_worker, "edgewise": edgewise_worker}[words.kind](words)
+
+
+def _say_and_wait(text: str) -> None:
+    print(text, flush=True)
+    sys.stdin.readline()
+
+
+def _paho(words: argparse.Namespace, on_message: paho.CallbackOnMessage) -> paho.Client:
+    client = paho.Client(CallbackAPIVersion.VERSION2, client_id=words.name, protocol=paho.MQTTv5)
+    client.on_message = on_message
+    wishes = Properties(PacketTypes.CONNECT)
+    wishes.SessionExpiryInterval, wishes.ReceiveMaximum = 0xFFFFFFFF, RECEIVE_MAXIMUM
+    url = parse_broker_url(words.url)
+    client.on_connect = lambda one, *_: one.subscribe([(name, SubscribeOptions(qos=1)) for name in FILTERS])
+    client.connect(url.host, url.port, clean_start=False, properties=wishes)
+    return client
+
+
+def bare_worker(words: argparse.Namespace) -> None:
+    heard, done = [0], threading.Event()
+
+    def count(*_: object) -> None:
+        heard[0] += 1
+        if heard[0] == words.count:
+            done.set()
+
+    _say_and_wait("ready")
+    client = _paho(words, count)
+    client.loop_start()
+    done.wait(GIVE_UP_S)
+    _say_and_wait(json.dumps(time.monotonic()))
+    client.disconnect()
+
+
+def rows_worker(words: argparse.Namespace) -> None:
+    """What people write first: a transaction for each message, an INSERT for each metric."""
+    heard, done = [0], threading.Event()
+    database = sqlite3.connect(words.store, check_same_thread=False)
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = FULL")
+    database.execute("CREATE TABLE points (topic TEXT, metric TEXT, at_ms INTEGER, value REAL)")
+
+    def insert(_client: object, _data: object, message: paho.MQTTMessage) -> None:
+        for record in decode_records(message.payload).records:
+            if isinstance(record, Telemetry):
+                for name, value in record.metrics.items():
+                    database.execute(
+                        "INSERT INTO points VALUES (?, ?, ?, ?)", (message.topic, name, record.ts_ms, value)
+                    )
+                    database.commit()
+        heard[0] += 1
+        if heard[0] == words.count:
+            done.set()
+
+    _say_and_wait("ready")
+    client = _paho(words, insert)
+    client.loop_start()
+    done.wait(GIVE_UP_S)
+    _say_and_wait(json.dumps(time.monotonic()))
+    client.disconnect()
+
+
+def edgewise_worker(words: argparse.Namespace) -> None:
+    store = open_store(words.store, collector=words.name[-20:])
+    collector = Collector(store)
+    subscriber = Subscriber(
+        parse_broker_url(words.url),
+        client_id=words.name,
+        filters=shared_filters("bench") if words.shared else FILTERS,
+        on_message=collector.receive,
+    )
+    _say_and_wait("ready")
+    collector.start(subscriber)
+    subscriber.start()
+    deadline = time.monotonic() + GIVE_UP_S
+    while store.counts()[Counter.RECORDS] < words.count and time.monotonic() < deadline:
+        time.sleep(0.05)
+    _say_and_wait(json.dumps(time.monotonic()))
+    subscriber.stop()
+    collector.stop()
+    store.close()
+
+
+def measure_queries(words: argparse.Namespace) -> None:
+    folder = Path(tempfile.mkdtemp())
+    cluster = Postgres(settings=("shared_buffers=512MB", "max_wal_size=8GB", "synchronous_commit=off"))
+    try:
+        address = str(folder / "fleet.db")
+        if words.store == "postgres":
+            cluster.create()
+            cluster.start()
+            address = cluster.new_database()
+        ask_generated(address, words)
+    finally:
+        shutil.rmtree(folder)
+        if words.store == "postgres":
+            cluster.remove()
+        else:
+            shutil.rmtree(cluster.folder)
+
+
+def ask_generated(address: str, words: argparse.Namespace) -> None:
+    generate = runpy.run_path(str(Path(__file__).with_name("fleet_generated.py")))["generate"]
+    began = time.monotonic()
+    points = generate(
+        address,
+        devices=words.devices,
+        days=words.days,
+        every_ms=round(words.every_s * 1000),
+        start_ms=START_MS,
+    )
+    made = time.monotonic()
+    store = open_store(address)
+    until_ms = START_MS + round(words.days * 86_400_000)
+    rolled = store.roll_up(until_ms)
+    print(
+        f"{words.store}: {points} points in {made - began:.0f} s, {rolled} buckets in {time.monotonic() - made:.0f} s"
+    )
+    device = store.devices()[words.devices // 2].address
+    window = {"since_ms": START_MS, "until_ms": until_ms - 1}
+    metric = "board.temperature_c"
+    questions = {
+        "one metric of all devices, whole window": lambda: store.fleet_series(metric, **window),
+        "the same by the hour": lambda: store.fleet_series(metric, buckets=24 * round(words.days), **window),
+        "one device, whole window, 500 points": lambda: store.series(device, [metric], **window),
+        "one device, last day, 500 points": lambda: store.series(
+            device, [metric], since_ms=until_ms - 86_400_000, until_ms=until_ms - 1
+        ),
+        "one device, last hour": lambda: store.series(
+            device, [metric], since_ms=until_ms - 3_600_000, until_ms=until_ms - 1
+        ),
+        "every device's latest values": store.devices,
+    }
+    for name, ask in questions.items():
+        times = []
+        for _ in range(3):
+            began = time.monotonic()
+            ask()
+            times.append(time.monotonic() - began)
+        print(f"{name:45} first {times[0] * 1000:8.1f} ms, then {min(times[1:]) * 1000:8.1f} ms")
+    store.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""Until when each roll-up is forgotten."""
+
+from edgewise_fleet.store.base import Keep
+from edgewise_fleet.store.levels import Level
+
+DAY_MS = 86_400_000
+
+
+def horizons(raw_before_ms: int, keep: Keep | None) -> dict[Level, int]:
+    """Before when the buckets of each level are forgotten; a level that is kept for ever is left out.
+
+    At the beginning of a bucket of the next coarser level, and never later than a finer level's: whatever is rolled
+    up again finds all its parts.
+    """
+    if keep is None:
+        return {}
+    found: dict[Level, int] = {}
+    until_ms, finer_days = raw_before_ms, keep.raw_days
+    for level, days in (
+        (Level.MINUTE, keep.minute_days), (Level.HOUR, keep.hour_days), (Level.DAY, keep.day_days)
+    ):  # fmt: skip
+        if not days or not finer_days:
+            break
+        until_ms -= max(0, round((days - finer_days) * DAY_MS))
+        until_ms = Level(min(level + 1, Level.DAY)).floor(until_ms)
+        found[level], finer_days = until_ms, days
+    return found

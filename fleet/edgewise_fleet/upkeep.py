@@ -1,0 +1,69 @@
+"""What is done to a store regularly: roll-ups every minute, forgetting every hour."""
+
+import logging
+import threading
+import time
+from dataclasses import dataclass, field
+
+from edgewise_fleet.errors import StoreUnusable
+from edgewise_fleet.store import Keep, Upkeep
+
+ROLL_EVERY_S = 60.0
+PRUNE_EVERY_S = 3600.0
+DAY_MS = 86_400_000
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpkeepSettings:
+    """How long and how much is kept."""
+
+    keep: Keep = field(default_factory=Keep)
+    max_size_bytes: int = 0
+    """0 is without a limit."""
+
+
+class Keeper:
+    """A thread that looks after one store. With several collectors on one database any number may run."""
+
+    def __init__(self, store: Upkeep, settings: UpkeepSettings) -> None:
+        self._store = store
+        self._settings = settings
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+        self._pruned_s = -PRUNE_EVERY_S
+
+    def start(self) -> None:
+        """Begin, with a first turn at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the turn that runs."""
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self._turn()
+            except StoreUnusable as error:
+                log.error("looking after the store: %s; trying again in a minute", error)
+            if self._ended.wait(ROLL_EVERY_S):
+                return
+
+    def _turn(self) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        # Before anything is forgotten: what is forgotten lives on in the roll-ups.
+        self._store.roll_up(now_ms)
+        if time.monotonic() - self._pruned_s >= PRUNE_EVERY_S:
+            keep = self._settings.keep
+            if keep.raw_days:
+                pruned = self._store.prune(now_ms - int(keep.raw_days * DAY_MS), keep=keep)
+                if pruned:
+                    log.info("forgot %d records older than %g days", pruned, keep.raw_days)
+            self._pruned_s = time.monotonic()
+        if self._settings.max_size_bytes:
+            shrunk = self._store.shrink(self._settings.max_size_bytes)
+            if shrunk:
+                log.warning("forgot the oldest %d records: the store had reached --max-size", shrunk)
