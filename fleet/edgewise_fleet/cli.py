@@ -5,9 +5,18 @@ from typing import Annotated
 
 import typer
 
+from edgewise_fleet.cli_enrol import add_enrolment
+from edgewise_fleet.cli_registry import add_registry
+from edgewise_fleet.cli_rollout import rollout_app
+from edgewise_fleet.cli_simulate import add_simulation
+
 fleet_app = typer.Typer(
     no_args_is_help=True, help="Watch every device: a page, a terminal table, Prometheus."
 )
+fleet_app.add_typer(rollout_app, name="rollout")
+add_registry(fleet_app)
+add_enrolment(fleet_app)
+add_simulation(fleet_app)
 
 SilentAfter = Annotated[
     float,
@@ -35,6 +44,13 @@ def serve(
     keep_days: Annotated[
         float, typer.Option(min=0, help="Forget records older than this; 0 keeps all.")
     ] = 30.0,
+    rollout_key: Annotated[
+        Path | None,
+        typer.Option(
+            help="Private key that signs what rollouts tell devices; without one they wait.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Collect what devices report and show it on a page that updates by itself."""
     from edgewise_fleet.server import ServeSettings, run_server
@@ -48,6 +64,7 @@ def serve(
             mqtt_port=mqtt_port,
             silent_after_s=silent_after,
             keep_days=keep_days,
+            rollout_key=rollout_key,
         )
     )
 

@@ -10,6 +10,10 @@ FleetError (Exception)
 ├── KeyProblem       (OSError)          a key file that is missing, readable by others, or no key
 ├── RepositoryProblem (OSError)         the update repository cannot be read or written
 ├── BadCommand       (ValueError)       a command that no device would take
+├── BadEntry         (ValueError)       an entry of the registry, or a file of them, that is none
+├── BadRollout       (ValueError)       a plan, or a wish of a rollout, that makes no sense
+├── EnrolmentProblem (OSError)          the fleet's authority or the broker's files cannot be read or written
+├── BadSimulation    (ValueError)       a simulated fleet that cannot be made, here or at all
 └── DeviceSilent     (TimeoutError)     the device did not answer a command in time
 """
 
@@ -58,3 +62,19 @@ class DeviceSilent(FleetError, TimeoutError):
 
 class BadCommand(FleetError, ValueError):
     """A command with an unknown name, wrong arguments, or without the signature it needs."""
+
+
+class BadEntry(FleetError, ValueError):
+    """An entry of the registry with a wrong field; the message says where."""
+
+
+class BadRollout(FleetError, ValueError):
+    """A rollout that cannot be begun, or one that is not in a state for what was asked."""
+
+
+class EnrolmentProblem(FleetError, OSError):
+    """A certificate authority, a credential or a broker file that is missing, taken or unsound."""
+
+
+class BadSimulation(FleetError, ValueError):
+    """A simulated fleet with wrong figures, or more connections than this process may open."""

@@ -189,10 +189,10 @@ def exchange(
         if is_answer(message.payload):
             found.put(message.payload)
 
-    sender = _Sender(url, answers, look)
+    sender = CommandLink(url, answers=answers, on_message=look)
     sender.start()
     try:
-        sender.publish(topic, payload)
+        sender.publish(topic, payload, wait_s=CONNECT_TIMEOUT_S)
         return found.get(timeout=timeout_s)
     except queue.Empty:
         return None
@@ -200,15 +200,17 @@ def exchange(
         sender.stop()
 
 
-class _Sender(Subscriber):
-    """A Subscriber for one exchange, whose session ends with it."""
+class CommandLink(Subscriber):
+    """Sends commands and hears responses; its session ends with it."""
 
-    def __init__(self, url: BrokerUrl, answers: str, on_message: Callable[[Message], None]) -> None:
+    def __init__(self, url: BrokerUrl, *, answers: str, on_message: Callable[[Message], None]) -> None:
         client_id = f"edgewise-command-{secrets.token_hex(6)}"
         super().__init__(
             url, client_id=client_id, filters=[answers], on_message=on_message, keeps_session=False
         )
 
-    def publish(self, topic: str, payload: bytes) -> None:
-        """At least once, not retained."""
-        self._client.publish(topic, payload, qos=QOS).wait_for_publish(CONNECT_TIMEOUT_S)
+    def publish(self, topic: str, payload: bytes, *, wait_s: float = 0.0) -> None:
+        """At least once, not retained; with ``wait_s`` wait so long for the broker to have it."""
+        sent = self._client.publish(topic, payload, qos=QOS)
+        if wait_s:
+            sent.wait_for_publish(wait_s)

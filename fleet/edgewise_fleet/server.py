@@ -16,6 +16,7 @@ from edgewise_fleet.collector import FILTERS, Collector
 from edgewise_fleet.errors import StoreUnusable
 from edgewise_fleet.mqtt import Subscriber
 from edgewise_fleet.ports import listen
+from edgewise_fleet.rollouts.serving import start_steering
 from edgewise_fleet.store import SqliteStore, Store
 from edgewise_fleet.summary import DEFAULT_SILENT_AFTER_S
 from edgewise_fleet.view import FleetView
@@ -38,6 +39,8 @@ class ServeSettings:
     """None starts a broker on `mqtt_port`."""
     mqtt_port: int = 1883
     silent_after_s: float = DEFAULT_SILENT_AFTER_S
+    rollout_key: Path | None = None
+    """Private key that signs what rollouts tell devices; without one rollouts wait."""
     keep_days: float = 30.0
     """0 keeps records for ever."""
 
@@ -68,12 +71,22 @@ def run_server(settings: ServeSettings) -> None:
         stack.callback(collector.stop)
         subscriber.start()
         _start_pruning(store, settings.keep_days, stack)
+        steering = start_steering(
+            settings.store,
+            records=store,
+            url=url,
+            key=settings.rollout_key,
+            silent_after_s=settings.silent_after_s,
+            stack=stack,
+        )
         view = FleetView(
             store,
             link=subscriber,
             intake=collector,
             broker_url=str(url if given else _as_devices_see(url, settings.host)),
             silent_after_s=settings.silent_after_s,
+            silences=steering.silences,
+            others=steering.troubles,
         )
         _announce(settings, web_socket, view.broker_url)
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 import msgspec
 
 from edgewise_fleet.store import Counter, DeviceRow
-from edgewise_messages import DeviceState, Meta
+from edgewise_messages import DeviceAddress, DeviceState, Meta
 from edgewise_messages.metrics import split_name
 
 DEFAULT_SILENT_AFTER_S = 60.0
@@ -138,11 +138,16 @@ def summarise(
     broker_url: str | None = None,
     broker_connected: bool | None = None,
     trouble: tuple[str, ...] = (),
+    expected_silence_s: Mapping[DeviceAddress, float] | None = None,
 ) -> FleetSummary:
-    """Everything that the overview shows."""
+    """Everything that the overview shows; ``expected_silence_s`` has devices with a silence of their own."""
+    silences = expected_silence_s or {}
     return FleetSummary(
         now_ms=now_ms,
-        devices=tuple(summarise_device(row, now_ms=now_ms, silent_after_s=silent_after_s) for row in rows),
+        devices=tuple(
+            summarise_device(row, now_ms=now_ms, silent_after_s=silences.get(row.address, silent_after_s))
+            for row in rows
+        ),
         records=counts[Counter.RECORDS],
         duplicates=counts[Counter.DUPLICATES],
         malformed=counts[Counter.MALFORMED],

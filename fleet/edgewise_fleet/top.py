@@ -15,6 +15,7 @@ from rich.text import Text
 
 from edgewise_fleet import wording
 from edgewise_fleet.errors import FleetError, FleetUnreachable
+from edgewise_fleet.steering.silences import read_silences
 from edgewise_fleet.store import SqliteStore
 from edgewise_fleet.summary import Condition, DeviceSummary, FleetSummary, summarise
 
@@ -32,7 +33,13 @@ COLOURS = {
 def read_store(store: SqliteStore, *, silent_after_s: float) -> FleetSummary:
     """The fleet from its file alone; the broker's state is not known there."""
     now_ms = time.time_ns() // 1_000_000
-    return summarise(store.devices(), store.counts(), now_ms=now_ms, silent_after_s=silent_after_s)
+    return summarise(
+        store.devices(),
+        store.counts(),
+        now_ms=now_ms,
+        silent_after_s=silent_after_s,
+        expected_silence_s=read_silences(store.path),
+    )
 
 
 def read_url(url: str) -> FleetSummary:
