@@ -292,7 +292,8 @@ def _recall_one(step: Step, progress: DeviceProgress, seen: Observation) -> None
     plan = step.rollout.plan
     runs_it = seen.sha256 == plan.sha256
     if progress.phase is DevicePhase.BACK:
-        if runs_it and seen.is_online:  # it was just switching when it was called off
+        ran_it = progress.before.sha256 == plan.sha256
+        if runs_it and not ran_it and seen.is_online:  # it was just switching when it was called off
             _order(step, replace(progress, phase=DevicePhase.RECALLED), CommandName.ROLLBACK, "rollback")
         return
     if progress.before.sha256 == plan.sha256:
