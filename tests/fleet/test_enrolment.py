@@ -1,7 +1,6 @@
 """A real mosquitto with the configuration that `edgewise fleet broker-config` writes: who may do what on it."""
 
 import contextlib
-import os
 import signal
 import ssl
 import subprocess
@@ -153,7 +152,9 @@ def fleet_login(site: Site) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("kind", ["certificate", "password"])
-def test_a_device_reaches_its_own_topics_and_no_other(site: Site, client: Callable[..., Client], kind: str) -> None:
+def test_a_device_reaches_its_own_topics_and_no_other(
+    site: Site, client: Callable[..., Client], kind: str
+) -> None:
     more = ["--password"] if kind == "password" else []
     folders = {address: site.enrol(address, *more) for address in (CAM_1, CAM_2)}
     site.start()
@@ -192,7 +193,9 @@ def test_a_device_reaches_its_own_topics_and_no_other(site: Site, client: Callab
     assert victim.heard == [CAM_2.topic(Channel.COMMAND)]
 
 
-def test_nobody_takes_another_devices_place_by_its_client_id(site: Site, client: Callable[..., Client]) -> None:
+def test_nobody_takes_another_devices_place_by_its_client_id(
+    site: Site, client: Callable[..., Client]
+) -> None:
     folders = [site.enrol(address) for address in (CAM_1, CAM_2)]
     site.start()
     victim = client(site.port, name="edgewise-cam-2", **with_certificate(folders[1]))
@@ -211,7 +214,9 @@ def test_nobody_takes_another_devices_place_by_its_client_id(site: Site, client:
     assert not victim.ended.is_set() and not thief.heard
 
 
-def test_whoever_has_no_credential_is_refused(site: Site, client: Callable[..., Client], tmp_path: Path) -> None:
+def test_whoever_has_no_credential_is_refused(
+    site: Site, client: Callable[..., Client], tmp_path: Path
+) -> None:
     folder = site.enrol(CAM_1)
     stranger = Authority(tmp_path / "stranger")
     stranger.create()
@@ -229,7 +234,9 @@ def test_whoever_has_no_credential_is_refused(site: Site, client: Callable[..., 
 
 
 @pytest.mark.parametrize("kind", ["certificate", "password"])
-def test_a_revoked_device_is_refused_after_a_reload(site: Site, client: Callable[..., Client], kind: str) -> None:
+def test_a_revoked_device_is_refused_after_a_reload(
+    site: Site, client: Callable[..., Client], kind: str
+) -> None:
     more = ["--password"] if kind == "password" else []
     kept, gone = site.enrol(CAM_1, *more), site.enrol(CAM_2, *more)
     site.start()
@@ -270,7 +277,7 @@ def test_keys_are_readable_by_us_only_and_the_agent_takes_the_lines(site: Site) 
         assert path.stat().st_mode & 0o077 == 0, path
     text = (folder / "agent.toml").read_text()
     assert 'id = "cam-1"\ngroup = "shop"' in text and 'cert_file = "device.crt"' in text
-    os.chmod(site.enrolment.authority.pair.key, 0o644)
+    site.enrolment.authority.pair.key.chmod(0o644)
     with pytest.raises(EnrolmentProblem, match="others can read this private key"):
         site.enrolment.enrol(CAM_2, broker="mqtts://x:1", by_password=False, again=False)
 

@@ -54,7 +54,9 @@ class World:
         self.seen[address] = changed(self.seen[address], **changes)
 
     def answer(self, order: Order, outcome: Outcome = Outcome.DONE, message: str = "") -> None:
-        self.see(order.address, response=Response(id=order.command_id, outcome=outcome, ts_ms=0, message=message))
+        self.see(
+            order.address, response=Response(id=order.command_id, outcome=outcome, ts_ms=0, message=message)
+        )
 
     def obey(self, order: Order) -> None:
         """As a good device with a good model."""
@@ -131,7 +133,9 @@ def test_the_devices_own_verdict_halts_at_the_canary(event: str) -> None:
     world.look()
     world.assert_halted("canary=2", event, "golden cases")
     assert world.count(DevicePhase.LEFT_OUT) == 8
-    assert {order.address for order in world.orders} <= {one.address for one in world.devices.values() if one.told_ms}
+    assert {order.address for order in world.orders} <= {
+        one.address for one in world.devices.values() if one.told_ms
+    }
 
 
 def test_a_device_that_died_of_it_halts() -> None:
@@ -370,7 +374,9 @@ def test_the_devices_verdict_is_not_waited_for_forever() -> None:
     assert "no verdict of its own" in next(iter(world.devices.values())).reason
 
 
-@pytest.mark.parametrize("text", ["", "10%", "canary=0,100%", "50%,10%,100%", "100%,canary=2", "canary=2", "x", "120%"])
+@pytest.mark.parametrize(
+    "text", ["", "10%", "canary=0,100%", "50%,10%,100%", "100%,canary=2", "canary=2", "x", "120%"]
+)
 def test_stages_that_are_none_are_said(text: str) -> None:
     with pytest.raises(BadRollout, match="expected"):
         parse_stages(text)
@@ -385,7 +391,9 @@ def test_times_are_read_with_their_unit() -> None:
 def test_a_dry_run_names_every_device_once() -> None:
     plan = World().rollout.plan
     addresses = [DeviceAddress("g", f"d{number}") for number in range(10)]
-    lines = dry_run(plan, "r-1", [(one, one.device != "d3", NEW if one.device == "d4" else OLD) for one in addresses])
+    lines = dry_run(
+        plan, "r-1", [(one, one.device != "d3", NEW if one.device == "d4" else OLD) for one in addresses]
+    )
     assert [line for line in lines if line.startswith("stage")] == [
         "stage 1 (canary=2): 2 devices, 2 of 10 in all",
         "stage 2 (50%): 3 devices, 5 of 10 in all",

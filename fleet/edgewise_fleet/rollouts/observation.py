@@ -76,28 +76,45 @@ def observe(
     """One row of the store, for the pipeline in question ("" is the main one)."""
     condition, _ = judge(row, now_ms=now_ms, silent_after_s=silent_after_s)
     metrics = row.metrics
+    told = tuple(one for one in map(_told, events) if one and _same(one.pipeline, pipeline))
     return Observation(
         address=row.address,
         is_online=condition is Condition.ONLINE,
         last_seen_ms=row.last_seen_ms,
-        sha256=_running(row, pipeline),
+        sha256=running_sha256(row, told, pipeline),
         inferences=_metric(metrics, pipeline, "model.inferences") or 0.0,
         errors=_metric(metrics, pipeline, "model.errors") or 0.0,
         p95_ms=_metric(metrics, pipeline, "model.latency_p95_ms"),
         drift_moved=_metric(metrics, pipeline, "drift.moved") or 0.0,
         is_throttled=bool(int(metrics.get("board.throttled_now", 0)) & CAPPED_OR_THROTTLED),
         expected_silence_s=silent_after_s,
-        events=tuple(told for told in map(_told, events) if told and _same(told.pipeline, pipeline)),
+        events=told,
         response=response,
     )
 
 
-def _running(row: DeviceRow, pipeline: str) -> str:
-    if row.meta is None:
-        return ""
-    named = row.meta.models.get(pipeline or MAIN)
-    model = named or (row.meta.model if _same(pipeline, "") else None)
-    return model.sha256 if model else ""
+def running_sha256(row: DeviceRow, told: Sequence[Told], pipeline: str = "") -> str:
+    """The digest that the device runs: what its meta says, or later events (``told``, newest first) do.
+
+    An agent may send its meta only when it connects. Empty when it is not known.
+    """
+    meta = row.meta
+    named = meta.models.get(pipeline or MAIN) if meta else None
+    model = named or (meta.model if meta and _same(pipeline, "") else None)
+    taken_back = set()
+    for one in told:
+        if one.at_ms < (meta.ts_ms if meta else 0):
+            break
+        if one.name == "update.rolled-back":
+            taken_back.add(one.sha256)
+        elif one.name == "update.switched" and one.sha256 not in taken_back:
+            return one.sha256
+    return model.sha256 if model and model.sha256 not in taken_back else ""
+
+
+def update_events(events: Sequence[EventRow]) -> tuple[Told, ...]:
+    """Those that tell of updates."""
+    return tuple(one for one in map(_told, events) if one)
 
 
 def _metric(metrics: Mapping[str, float], pipeline: str, name: str) -> float | None:

@@ -11,7 +11,7 @@ from typing import Protocol
 from edgewise_fleet.commanding import sign
 from edgewise_fleet.errors import FleetError
 from edgewise_fleet.mqtt import Message
-from edgewise_fleet.rollouts.engine import HAS_IT, Order, Step, advance
+from edgewise_fleet.rollouts.engine import Order, Step, advance
 from edgewise_fleet.rollouts.observation import Observation, observe
 from edgewise_fleet.rollouts.plan import is_meant
 from edgewise_fleet.rollouts.state import DevicePhase, DeviceProgress, Phase, Rollout
@@ -172,7 +172,7 @@ class RolloutRunner:
 
     def _events_of(self, row: DeviceRow, progress: DeviceProgress | None) -> tuple[EventRow, ...]:
         """Read anew only when the device said something."""
-        if progress is None or progress.phase not in HAS_IT or progress.phase is DevicePhase.CONFIRMED:
+        if progress is not None and progress.phase is DevicePhase.LEFT_OUT:
             self._events.pop(row.address, None)
             return ()
         at_ms, events = self._events.get(row.address, (-1, ()))

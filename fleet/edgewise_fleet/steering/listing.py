@@ -8,11 +8,14 @@ import msgspec
 from edgewise_fleet import wording
 from edgewise_fleet.commanding import parse_address
 from edgewise_fleet.errors import BadEntry
+from edgewise_fleet.rollouts.observation import running_sha256, update_events
 from edgewise_fleet.steering.entries import DeviceEntry, changed, matches, parse_tags
 from edgewise_fleet.steering.sqlite import SqliteSteering
 from edgewise_fleet.steering.tables import read_entries, write_entries
 from edgewise_fleet.store import SqliteStore
 from edgewise_messages import DeviceAddress
+
+EVENTS = 100
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +97,10 @@ def _all(store: Path) -> list[Listed]:
     try:
         entries = {entry.address: entry for entry in steering.entries()}
         rows = {row.address: row for row in records.devices()}
+        running = {
+            one: running_sha256(row, update_events(records.events(one, predictions=False, limit=EVENTS)), "")
+            for one, row in rows.items()
+        }
     finally:
         steering.close()
         records.close()
@@ -107,7 +114,7 @@ def _all(store: Path) -> list[Listed]:
                 is_registered=address in entries,
                 last_seen_ms=row.last_seen_ms if row else 0,
                 model=model.name if model else "",
-                sha256=model.sha256 if model else "",
+                sha256=running.get(address, ""),
             )
         )
     return listed
