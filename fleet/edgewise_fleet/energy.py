@@ -61,7 +61,7 @@ class Energy(msgspec.Struct, frozen=True, kw_only=True):
 def integrate(points: Points, until_ms: int) -> tuple[float, float]:
     """Joules and hours of a power in watts, each value held until the next one."""
     joules = hours = 0.0
-    for (at_ms, watts), following in zip(points, [*points[1:], (until_ms, 0.0)], strict=True):
+    for (at_ms, watts), following in pairwise((*points, (until_ms, 0.0))):
         held_ms = min(max(following[0] - at_ms, 0), GAP_MS)
         joules += watts * held_ms / 1000
         hours += held_ms / 3.6e6

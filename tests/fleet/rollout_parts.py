@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from device_agent.drift_parts import baseline_of, observations
-from device_agent.update_parts import crashing_model, good_model, lying_model, slow_model, write_photos
+from device_agent.update_parts import crashing_model, good_model, lying_model, write_photos
 from fleet.real_parts import EDGEWISE, Server, Servers
 
 from edgewise.testing import tiny_card, write_tiny_model
@@ -29,8 +29,14 @@ def drifting_model(path: Path) -> Path:
     return write_tiny_model(path, card=replace(tiny_card(name="drift"), drift=baseline_of(samples)))
 
 
+def very_slow_model(path: Path) -> Path:
+    """Right, and so slow that it shows on a machine that runs all of this besides."""
+    size_wh = (640, 640)
+    return write_tiny_model(path, card=tiny_card(name="slow", size_wh=size_wh), size_wh=size_wh)
+
+
 MAKERS: dict[str, Callable[[Path], Path]] = {
-    "slow": slow_model,
+    "slow": very_slow_model,
     "wrong": lying_model,
     "crash": crashing_model,
     "drift": drifting_model,
@@ -150,7 +156,7 @@ poll_s = 1.0
 shadow_inputs = 50
 watch_inputs = {watch_inputs}
 watch_s = 1.0
-max_slowdown = 2.5
+max_slowdown = 8.0
 max_drift_moved = 0
 """)
         self.agents.append(Agent(folder, config))
@@ -178,7 +184,10 @@ max_drift_moved = 0
             found = self.status(rollout)
             if found["rollout"].get("phase", "running") == phase:
                 return found
-            assert time.monotonic() < deadline, f"not {phase}: {self.fleet('rollout', 'history', rollout)}"
+            is_over = found["rollout"].get("phase") in ("done", "halted")
+            assert not is_over and time.monotonic() < deadline, (
+                f"not {phase}: {self.fleet('rollout', 'history', rollout)}"
+            )
             time.sleep(0.3)
 
     def wait_for_devices(self, count: int, group: str) -> None:

@@ -52,7 +52,7 @@ def test_real_agents_halt_each_bad_model_and_are_back_on_the_good_one(site: Site
     done = site.wait_for(site.roll_out("good", *one_then_all, "--max-slowdown", "20"), "done")
     assert told(done) == 2
     for name in BAD:
-        ended = site.wait_for(site.roll_out(name, *one_then_all, "--max-slowdown", "2.5"), "halted")
+        ended = site.wait_for(site.roll_out(name, *one_then_all, "--max-slowdown", "8"), "halted")
         assert told(ended) == 1, name
         assert site.running("real") == {site.sha256("good"): 2}, f"{name}: {ended['rollout']['reason']}"
 
