@@ -27,12 +27,14 @@ import numpy.typing as npt
 from PIL import Image, ImageEnhance, ImageFilter
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
-from edgewise_agent.model_runner import ModelRunner
-
 import models_and_data
 from edgewise.drift_baseline import AnswerBaseline, ClassCount, DriftBaseline, Histogram, PictureBaseline
+from edgewise.streams import Frame
 from edgewise_agent.drift import DriftMonitor, Observation, Reference, reference_of
 from edgewise_agent.drift.observation import CONFIDENCE, MARGIN
+from edgewise_agent.pipelines.model_slot import ModelSlot
+from edgewise_agent.pipelines.settings import PipelineSettings
+from edgewise_agent.pipelines.source_words import SourceWord
 from edgewise_converters.baseline import by_tenths
 
 EDGEWISE = Path(sys.executable).with_name("edgewise")
@@ -96,12 +98,12 @@ class Photos:
 
 
 def look_at_photos(model: Path, work: Path, shifts: Sequence[str]) -> tuple[Photos, Reference, float]:
-    """Every photo through the agent's own runner; also what observing costs, as a share of the latency."""
+    """Every photo through the agent's own slot; also what is beside the latency, as a share of it: observing."""
     files = [file for split in ("train", "validation") for file in _photos(split)]
     calibration = {file.name for file in _photos("calibration")}
     labels = {name: group for split in ("train", "validation") for name, group in _groups(split).items()}
-    runner = ModelRunner(model)
-    reference = cast(Reference, runner.drift_reference())
+    slot = ModelSlot(PipelineSettings(model=model, source=(SourceWord("/photos"),)))
+    reference = cast(Reference, slot.drift_reference())
     seen: dict[str, list[Observation]] = {}
     latency_s = whole_s = 0.0
     for shift in shifts:
@@ -111,13 +113,13 @@ def look_at_photos(model: Path, work: Path, shifts: Sequence[str]) -> tuple[Phot
             with Image.open(file) as picture:
                 change(picture.convert("RGB")).save(shown, compress_level=1)
             began = time.perf_counter()
-            prediction = runner.predict(shown)
+            ((answer, observation),) = slot.answers(Frame(shown, 0, 0.0, "benchmark"))
             whole_s += time.perf_counter() - began
-            latency_s += prediction.latency_ms / 1000
-            assert prediction.observation is not None
-            seen.setdefault(shift, []).append(prediction.observation)
+            latency_s += answer.latency_ms / 1000
+            assert observation is not None
+            seen.setdefault(shift, []).append(observation)
         print(f"looked at {len(files)} photos: {shift}", file=sys.stderr)
-    runner.close()
+    slot.close()
     photos = Photos(
         np.array([file.stem.split("-")[1] for file in files]),
         np.array([labels[file.name] for file in files]),

@@ -95,12 +95,15 @@ def agent(url: str, name: str, folder: Path, attempts: list[Attempt]) -> Courier
     return Courier(
         outbox,
         connector,
-        JsonProfile(DeviceAddress("storm", name), boot="b"),
+        JsonProfile(
+            DeviceAddress("storm", name),
+            boot="b",
+            meta=lambda: Meta(ts_ms=1, boot="b"),
+            now_ms=lambda: 1,
+            responses=queue.SimpleQueue(),
+            on_command=lambda payload, retained: None,
+        ),
         backoff,
-        meta=lambda: Meta(ts_ms=1, boot="b"),
-        now_ms=lambda: 1,
-        responses=queue.SimpleQueue(),
-        on_command=lambda payload, retained: None,
     )
 
 

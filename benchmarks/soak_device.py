@@ -116,12 +116,15 @@ def make_courier(outbox: Outbox, options: argparse.Namespace, boot: str, clock: 
     return Courier(
         outbox,
         Connector(BrokerSettings(url=(BrokerUrl(options.broker),)), client_id=name),
-        JsonProfile(DeviceAddress("soak", options.device), boot=boot),
+        JsonProfile(
+            DeviceAddress("soak", options.device),
+            boot=boot,
+            meta=lambda: Meta(ts_ms=clock.now_ms(), boot=boot),
+            now_ms=clock.now_ms,
+            responses=queue.SimpleQueue(),
+            on_command=lambda payload, retained: None,
+        ),
         Backoff(f"{name} {boot}", longest_s=2.0, place=phase(name, 1.0)),
-        meta=lambda: Meta(ts_ms=clock.now_ms(), boot=boot),
-        now_ms=clock.now_ms,
-        responses=queue.SimpleQueue(),
-        on_command=lambda payload, retained: None,
         stalled_s=10.0,
     )
 

@@ -7,8 +7,8 @@ import sys
 import numpy as np
 
 from edgewise.model_card import ImagePreprocess
+from edgewise.preprocess.compiled import REASON_MISSING
 from edgewise.preprocess.image import ImageReader
-from edgewise.preprocess.kernel import REASON_MISSING
 
 KERNEL_ANSWERS = {
     "stretch nhwc rgb bytes": "eec2391099426aeaaa4e82ee1dfe94e31836206085c08088f0e096d7c5f57ee3",

@@ -103,6 +103,11 @@ class BrokerConnection:
         if will is not None:
             self._client.will_set(will.topic, will.payload, qos=will.qos, retain=will.retain)
 
+    @property
+    def url(self) -> BrokerUrl:
+        """Of this broker."""
+        return self._url
+
     def _make_client(self, client_id: str, protocol: str) -> mqtt.Client:
         is_5 = protocol == "5"
         client = mqtt.Client(

@@ -96,7 +96,7 @@ def _run(held: Resources, ending: Ending) -> None:
         beat=unattended.heartbeats.part("loop", within_s=LONGEST_STEP_S),
         parse_command=parse_command,
         respond=responses.put,
-        latency={name: assembly.latency_watch(name) for name in pipelines},
+        latency={name: assembly.latency_watch(name, slot) for name, slot in held.slots.items()},
         guard=_make_guard(settings, clock),
         actions=_actions(held, managers, responses, ending),
     )

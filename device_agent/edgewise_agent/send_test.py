@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgewise_agent.broker import BrokerConnection
+from edgewise_agent.broker_url import BrokerUrl
 from edgewise_agent.clock import SystemClock
 from edgewise_agent.config import Settings
 from edgewise_agent.errors import BrokerError, StateInUse
@@ -45,7 +46,8 @@ def send_test(settings: Settings, *, timeout_s: float = 30.0) -> Sent:
     """Raises BrokerError when the broker cannot be reached, refuses, or does not acknowledge in time.
 
     While an agent runs, its outbox is its own: the event goes through another one, in a temporary folder; so it does
-    where the device reports by Sparkplug, which this event does not. It connects under a client id of its own, so the agent is not thrown out, and leaves the retained status alone.
+    where the device reports by Sparkplug, which this event does not. It connects under a client id of its own, so the
+    agent is not thrown out, and leaves the retained status alone.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -76,8 +78,7 @@ def _send(settings: Settings, outbox: Outbox, *, agent_is_running: bool, give_up
         connect_ms = (time.monotonic() - began_s) * 1000
         also_sent, round_trip_ms = -1, 0.0
         while time.monotonic() < give_up_s:
-            batches = outbox.lease()
-            for batch in batches:
+            for batch in outbox.lease(hurry=True):
                 sent_s = time.monotonic()
                 topic = address.topic(Channel(batch.channel))
                 number = connection.publish(Message(topic, join_encoded(list(batch.bodies))))
@@ -86,9 +87,9 @@ def _send(settings: Settings, outbox: Outbox, *, agent_is_running: bool, give_up
                 also_sent += len(batch.sequences)
                 if seq in batch.sequences:
                     round_trip_ms = (time.monotonic() - sent_s) * 1000
-            if any(seq in batch.sequences for batch in batches):
+            if not outbox.has_more and round_trip_ms:
                 return Sent(
-                    broker=str(settings.broker.url),
+                    broker=str(connection.url),
                     topic=address.topic(Channel.EVENT),
                     boot=boot,
                     seq=seq,
@@ -110,20 +111,36 @@ def _wait_for(
 
 
 def _too_late(settings: Settings) -> BrokerError:
+    names = ", ".join(settings.broker.url)
     return BrokerError(
-        f"broker {settings.broker.url}: connected, but it did not acknowledge in time; may this user publish?"
+        f"broker {names}: connected, but it did not acknowledge in time; may this user publish?"
     )
 
 
 @contextlib.contextmanager
 def _connected(settings: Settings, acknowledged: set[int]) -> Iterator[BrokerConnection]:
-    connection = BrokerConnection(
-        settings.broker,
-        client_id=f"edgewise-test:{os.getpid()}:{secrets.token_hex(4)}",
-        on_acknowledged=acknowledged.add,
-    )
-    try:
+    """To the first of the brokers that answers."""
+    *others, last = settings.broker.url
+    for url in others:
+        connection = _connection(settings, url, acknowledged)
+        try:
+            connection.connect()
+            break
+        except BrokerError:
+            connection.close()
+    else:
+        connection = _connection(settings, last, acknowledged)
         connection.connect()
+    try:
         yield connection
     finally:
         connection.close()
+
+
+def _connection(settings: Settings, url: BrokerUrl, acknowledged: set[int]) -> BrokerConnection:
+    return BrokerConnection(
+        settings.broker,
+        client_id=f"edgewise-test:{os.getpid()}:{secrets.token_hex(4)}",
+        on_acknowledged=acknowledged.add,
+        url=url,
+    )

@@ -123,7 +123,12 @@ COMMANDS: Mapping[str, CommandKind] = MappingProxyType(
             open_arguments=True,
         ),
         CommandName.SNAPSHOT: CommandKind(
-            True, "send the latest input, if the privacy settings let it", {"pipeline": _PIPELINE}
+            True,
+            "send an input that a rule has kept, if the privacy settings let it; the latest unless said",
+            {
+                "id": Argument(str, meaning="the snapshot, as the rule's event names it"),
+                "rule": Argument(str, meaning="the latest one of this rule"),
+            },
         ),
         CommandName.LOG_LEVEL: CommandKind(
             True,
@@ -132,8 +137,7 @@ COMMANDS: Mapping[str, CommandKind] = MappingProxyType(
         ),
         CommandName.ERASE: CommandKind(
             True,
-            "delete what the device has kept",
-            {"what": Argument(str, required=True, meaning="what to delete")},
+            "delete every snapshot that the device has kept; the record of what was sent stays",
         ),
     }
 )

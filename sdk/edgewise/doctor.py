@@ -21,7 +21,7 @@ from edgewise.doctor_delegates import (
     try_delegate_in_process,
 )
 from edgewise.errors import BackendUnavailable
-from edgewise.preprocess import kernel
+from edgewise.preprocess.compiled import REASON_MISSING
 from edgewise.runtime_packages import MISSING, PACKAGES, machine_of_python, why_no_package
 
 WORKER = "edgewise.doctor_worker"
@@ -98,7 +98,7 @@ def examine(
         *backend_findings(backends, machine=machine_of_python(), python=sys.version_info[:2]),
         *delegate_findings(root, backends, try_delegate or try_delegate_in_process),
         _versions(),
-        resize_finding(kernel.REASON_MISSING),
+        resize_finding(REASON_MISSING),
         *device_findings(device),
         disk_finding(shutil.disk_usage(disk or Path.cwd()).free),
     )

@@ -165,6 +165,13 @@ def _card_rows(card: ModelCard) -> list[tuple[str, str]]:
         ("calibration", _calibration_text(card)),
     ]
     rows += [("quality", _quality_text(quality)) for quality in card.quality]
+    rows += [
+        (
+            "latency",
+            f"p50 {one.p50_ms:g} ms, p95 {one.p95_ms:g} ms on {one.board} ({one.runs} runs, {one.backend})",
+        )
+        for one in card.latency or ()
+    ]
     rows += baseline_rows(card.drift, card.labels) if card.drift else []
     if card.golden:
         rows.append(

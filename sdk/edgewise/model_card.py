@@ -165,6 +165,28 @@ class Quality:
 
 
 @dataclass(frozen=True)
+class LatencyPromise:
+    """How long a prediction took on one board, from the picture to the answer: what its device is held to."""
+
+    board: str
+    """As its device tree says, else the model of its cores."""
+    p50_ms: float
+    p95_ms: float
+    runs: int
+    threads: int
+    backend: str
+    measured_on: str = ""
+    """The picture."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.p50_ms <= self.p95_ms or self.runs < 1:
+            raise CardError(
+                f"latency: got p50 {self.p50_ms} ms and p95 {self.p95_ms} ms of {self.runs} runs, "
+                "expected 0 < p50 <= p95"
+            )
+
+
+@dataclass(frozen=True)
 class LayerPrecision:
     """How many operators compute in one precision, and which, where they are the exception."""
 
@@ -225,6 +247,10 @@ class ModelCard:
     licence: str = ""
     created: str = ""
     """ISO 8601, UTC."""
+    latency: tuple[LatencyPromise, ...] | None = field(
+        default=None, metadata={typed_json.LEFT_OUT_WHEN_NONE: True}
+    )
+    """Measured, by board; written by `edgewise bench --promise`."""
     detection: DetectionCard | None = field(default=None, metadata={typed_json.LEFT_OUT_WHEN_NONE: True})
     """For object-detection: which head, and which boxes count."""
     pose: PoseCard | None = field(default=None, metadata={typed_json.LEFT_OUT_WHEN_NONE: True})

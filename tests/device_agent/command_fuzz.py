@@ -30,7 +30,7 @@ ARGUMENTS = {
     "set-model": {"target": "models/door.tflite", "again": True},
     "set-settings": {"report.interval_s": 5.0},
     "log-level": {"level": "debug"},
-    "erase": {"what": "all"},
+    "erase": {},
 }  # fmt: skip
 VALUES = (
     None,

@@ -53,6 +53,8 @@ class ScriptedSlot:
             raise MemoryError("no room")
         yield Classification((Category(0, "cat", 0.75),), Timings(0.5, 1.0, 0.5)), None
 
+    promise_ms = None
+
     def begin_anew(self) -> None:
         pass
 

@@ -230,7 +230,7 @@ def test_arguments_are_checked_before_anything_is_done(desk: Desk) -> None:
 
 def test_an_action_may_refuse_and_a_failing_one_is_answered_with_the_reason(desk: Desk) -> None:
     assert desk.ask(desk.make("log-level", "1", level="debug")).outcome is Outcome.REJECTED
-    failed = desk.ask(desk.make("erase", "2", what="all"))
+    failed = desk.ask(desk.make("erase", "2"))
     assert (failed.outcome, failed.message) == (Outcome.FAILED, "RuntimeError: no disk")
 
 

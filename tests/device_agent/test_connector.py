@@ -147,12 +147,15 @@ def courier_of(outbox: Outbox, connector: Connector) -> Iterator[None]:
     courier = Courier(
         outbox,
         connector,
-        JsonProfile(ADDRESS, boot="b"),
+        JsonProfile(
+            ADDRESS,
+            boot="b",
+            meta=lambda: Meta(ts_ms=1, boot="b"),
+            now_ms=lambda: 1,
+            responses=queue.SimpleQueue(),
+            on_command=lambda payload, retained: None,
+        ),
         Backoff("x", longest_s=0.1),
-        meta=lambda: Meta(ts_ms=1, boot="b"),
-        now_ms=lambda: 1,
-        responses=queue.SimpleQueue(),
-        on_command=lambda payload, retained: None,
     )
     courier.start()
     yield

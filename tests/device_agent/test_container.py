@@ -77,8 +77,8 @@ def test_the_settings_in_the_manifest_are_sound_and_only_write_where_they_may() 
     mounts = {one["mountPath"]: one.get("readOnly", False) for one in container["volumeMounts"]}
     assert not mounts["/state"]
     assert settings.device.state_dir.is_relative_to("/state")
-    assert settings.model.path.is_relative_to("/models")
-    assert settings.source.path[0].is_relative_to("/pictures")
+    assert settings.pipelines["main"].model.is_relative_to("/models")
+    assert settings.pipelines["main"].source == ("/pictures",)
     assert settings.status.address == "0.0.0.0", "127.0.0.1 would be out of the probes' reach"
 
 

@@ -35,6 +35,11 @@ def test_a_candidate_is_held_against_the_current_model(report: ShadowReport, sai
         (ModelHealth(105, 4), ""),
         (ModelHealth(150, 0, 15.1), "its p95 latency is 15.1 ms against 10.0 ms"),
         (ModelHealth(149, 0, 15.1), ""),
+        (
+            ModelHealth(150, 0, 14.0, promise_ms=9.0),
+            "its p95 latency is 14.0 ms against 9.0 ms, its card's promise for this board, expected",
+        ),
+        (ModelHealth(150, 0, 13.0, promise_ms=9.0), ""),
         (ModelHealth(100, 0, busy_s=60.1), "it has been at one input for 60 s"),
         (
             ModelHealth(100, 0, drift_moved=5),

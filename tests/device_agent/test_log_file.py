@@ -119,7 +119,7 @@ def test_the_command_shows_the_log_of_an_agent_and_follows_it(
     agent.wait_until_said("next attempt in")
     shown = logs(config, "-n", "500")
     assert shown.returncode == 0
-    assert "device cam-1 runs tiny.tflite" in shown.stdout
+    assert "device cam-1 runs tiny" in shown.stdout
     assert len(logs(config, "-n", "1").stdout.splitlines()) == 1
     heard = tmp_path / "heard"
     with heard.open("w") as stream:

@@ -230,11 +230,18 @@ def test_the_sampling_thread_samples_and_ends() -> None:
     watch.close()
 
 
+WHOLE = b"""
+device = {id = "d", state_dir = "s"}
+pipelines.main = {model = "m", source = "p"}
+broker = {url = "mqtt://h"}
+"""
+
+
 def test_settings_that_contradict_each_other_are_told() -> None:
     _, problems = parse_settings(
-        b'[power]\nmeter = "auto"\ni2c_bus = 3\n[status]\naddress = "here"\n', base=Path()
+        WHOLE + b'[power]\nmeter = "auto"\ni2c_bus = 3\n[status]\naddress = "here"\n', base=Path()
     )
     told = {problem.where for problem in problems}
     assert {"power.meter", "status.address"} <= told
-    _, problems = parse_settings(b'[power]\nmeter = "ina260"\nshunt_milliohm = 2.0\n', base=Path())
+    _, problems = parse_settings(WHOLE + b'[power]\nmeter = "ina260"\nshunt_milliohm = 2.0\n', base=Path())
     assert "power.shunt_milliohm" in {problem.where for problem in problems}

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from device_agent.agent_parts import AgentProcess, Broker, Listener
+from device_agent.agent_parts import ADDRESS, AgentProcess, Broker, Listener
 from fleet.real_parts import EDGEWISE, WAIT_S
 from PIL import Image
 
 from edgewise_agent.privacy import read_audit
-from edgewise_messages import Command, Outcome, join_snapshot
+from edgewise_fleet.commanding import make_command
+from edgewise_fleet.keys import make_key
+from edgewise_messages import Outcome, join_snapshot
 
 WriteConfig = Callable[..., Path]
 StartAgent = Callable[[Path], AgentProcess]
@@ -23,10 +25,10 @@ RULE = {
 }  # fmt: skip
 
 
-def ask(listener: Listener, name: str, number: int, **arguments: str) -> Any:
-    """The response to a command."""
+def ask(listener: Listener, name: str, number: int, key: Path, **arguments: str) -> Any:
+    """The response to a command that the owner of ``key`` has signed."""
     id_ = f"c-{number}"
-    listener.command(Command(id=id_, name=name, issued_ms=1, arguments=arguments))
+    listener.command(make_command(name, arguments, address=ADDRESS, key=key, command_id=id_))
     return listener.wait_for(
         lambda: next((one for one in listener.responses if one.id == id_), None), f"the answer to {id_}"
     )
@@ -38,13 +40,14 @@ def test_a_rule_is_told_and_its_input_is_sent_only_where_that_is_allowed(
     privacy = {"raw_leaves": True, "allowed_brokers": [broker.url], "redact": ["audio"], "names_leave": False}
     config = write_config(
         broker.url, pipeline={"events": "none"}, snapshots={"min_free_mb": 0}, privacy=privacy,
+        commands={"keys": [str(make_key(tmp_path / "owner"))]},
         **{"pipelines.main.rules": {"rule": [RULE]}},
     )  # fmt: skip
     agent = start_agent(config)
     (event,) = listener.wait_for(lambda: listener.events("rule.green"), "the rule's event")
     assert event.message == "green at 1.0" or event.message.startswith("green at 0.")
     assert event.data["input"] == "(name withheld)" and event.severity == "warning"
-    answer = ask(listener, "snapshot", 1, id=event.data["snapshot"])
+    answer = ask(listener, "snapshot", 1, tmp_path / "owner", id=event.data["snapshot"])
     assert answer.outcome == Outcome.DONE and "audit record 1 " in answer.message
     listener.wait_for(lambda: listener.chunks, "the snapshot")
     data = join_snapshot(listener.chunks)
@@ -52,7 +55,7 @@ def test_a_rule_is_told_and_its_input_is_sent_only_where_that_is_allowed(
     (line,) = read_audit(tmp_path / "state/audit")
     assert line["sha256"] == hashlib.sha256(data).hexdigest() and line["to"] == broker.url
     assert listener.metas[-1].raw_data_leaves_device
-    assert ask(listener, "erase", 2).message.startswith("1 snapshots erased")
+    assert ask(listener, "erase", 2, tmp_path / "owner").message.startswith("1 snapshots erased")
     assert not list((tmp_path / "state/snapshots").iterdir())
     assert agent.end() == 0
     listed = subprocess.run(
@@ -67,12 +70,13 @@ def test_by_default_a_snapshot_stays_here(
 ) -> None:
     config = write_config(
         broker.url, pipeline={"events": "none"}, snapshots={"min_free_mb": 0},
+        commands={"keys": [str(make_key(tmp_path / "owner"))]},
         **{"pipelines.main.rules": {"rule": [RULE]}, "pipelines.main.sampling": {"enabled": True, "keep_per_class": 2}},
     )  # fmt: skip
     agent = start_agent(config)
     listener.wait_for(lambda: listener.events("rule.green"), "the rule's event")
-    answer = ask(listener, "snapshot", 1)
-    assert answer.outcome == Outcome.FAILED and "privacy.raw_leaves is false" in answer.message
+    answer = ask(listener, "snapshot", 1, tmp_path / "owner")
+    assert answer.outcome == Outcome.REJECTED and "privacy.raw_leaves is false" in answer.message
     sampled = listener.wait_for(lambda: listener.events("prediction"), "sampled predictions")
     assert sampled[0].data["weight"] == 1.0
     listener.wait_for(

@@ -12,14 +12,14 @@ from kernel_answers import KERNEL_ANSWERS, kernel_answer
 from PIL import Image
 
 from edgewise.model_card import ImagePreprocess
-from edgewise.preprocess import kernel
+from edgewise.preprocess.compiled import REASON_MISSING
 from edgewise.preprocess.image import ImageReader
 from edgewise.preprocess.kernel import windows
 from edgewise.preprocess.picture import turned
 from edgewise.tensors import Array
 
 pytestmark = pytest.mark.skipif(
-    bool(kernel.REASON_MISSING), reason=f"the resize in C is {kernel.REASON_MISSING}: it needs a C compiler"
+    bool(REASON_MISSING), reason=f"the resize in C is {REASON_MISSING}: it needs a C compiler"
 )
 
 Photo = Callable[[tuple[int, int]], Image.Image]

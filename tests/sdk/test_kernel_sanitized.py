@@ -26,7 +26,8 @@ RUN = """
 import sys, edgewise.preprocess, pytest
 edgewise.preprocess.__path__.insert(0, sys.argv[1])
 from edgewise.preprocess import kernel
-assert kernel._compiled.__file__.startswith(sys.argv[1])
+from edgewise.preprocess.compiled import RESIZE
+assert RESIZE.__file__.startswith(sys.argv[1])
 sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-k", sys.argv[3], sys.argv[2]]))
 """
 WHICH = "argument or exact or bands or without_the_kernel or parts or bytes"

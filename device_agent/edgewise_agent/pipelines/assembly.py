@@ -125,9 +125,10 @@ class Assembly:
         pipeline.listen(self._watches[name])
         return pipeline
 
-    def latency_watch(self, name: str) -> LatencyWatch:
-        """Of one pipeline."""
-        return LatencyWatch(self._recorder, pipeline="" if name == MAIN else name)
+    def latency_watch(self, name: str, slot: ModelSlot) -> LatencyWatch:
+        """Of one pipeline, held to what the card promises for this board."""
+        whose = "" if name == MAIN else name
+        return LatencyWatch(self._recorder, pipeline=whose, promise_ms=slot.promise_ms)
 
     def metrics(self) -> dict[str, float | int]:
         """Of rules, sampling, snapshots and offload."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import edgewise
+from edgewise.latency_promise import promise_on
 from edgewise.model_card import IMAGE_CLASSIFICATION, IMAGE_EMBEDDING
 from edgewise.streams import Block, Frame, SensorBlock
 from edgewise.streams.answering import Answering
@@ -49,7 +50,7 @@ class ModelSlot:
             self._sha256 = self.model.file.sha256()
             self._answering = Answering(self.model, TOP, tap=self._see)
             self._observer = self._make_observer() if self._settings.drift.enabled else None
-            self._observation: Observation | None = None
+            self._seen: tuple[Array, Mapping[str, Array]] | None = None
         except BaseException:
             self.model.close()
             raise
@@ -65,8 +66,13 @@ class ModelSlot:
         With each what drift is judged by, where the card has a baseline. Raises edgewise.EdgewiseError or OSError.
         """
         for answer in self._answering.answers(item):
-            observation, self._observation = self._observation, None
-            yield answer, observation
+            yield answer, self._observe()
+
+    @property
+    def promise_ms(self) -> float | None:
+        """The p95 latency that the card promises for this board, from the picture to the answer."""
+        promise = promise_on(self.model.card)
+        return promise.p95_ms if promise else None
 
     @property
     def observes(self) -> bool:
@@ -111,13 +117,21 @@ class ModelSlot:
             self.model.close()
 
     def _see(self, inputs: Mapping[str, Array] | Array, outputs: Mapping[str, Array]) -> None:
-        if self._observer is None or not isinstance(inputs, np.ndarray):
-            return
+        """Keep the tensors until the answer is there: what observing takes is no latency of the model."""
+        if self._observer is not None and isinstance(inputs, np.ndarray):
+            self._seen = inputs, outputs
+
+    def _observe(self) -> Observation | None:
+        """What drift is judged by, of the last run; its input lies in a buffer that the next one overwrites."""
+        seen, self._seen = self._seen, None
+        if seen is None or self._observer is None:
+            return None
+        inputs, outputs = seen
         spec = self.model.outputs[0]
         answer = outputs[spec.name]
         scores = self._scores.scores(answer) if self._scores else None
         embedding = spec.dequantized(answer) if self.model.task == IMAGE_EMBEDDING else None
-        self._observation = self._observer.observe(inputs, scores, embedding)
+        return self._observer.observe(inputs, scores, embedding)
 
     def _make_observer(self) -> Observer | None:
         """Only of pictures: what a baseline says of series and sound is not compared yet."""

@@ -71,6 +71,10 @@ class Slot(Protocol):
     def info(self) -> ModelInfo:
         """Which model this is."""
 
+    @property
+    def promise_ms(self) -> float | None:
+        """The p95 latency that its card promises for this board."""
+
 
 class Listener(Protocol):
     """Who is told every answer, on the pipeline's thread: rules, snapshots, a model on trial."""

@@ -40,7 +40,10 @@ def judge_watch(since: ModelHealth, now: ModelHealth, watch: Watch, settings: Up
         return f"{errors} of {inputs} inputs failed, {watch.error_rate:.1%} with the model before"
     if now.drift_moved > watch.drift_moved + settings.max_drift_moved:
         return f"{now.drift_moved} statistics drifted from its baseline, {watch.drift_moved} with the model before"
-    return _slow("p95", now.p95_ms, watch.p95_ms, settings) if inputs >= FEW_FOR_P95 else ""
+    if inputs < FEW_FOR_P95:
+        return ""
+    promised = _slow("p95", now.p95_ms, now.promise_ms, settings, against="its card's promise for this board")
+    return promised or _slow("p95", now.p95_ms, watch.p95_ms, settings)
 
 
 def is_over(since: ModelHealth, now: ModelHealth, passed_s: float, settings: UpdateSettings) -> bool:
@@ -56,12 +59,21 @@ def figures_of(health: ModelHealth) -> Watch:
     return Watch(error_rate=rate, p95_ms=health.p95_ms, drift_moved=health.drift_moved)
 
 
-def _slow(what: str, latency_ms: float | None, before_ms: float | None, settings: UpdateSettings) -> str:
+def _slow(
+    what: str,
+    latency_ms: float | None,
+    before_ms: float | None,
+    settings: UpdateSettings,
+    *,
+    against: str = "",
+) -> str:
+    """``against`` names what ``before_ms`` is, where it is not the model before."""
     if latency_ms is None or before_ms is None:
         return ""
     if latency_ms <= max(before_ms * settings.max_slowdown, before_ms + NOISE_MS):
         return ""
+    whose = f", {against}" if against else ""
     return (
-        f"its {what} latency is {latency_ms:.1f} ms against {before_ms:.1f} ms, "
+        f"its {what} latency is {latency_ms:.1f} ms against {before_ms:.1f} ms{whose}, "
         f"expected at most {settings.max_slowdown:g} times that (updates.max_slowdown)"
     )

@@ -31,6 +31,8 @@ class ModelHealth:
     drift_moved: int = 0
     busy_s: float = 0.0
     """How long the input under way has been taking; 0 between two."""
+    promise_ms: float | None = None
+    """The p95 that its card promises for this board."""
 
 
 class LiveModel(Protocol):

@@ -65,6 +65,7 @@ class LivePipeline:
             inferences,
             errors,
             p95_ms=_p95(list(self._latencies_ms)),
+            promise_ms=self._pipeline.slot.promise_ms,
             drift_moved=self._pipeline.drift_moved,
             busy_s=self._pipeline.busy_s,
         )

@@ -32,6 +32,9 @@ def bench_app(
     arrays: Arrays = None,
     delegate: DelegateName = None,
     delegate_option: DelegateOptions = None,
+    promise: Annotated[
+        bool, typer.Option("--promise", help="Write the latency into the file: its devices are held to it.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure latency, memory and energy of model files, side by side."""
@@ -42,6 +45,10 @@ def bench_app(
     from edgewise.errors import InvalidInput
     from edgewise.sample_inputs import parse_shapes
 
+    if promise and image is None:
+        raise InvalidInput(
+            "promise: expected --image PICTURE: what is promised is the time from a picture to its answer"
+        )
     if len(files) > MAX_FILES:
         raise InvalidInput(f"bench: got {len(files)} files, expected at most {MAX_FILES}")
     plan = Plan(
@@ -57,6 +64,13 @@ def bench_app(
     )
     with ProgressLine() as progress:
         benchmark = benchmark_files(files, plan, progress=progress)
+    if promise:
+        from edgewise.latency_promise import write_promises
+
+        for written in write_promises(benchmark):
+            typer.echo(
+                f"promised on {written.board}: p50 {written.p50_ms:g} ms, p95 {written.p95_ms:g} ms", err=True
+            )
     if as_json:
         typer.echo(json.dumps(benchmark.to_dict(), indent=2, ensure_ascii=False))
     else:

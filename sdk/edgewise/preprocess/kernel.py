@@ -6,14 +6,13 @@ within 0.1 of exact arithmetic in floats, of 255, and rounded once in bytes.
 
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from edgewise.model_card import ImagePreprocess
+from edgewise.preprocess.compiled import RESIZE
 from edgewise.preprocess.geometry import Fit
 from edgewise.tensors import Array
 
@@ -23,19 +22,6 @@ _MOST_FOR_ONE = 60.0
 """Pixels for one, down or across. The C code takes 126 in a window, and weights of 16 bits become coarse."""
 _BAND_BYTES = 4_000_000
 """So much of a picture is copied out of Pillow at a time, lest a large one be in memory twice."""
-
-
-def _load() -> tuple[ModuleType | None, str]:
-    try:
-        return import_module("edgewise.preprocess._resize"), ""
-    except ModuleNotFoundError:
-        return None, "not compiled here"
-    except ImportError as error:  # made for another processor or another C library
-        return None, f"not loadable: {error}"
-
-
-_compiled, REASON_MISSING = _load()
-"""Why the compiled resize is not in use; "" where it is."""
 
 
 class CompiledResize:
@@ -56,7 +42,7 @@ class CompiledResize:
         """Whether the kernel is there and made for this: a bilinear filter that makes a picture smaller."""
         left, top, right, bottom = fit.box_xyxy
         across, down = (right - left) / fit.inner_wh[0], (bottom - top) / fit.inner_wh[1]
-        is_possible = _compiled is not None and self._spec.resample == "bilinear"
+        is_possible = RESIZE is not None and self._spec.resample == "bilinear"
         return is_possible and across * down > 1 and max(across, down) <= _MOST_FOR_ONE
 
     def resized(
@@ -105,9 +91,9 @@ class CompiledResize:
         self._call(image[down.first : down.last, across.first : across.last], out, down, across)
 
     def _call(self, image: Array, out: Array, down: "Windows", across: "Windows") -> None:
-        assert _compiled is not None, "can_do() says so first"
+        assert RESIZE is not None, "can_do() says so first"
         axes = (down.starts, down.weights, across.starts, across.weights)
-        _compiled.resize(image, out, *axes, self._scale, self._bias)
+        RESIZE.resize(image, out, *axes, self._scale, self._bias)
 
 
 @dataclass(frozen=True, eq=False)

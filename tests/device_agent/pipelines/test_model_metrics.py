@@ -14,12 +14,15 @@ def test_one_interval_is_summed_up() -> None:
         metrics.inference(latency_ms=float(latency), timings=Timings(1.0, latency / 2, 0.25), confidence=0.5)
     metrics.error()
     metrics.dropped(3)
+    for pixels in (100, 300):
+        metrics.picture(pixels)
     found = metrics.take(now_ns=10 * SECOND_NS)
     exact = {
         "model.inferences": 100,
         "model.errors": 1,
         "model.dropped_inputs": 3,
         "model.throughput_per_s": 10.0,
+        "model.input_pixels": 200.0,
         "model.confidence_mean": 0.5,
     }
     sketched = {
@@ -27,8 +30,10 @@ def test_one_interval_is_summed_up() -> None:
         "model.latency_p95_ms": 95.0,
         "model.latency_p99_ms": 99.0,
         "model.preprocess_p50_ms": 1.0,
+        "model.preprocess_p95_ms": 1.0,
         "model.invoke_p50_ms": 25.0,
-        "model.postprocess_p50_ms": 0.25,
+        "model.invoke_p95_ms": 47.5,
+        "model.postprocess_p95_ms": 0.25,
     }
     assert {name: found[name] for name in exact} == exact
     assert {name: found[name] for name in sketched} == pytest.approx(sketched, rel=RELATIVE_ERROR + 5e-4)

@@ -92,7 +92,7 @@ def test_closing_ends_a_read_that_waits() -> None:
 
 
 def mqtt_source(port: int) -> PushedSource:
-    settings = BrokerSettings(url=BrokerUrl(f"mqtt://127.0.0.1:{port}"))
+    settings = BrokerSettings(url=(BrokerUrl(f"mqtt://127.0.0.1:{port}"),))
 
     def connect(on_message: Callable[[Any], None]) -> BrokerConnection:
         return BrokerConnection(settings, client_id="input", on_message=on_message)
