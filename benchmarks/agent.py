@@ -61,15 +61,13 @@ SETTINGS = """\
 [device]
 id = "bench"
 state_dir = "state"
-[model]
-path = "{model}"
-[source]
-path = "{photos}"
+[pipelines.main]
+model = "{model}"
+source = "{photos}"
 interval_s = {interval_s}
+events = "all"
 [broker]
 url = "mqtt://127.0.0.1:{port}"
-[report]
-events = "all"
 [status]
 port = {status_port}
 """

@@ -29,12 +29,12 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from edgewise_agent.backoff import Backoff, phase
-from edgewise_agent.broker_url import BrokerUrl
-from edgewise_agent.config import BrokerSettings
-from edgewise_agent.connector import Connector
-from edgewise_agent.courier import Courier
-from edgewise_agent.outbox import Outbox
+from edgewise_agent.connection.backoff import Backoff, phase
+from edgewise_agent.connection.broker_url import BrokerUrl
+from edgewise_agent.connection.connector import Connector
+from edgewise_agent.connection.courier import Courier
+from edgewise_agent.outbox.outbox import Outbox
+from edgewise_agent.settings.config import BrokerSettings
 from edgewise_agent.wire.json_profile import JsonProfile
 from edgewise_messages import DeviceAddress, Meta
 

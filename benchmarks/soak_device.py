@@ -15,19 +15,19 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from edgewise_agent.backoff import Backoff, phase
-from edgewise_agent.broker_url import BrokerUrl
 from edgewise_agent.clock import SystemClock
-from edgewise_agent.config import BrokerSettings
-from edgewise_agent.connector import Connector
-from edgewise_agent.courier import Courier
-from edgewise_agent.outbox import Outbox
-from edgewise_agent.outbox_setup import stamp_records
+from edgewise_agent.connection.backoff import Backoff, phase
+from edgewise_agent.connection.broker_url import BrokerUrl
+from edgewise_agent.connection.connector import Connector
+from edgewise_agent.connection.courier import Courier
+from edgewise_agent.outbox.outbox import Outbox
+from edgewise_agent.outbox.replay_rate import ReplayRate
+from edgewise_agent.outbox.setup import stamp_records
+from edgewise_agent.outbox.write_budget import WriteBudget
 from edgewise_agent.recorder import Recorder
-from edgewise_agent.replay_rate import ReplayRate
+from edgewise_agent.settings.config import BrokerSettings
 from edgewise_agent.state_folder import StateFolder
 from edgewise_agent.wire.json_profile import JsonProfile
-from edgewise_agent.write_budget import WriteBudget
 from edgewise_messages import DeviceAddress, Meta
 
 MIB = 1024 * 1024

@@ -20,9 +20,9 @@ from typing import Any
 from PIL import Image
 
 from edgewise.testing import write_tiny_model
-from edgewise_agent.batches import Batch
 from edgewise_agent.clock import SystemClock
-from edgewise_agent.outbox import Outbox
+from edgewise_agent.outbox.batches import Batch
+from edgewise_agent.outbox.outbox import Outbox
 from edgewise_agent.wire.settings import SparkplugSettings
 from edgewise_agent.wire.sparkplug.profile import SparkplugProfile
 from edgewise_messages import (

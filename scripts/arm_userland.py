@@ -99,6 +99,17 @@ class Userland:
 
         `edgewise` as the first word is the project's own command.
         """
+        words, environment = self.command(*command, binds=binds, folder=folder, variables=variables)
+        return subprocess.run(words, env=environment, capture_output=capture, text=True, check=False)
+
+    def command(
+        self,
+        *command: str | Path,
+        binds: Sequence[Path] = (),
+        folder: Path = Path("/"),
+        variables: Mapping[str, str] | None = None,
+    ) -> tuple[list[str], dict[str, str]]:
+        """What `run` starts, and its environment. It becomes the command, so signals reach that."""
         ours = {
             self.packages: INSIDE_PACKAGES,
             self.project: INSIDE_PROJECT,
@@ -116,8 +127,7 @@ class Userland:
         words = [str(word) for word in command]
         if words[0] == "edgewise":
             words[:1] = ["python3", str(INSIDE_PROJECT / "bin" / "edgewise")]
-        runner = [str(ARM_SCRIPTS / "run"), str(self.root), self.board.cpu, *words]
-        return subprocess.run(runner, env=environment, capture_output=capture, text=True, check=False)
+        return [str(ARM_SCRIPTS / "run"), str(self.root), self.board.cpu, *words], environment
 
     def count(self, *command: str | Path, report: Path) -> "subprocess.CompletedProcess[str]":
         """Run a program of the board and append to `report` the instructions it executed (arm64 only).
@@ -176,7 +186,7 @@ def requirements(board: Board, setup_cfg: Path = REPOSITORY / "setup.cfg") -> li
 
 
 def _packages(board: Board) -> Path:
-    return _kept(board, *(f"{wanted.name}{wanted.specifier}" for wanted in requirements(board)))
+    return kept_packages(board, *(f"{wanted.name}{wanted.specifier}" for wanted in requirements(board)))
 
 
 def extra_packages(board: Board, extra: str) -> Path:
@@ -184,12 +194,13 @@ def extra_packages(board: Board, extra: str) -> Path:
     settings = configparser.ConfigParser()
     settings.read(REPOSITORY / "setup.cfg", encoding="utf-8")
     wanted = map(Requirement, settings["options.extras_require"][extra].strip().splitlines())
-    return _kept(
+    return kept_packages(
         board, "--no-deps", *(f"{requirement.name}{requirement.specifier}" for requirement in wanted)
     )
 
 
-def _kept(board: Board, *words: str) -> Path:
+def kept_packages(board: Board, *words: str) -> Path:
+    """A folder with what pip installs for the board when it is given ``words``; kept. Raises SourceError."""
     stamp = hashlib.sha256(" ".join([*words, *board.platforms]).encode()).hexdigest()[:12]
     folder = cache_folder() / "arm" / "packages" / f"{board.machine}-{board.python}-{stamp}"
     if not folder.exists():

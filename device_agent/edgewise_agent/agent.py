@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from edgewise_agent.clock import TimeSource
-from edgewise_agent.command_guard import CommandGuard
-from edgewise_agent.commands import Action, CommandDesk
+from edgewise_agent.commands.desk import Action, CommandDesk
+from edgewise_agent.commands.guard import CommandGuard
 from edgewise_agent.diagnosis import LatencyWatch
 from edgewise_agent.memory import MemoryKeeper
-from edgewise_agent.outbox import Outbox
-from edgewise_agent.outbox_state import written_metrics
+from edgewise_agent.outbox.outbox import Outbox
+from edgewise_agent.outbox.state import written_metrics
 from edgewise_agent.pipelines.pipeline import MAIN, Pipeline
 from edgewise_agent.recorder import Recorder
 from edgewise_agent.service.heartbeat import Beat, never_mind

@@ -9,8 +9,8 @@ from edgewise_agent.cli_privacy import add_commands
 from edgewise_agent.cli_service import add_service_commands
 
 if TYPE_CHECKING:
-    from edgewise_agent.check import Checked
-    from edgewise_agent.config import Settings
+    from edgewise_agent.settings.check import Checked
+    from edgewise_agent.settings.config import Settings
 
 agent_app = typer.Typer(
     no_args_is_help=True,
@@ -47,9 +47,9 @@ def check_command(
 
     Looks at the settings file and at the files and folders it names. Creates nothing, changes nothing.
     """
-    from edgewise_agent.check import Checked, check
-    from edgewise_agent.config import load_settings
     from edgewise_agent.errors import InvalidSettings
+    from edgewise_agent.settings.check import Checked, check
+    from edgewise_agent.settings.config import load_settings
 
     settings: Settings | None = None
     try:
@@ -76,7 +76,7 @@ def init_command(
     Every setting is explained in it. A file that exists is never overwritten.
     """
     from edgewise_agent.errors import WHOLE_FILE, InvalidSettings, Problem
-    from edgewise_agent.example import EXAMPLE
+    from edgewise_agent.settings.example import EXAMPLE
 
     try:
         with out.open("x", encoding="utf-8") as file:
@@ -116,8 +116,8 @@ def sparkplug_check_command(
     Watches the broker's traffic. With --tap, point the node's broker url at the tap: then CONNECT, the will and
     QoS are seen too. Changes nothing but the births that --rebirth asks for. Exit code 1 if a rule fails.
     """
-    from edgewise_agent.broker_url import BrokerUrl
-    from edgewise_agent.config import BrokerSettings
+    from edgewise_agent.connection.broker_url import BrokerUrl
+    from edgewise_agent.settings.config import BrokerSettings
     from edgewise_agent.wire.sparkplug.check_report import run_check, split_tap
     from edgewise_agent.wire.sparkplug.checking import Watch
 

@@ -80,7 +80,7 @@ def serve_offload_command(
     import threading
 
     from edgewise_agent.errors import InvalidSettings, Problem
-    from edgewise_agent.log_lines import log_to_stderr
+    from edgewise_agent.logs.lines import log_to_stderr
     from edgewise_agent.offload.server import OffloadServer, ServeOptions
 
     log_to_stderr(verbose=False)
@@ -100,7 +100,7 @@ def serve_offload_command(
 
 
 def _state_dir(config: Path) -> Path:
-    from edgewise_agent.config import load_settings
+    from edgewise_agent.settings.config import load_settings
 
     return load_settings(config).device.state_dir
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from edgewise_agent.log_file import Follower
+    from edgewise_agent.logs.file import Follower
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The settings file (TOML).")]
 _DEFAULT_CONFIG = Path("agent.toml")
@@ -74,7 +74,7 @@ def status_command(
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as one JSON object.")] = False,
 ) -> None:
     """Say how the agent on this device is; exit code 1 when none runs or it is not well."""
-    from edgewise_agent.config import load_settings
+    from edgewise_agent.settings.config import load_settings
     from edgewise_agent.status.client import read_status
 
     settings = load_settings(config)
@@ -95,9 +95,9 @@ def logs_command(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is added.")] = False,
 ) -> None:
     """Show the agent's log: of the state folder, or of journald where it is not kept there."""
-    from edgewise_agent.config import load_settings
     from edgewise_agent.errors import NotRunning
-    from edgewise_agent.log_file import Follower, last_lines, log_files
+    from edgewise_agent.logs.file import Follower, last_lines, log_files
+    from edgewise_agent.settings.config import load_settings
 
     settings = load_settings(config)
     folder = settings.device.state_dir
@@ -123,8 +123,8 @@ def send_test_command(
 
     Works while the agent runs and while it does not.
     """
-    from edgewise_agent.config import load_settings
     from edgewise_agent.send_test import send_test
+    from edgewise_agent.settings.config import load_settings
 
     sent = send_test(load_settings(config), timeout_s=timeout_s)
     typer.echo(

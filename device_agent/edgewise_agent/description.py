@@ -1,4 +1,4 @@
-"""What a device tells about itself once per connection."""
+"""What a device tells about itself at each connection, and after an update."""
 
 import platform
 from collections.abc import Mapping
@@ -6,8 +6,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 from edgewise.device import board_name
 from edgewise_agent.clock import TimeSource
-from edgewise_agent.config import Settings
 from edgewise_agent.pipelines.pipeline import MAIN
+from edgewise_agent.settings.config import Settings
 from edgewise_messages import Meta, ModelInfo
 
 

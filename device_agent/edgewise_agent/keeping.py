@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgewise_agent.commands import Action, Refuse
+from edgewise_agent.commands.desk import Action, Refuse
 from edgewise_agent.privacy import AuditLog, Destination, FaceBlur, Gate, Names, PrivacySettings, Refusal
 from edgewise_agent.privacy.requests import answer_snapshot_request, erase_snapshots
 from edgewise_agent.snapshots import SnapshotSettings, SnapshotStore

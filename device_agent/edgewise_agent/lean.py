@@ -49,12 +49,12 @@ def main() -> int:
 def run(config: Path, *, verbose: bool) -> None:
     """Raises AgentError or edgewise.EdgewiseError when it cannot begin."""
     from edgewise import EdgewiseError
-    from edgewise_agent.config import load_settings
     from edgewise_agent.errors import AgentError, StateInUse
-    from edgewise_agent.log_lines import log_to_stderr
+    from edgewise_agent.logs.lines import log_to_stderr
     from edgewise_agent.restart import restart_self
     from edgewise_agent.run import run_agent
-    from edgewise_agent.settings_change import SettingsChange, load_on_trial
+    from edgewise_agent.settings.change import SettingsChange, load_on_trial
+    from edgewise_agent.settings.config import load_settings
 
     change = SettingsChange(config)
     settings = load_on_trial(change, lambda: load_settings(config))

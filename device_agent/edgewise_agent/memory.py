@@ -6,9 +6,10 @@
   kernel reads back what is used again, from its cache as a rule.
 
 MADV_DONTNEED would destroy pages that the process has changed. So a mapping counts only where the kernel says that it
-has none (`Anonymous: 0` in /proc/self/smaps), and only when it looks the same a second time, so that no library is met
-while another thread loads it. Libraries are never unloaded by Python; model files are, so whoever opens or closes a
-model while this may run holds MODEL_CHANGES.
+has none (`Anonymous: 0` in /proc/self/smaps), only when it looks the same a second time, so that no library is met
+while another thread loads it, and only when /proc/self/maps has all of them at the same places: an emulator translates
+that file and not the other, whose addresses would be something else's here. Libraries are never unloaded by Python;
+model files are, so whoever opens or closes a model while this may run holds MODEL_CHANGES.
 """
 
 import ctypes
@@ -27,11 +28,12 @@ SETTLED_AFTER_S = 20.0
 LOOK_AGAIN_S = 0.1
 """Between two looks; the loader needs some milliseconds for a library."""
 SMAPS = Path("/proc/self/smaps")
+MAPS = Path("/proc/self/maps")
 _MADV_DONTNEED = 4
 """The same on every architecture but alpha and parisc (Linux, include/uapi/asm-generic/mman-common.h)."""
 _KEPT_KINDS = re.compile(r"\.so(\.[\d.]+)?$|/(ld-|python)[^/]*$|\.(tflite|onnx)$")
 """Libraries, the loader, Python itself, model files."""
-_HEADER = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ \d+ +(/.*)")
+_HEADER = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (\S{4}) ([0-9a-f]+) \S+ \d+ +(/.*)")
 
 MODEL_CHANGES = threading.Lock()
 """Held while a model is opened or closed, and while memory is given back."""
@@ -45,6 +47,8 @@ class Mapping:
 
     start: int
     length: int
+    offset: int
+    """In the file; all in bytes."""
     path: str
 
 
@@ -55,9 +59,8 @@ def parse_unchanged(smaps: str) -> list[Mapping]:
     for line in smaps.splitlines():
         header = _HEADER.fullmatch(line)
         if header:
-            start, end = int(header[1], 16), int(header[2], 16)
-            is_whole = "w" not in header[3] and _KEPT_KINDS.search(header[4]) is not None
-            mapping = Mapping(start, end - start, header[4]) if is_whole else None
+            is_whole = "w" not in header[3] and _KEPT_KINDS.search(header[5]) is not None
+            mapping = _mapping_of(header) if is_whole else None
         elif line[:1].islower() or line[:1].isdigit():
             mapping = None  # a mapping of another kind
         elif mapping is not None and line.startswith("Anonymous:") and line.split()[1] == "0":
@@ -65,7 +68,12 @@ def parse_unchanged(smaps: str) -> list[Mapping]:
     return found
 
 
-def give_back(smaps: Path = SMAPS, *, look_again_s: float = LOOK_AGAIN_S) -> int:
+def parse_places(maps: str) -> set[Mapping]:
+    """All mappings of files in the text of /proc/self/maps."""
+    return {_mapping_of(header) for header in map(_HEADER.fullmatch, maps.splitlines()) if header}
+
+
+def give_back(smaps: Path = SMAPS, maps: Path = MAPS, *, look_again_s: float = LOOK_AGAIN_S) -> int:
     """Do it, and return how many mappings were let go of; 0 where the C library or kernel knows no such thing.
 
     Takes ``look_again_s`` and some milliseconds, and holds MODEL_CHANGES as long.
@@ -79,9 +87,9 @@ def give_back(smaps: Path = SMAPS, *, look_again_s: float = LOOK_AGAIN_S) -> int
     if hasattr(library, "malloc_trim"):  # glibc has it, musl does not
         library.malloc_trim(0)
     with MODEL_CHANGES:
-        first = _look(smaps)
+        first = _look(smaps, maps)
         time.sleep(look_again_s)
-        same = first & _look(smaps)
+        same = first & _look(smaps, maps)
         return sum(library.madvise(one.start, one.length, _MADV_DONTNEED) == 0 for one in same)
 
 
@@ -107,8 +115,16 @@ class MemoryKeeper:
         return True
 
 
-def _look(smaps: Path) -> set[Mapping]:
+def _look(smaps: Path, maps: Path) -> set[Mapping]:
     try:
-        return set(parse_unchanged(smaps.read_text(errors="replace")))
+        found = set(parse_unchanged(smaps.read_text(errors="replace")))
+        places = parse_places(maps.read_text(errors="replace"))
     except OSError:
         return set()
+    # Nothing at all when one is elsewhere: an emulator's offset of a page lets some seem to agree.
+    return found if found <= places else set()
+
+
+def _mapping_of(header: re.Match[str]) -> Mapping:
+    start, end = int(header[1], 16), int(header[2], 16)
+    return Mapping(start, end - start, int(header[4], 16), header[5])

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 
 from edgewise_agent.clock import TimeSource
-from edgewise_agent.outbox import Outbox
+from edgewise_agent.outbox.outbox import Outbox
 from edgewise_agent.status.status_board import StatusBoard
 from edgewise_messages import Clock, Event, Severity, Telemetry, encode_record
 from edgewise_messages.topics import Channel

@@ -5,19 +5,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgewise_agent.config import Settings
 from edgewise_agent.description import edgewise_version
 from edgewise_agent.keeping import Keeping, open_keeping
-from edgewise_agent.log_file import log_to_file
-from edgewise_agent.model_store import ModelStore
-from edgewise_agent.outbox import Outbox
-from edgewise_agent.outbox_setup import open_outbox
+from edgewise_agent.logs.file import log_to_file
+from edgewise_agent.outbox.outbox import Outbox
+from edgewise_agent.outbox.setup import open_outbox
 from edgewise_agent.pipelines.assembly import open_models
 from edgewise_agent.pipelines.model_slot import ModelSlot
 from edgewise_agent.service.unattended import Unattended
-from edgewise_agent.settings_change import SettingsChange
+from edgewise_agent.settings.change import SettingsChange
+from edgewise_agent.settings.config import Settings
 from edgewise_agent.state_folder import StateFolder
 from edgewise_agent.updates.assembly import recovered_stores
+from edgewise_agent.updates.model_store import ModelStore
 from edgewise_agent.vitals.power import PowerWatch
 from edgewise_agent.vitals.power_choice import make_power_watch
 

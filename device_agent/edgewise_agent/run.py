@@ -10,22 +10,22 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from edgewise_agent.agent import LONGEST_STEP_S, Agent, Parts
-from edgewise_agent.backoff import phase
 from edgewise_agent.clock import SystemClock
-from edgewise_agent.command_actions import CommandActions
-from edgewise_agent.command_guard import CommandGuard
-from edgewise_agent.commands import Action
-from edgewise_agent.config import Settings
-from edgewise_agent.courier_setup import make_courier
-from edgewise_agent.outbox import Outbox
-from edgewise_agent.outbox_setup import stamp_records
+from edgewise_agent.commands.actions import CommandActions
+from edgewise_agent.commands.desk import Action
+from edgewise_agent.commands.guard import CommandGuard
+from edgewise_agent.connection.backoff import phase
+from edgewise_agent.connection.courier_setup import make_courier
+from edgewise_agent.outbox.outbox import Outbox
+from edgewise_agent.outbox.setup import stamp_records
 from edgewise_agent.pipelines.assembly import Assembly, client_id
 from edgewise_agent.privacy.destinations import destination_of
 from edgewise_agent.recorder import Recorder
 from edgewise_agent.resources import Resources, open_resources
 from edgewise_agent.service.unattended import Unattended
-from edgewise_agent.settings_change import SettingsChange
-from edgewise_agent.settings_trial import SettingsTrial
+from edgewise_agent.settings.change import SettingsChange
+from edgewise_agent.settings.config import Settings
+from edgewise_agent.settings.trial import SettingsTrial
 from edgewise_agent.updates.assembly import make_managers, updating
 from edgewise_agent.updates.manager import UpdateManager
 from edgewise_agent.vitals import Vitals

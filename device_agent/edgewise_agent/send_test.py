@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgewise_agent.broker import BrokerConnection
-from edgewise_agent.broker_url import BrokerUrl
 from edgewise_agent.clock import SystemClock
-from edgewise_agent.config import Settings
+from edgewise_agent.connection.broker import BrokerConnection
+from edgewise_agent.connection.broker_url import BrokerUrl
 from edgewise_agent.errors import BrokerError, StateInUse
-from edgewise_agent.outbox import Outbox
+from edgewise_agent.outbox.outbox import Outbox
 from edgewise_agent.recorder import Recorder
+from edgewise_agent.settings.config import Settings
 from edgewise_agent.state_folder import OUTBOX_NAME, StateFolder
 from edgewise_agent.wire.message import Message
 from edgewise_messages import DeviceAddress, join_encoded

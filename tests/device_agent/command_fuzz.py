@@ -11,9 +11,9 @@ import msgspec
 from device_agent.agent_parts import ADDRESS
 
 from edgewise_agent.clock import SystemClock
-from edgewise_agent.command_guard import CommandGuard
-from edgewise_agent.commands import CommandDesk
-from edgewise_agent.commands_settings import CommandSettings
+from edgewise_agent.commands.desk import CommandDesk
+from edgewise_agent.commands.guard import CommandGuard
+from edgewise_agent.commands.settings import CommandSettings
 from edgewise_fleet.commanding import make_command, sign
 from edgewise_fleet.keys import make_key
 from edgewise_messages import (

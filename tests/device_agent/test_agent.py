@@ -15,9 +15,9 @@ from edgewise.tasks.classification import Category, Classification
 from edgewise.tasks.timings import Timings
 from edgewise_agent.agent import Agent, Parts
 from edgewise_agent.clock import SystemClock
-from edgewise_agent.command_guard import CommandGuard
-from edgewise_agent.commands_settings import CommandSettings
-from edgewise_agent.outbox import Outbox
+from edgewise_agent.commands.guard import CommandGuard
+from edgewise_agent.commands.settings import CommandSettings
+from edgewise_agent.outbox.outbox import Outbox
 from edgewise_agent.pipelines.pipeline import Answered, Pipeline
 from edgewise_agent.pipelines.settings import PipelineSettings
 from edgewise_agent.pipelines.source_words import SourceWord

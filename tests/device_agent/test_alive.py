@@ -14,13 +14,13 @@ from fleet.real_parts import wait_until
 from edgewise.tasks.classification import Category, Classification
 from edgewise.tasks.timings import Timings
 from edgewise_agent.agent import LONGEST_STEP_S, Agent, Parts
-from edgewise_agent.backoff import Backoff
 from edgewise_agent.clock import SystemClock
-from edgewise_agent.command_guard import CommandGuard
-from edgewise_agent.commands_settings import CommandSettings
-from edgewise_agent.courier import Courier
+from edgewise_agent.commands.guard import CommandGuard
+from edgewise_agent.commands.settings import CommandSettings
+from edgewise_agent.connection.backoff import Backoff
+from edgewise_agent.connection.courier import Courier
 from edgewise_agent.errors import BrokerError
-from edgewise_agent.outbox import Outbox
+from edgewise_agent.outbox.outbox import Outbox
 from edgewise_agent.pipelines.pipeline import Pipeline
 from edgewise_agent.pipelines.settings import PipelineSettings
 from edgewise_agent.pipelines.source_words import SourceWord

@@ -3,7 +3,7 @@ from collections import Counter
 
 import pytest
 
-from edgewise_agent.backoff import Backoff, phase
+from edgewise_agent.connection.backoff import Backoff, phase
 
 
 def test_waits_stay_below_a_doubling_ceiling_and_below_the_longest() -> None:

@@ -8,10 +8,10 @@ import pytest
 from device_agent.agent_parts import Broker
 from fleet.real_parts import wait_until
 
-from edgewise_agent.broker import BrokerConnection
-from edgewise_agent.broker_url import BrokerUrl
-from edgewise_agent.config import BrokerSettings
+from edgewise_agent.connection.broker import BrokerConnection
+from edgewise_agent.connection.broker_url import BrokerUrl
 from edgewise_agent.errors import BrokerError, BrokerRefused
+from edgewise_agent.settings.config import BrokerSettings
 from edgewise_agent.wire.message import Message
 
 

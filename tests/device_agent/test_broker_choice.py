@@ -1,7 +1,7 @@
 from device_agent.agent_parts import FakeTime
 
-from edgewise_agent.broker_choice import NEARER_ROUNDS, BrokerChoice
-from edgewise_agent.broker_url import BrokerUrl
+from edgewise_agent.connection.broker_choice import NEARER_ROUNDS, BrokerChoice
+from edgewise_agent.connection.broker_url import BrokerUrl
 
 A, B, C = (BrokerUrl(f"mqtt://{name}") for name in "abc")
 

@@ -10,12 +10,12 @@ from device_agent.update_parts import TARGET, Device, Owner, good_model, setting
 
 from edgewise.testing import write_tiny_model
 from edgewise_agent.clock import SystemClock
-from edgewise_agent.command_actions import CommandActions
-from edgewise_agent.command_guard import CommandGuard
-from edgewise_agent.commands import CommandDesk
-from edgewise_agent.commands_settings import CommandSettings
-from edgewise_agent.settings_change import SettingsChange
-from edgewise_agent.settings_trial import SettingsTrial
+from edgewise_agent.commands.actions import CommandActions
+from edgewise_agent.commands.desk import CommandDesk
+from edgewise_agent.commands.guard import CommandGuard
+from edgewise_agent.commands.settings import CommandSettings
+from edgewise_agent.settings.change import SettingsChange
+from edgewise_agent.settings.trial import SettingsTrial
 from edgewise_fleet.commanding import make_command
 from edgewise_fleet.keys import make_key
 from edgewise_messages import Command, Outcome, Severity, decode_notice, encode_notice

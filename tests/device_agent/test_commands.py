@@ -6,10 +6,10 @@ import msgspec
 import pytest
 from device_agent.agent_parts import ADDRESS
 
-from edgewise_agent import command_memory
-from edgewise_agent.command_guard import CommandGuard
-from edgewise_agent.commands import REMEMBERED, CommandDesk, Refuse
-from edgewise_agent.commands_settings import CommandSettings
+from edgewise_agent.commands import memory as memory_module
+from edgewise_agent.commands.desk import REMEMBERED, CommandDesk, Refuse
+from edgewise_agent.commands.guard import CommandGuard
+from edgewise_agent.commands.settings import CommandSettings
 from edgewise_agent.errors import KeyUnusable
 from edgewise_fleet.commanding import sign
 from edgewise_fleet.keys import make_key
@@ -181,7 +181,7 @@ def test_what_is_forgotten_is_not_done_again_even_by_a_clock_of_1970(desk: Desk,
     desk.clock.trust = Clock.UNSYNCED
     commands = [
         desk.make("stop", str(number), age_ms=10_000 - number)
-        for number in range(command_memory.REMEMBERED + 5)
+        for number in range(memory_module.REMEMBERED + 5)
     ]
     for command in commands:
         assert desk.ask(command).outcome is Outcome.DONE
@@ -190,12 +190,12 @@ def test_what_is_forgotten_is_not_done_again_even_by_a_clock_of_1970(desk: Desk,
         again.ask(command)
     assert again.done == []
     assert "forgotten already" in again.ask(commands[0]).message
-    assert (tmp_path / "commands.json").stat().st_size < command_memory.LIMIT_BYTES
+    assert (tmp_path / "commands.json").stat().st_size < memory_module.LIMIT_BYTES
 
 
 def test_a_command_that_was_cut_off_is_not_begun_again(desk: Desk, tmp_path: Path) -> None:
     command = desk.make("stop")
-    memory = command_memory.CommandMemory(tmp_path / "commands.json", desk.clock)
+    memory = memory_module.CommandMemory(tmp_path / "commands.json", desk.clock)
     memory.begin(command.id, command.issued_ms)
     answer = Desk(tmp_path, desk.clock).ask(command)
     assert answer.outcome is Outcome.FAILED

@@ -3,9 +3,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edgewise_agent.config import BrokerUrl, Settings, load_settings, parse_settings
 from edgewise_agent.errors import AgentError, InvalidSettings
-from edgewise_agent.example import EXAMPLE
+from edgewise_agent.settings.config import BrokerUrl, Settings, load_settings, parse_settings
+from edgewise_agent.settings.example import EXAMPLE
 
 BASE = Path("/etc/edgewise")
 GOOD = """

@@ -13,15 +13,15 @@ import pytest
 from device_agent.agent_parts import ADDRESS, Broker
 from fleet.real_parts import unused_port, wait_until
 
-from edgewise_agent.backoff import Backoff
-from edgewise_agent.broker import BrokerConnection
-from edgewise_agent.broker_url import BrokerUrl
-from edgewise_agent.config import BrokerSettings
-from edgewise_agent.connector import Callbacks, ChosenConnection, Connector, Pace
-from edgewise_agent.courier import Courier
-from edgewise_agent.deliveries import Refusal
+from edgewise_agent.connection.backoff import Backoff
+from edgewise_agent.connection.broker import BrokerConnection
+from edgewise_agent.connection.broker_url import BrokerUrl
+from edgewise_agent.connection.connector import Callbacks, ChosenConnection, Connector, Pace
+from edgewise_agent.connection.courier import Courier
+from edgewise_agent.connection.deliveries import Refusal
 from edgewise_agent.errors import BrokerError, MessageUnsendable
-from edgewise_agent.outbox import Outbox
+from edgewise_agent.outbox.outbox import Outbox
+from edgewise_agent.settings.config import BrokerSettings
 from edgewise_agent.wire.json_profile import JsonProfile
 from edgewise_agent.wire.message import Message
 from edgewise_messages import Channel, Event, Meta, encode_record

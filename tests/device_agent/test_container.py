@@ -11,9 +11,9 @@ import pytest
 import yaml
 from dockerfile_parse import DockerfileParser
 
-from edgewise_agent.config import parse_settings
 from edgewise_agent.lean import ENVIRONMENT
 from edgewise_agent.service.unit import MEMORY_MAX_MB
+from edgewise_agent.settings.config import parse_settings
 from edgewise_agent.status.server import _PLACES
 from edgewise_agent.status.settings import DEFAULT_PORT
 

@@ -9,12 +9,12 @@ import pytest
 from device_agent.agent_parts import ADDRESS
 from fleet.real_parts import wait_until
 
-from edgewise_agent.backoff import Backoff
-from edgewise_agent.batches import Batch
-from edgewise_agent.courier import Courier
-from edgewise_agent.deliveries import WINDOW, Refusal
+from edgewise_agent.connection.backoff import Backoff
+from edgewise_agent.connection.courier import Courier
+from edgewise_agent.connection.deliveries import WINDOW, Refusal
 from edgewise_agent.errors import BrokerError
-from edgewise_agent.outbox import Outbox
+from edgewise_agent.outbox.batches import Batch
+from edgewise_agent.outbox.outbox import Outbox
 from edgewise_agent.wire.json_profile import JsonProfile
 from edgewise_agent.wire.message import AT_MOST_ONCE, Message
 from edgewise_agent.wire.profile import Opening, Profile, Session, Turn

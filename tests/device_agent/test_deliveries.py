@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from device_agent.agent_parts import FakeTime
 
-from edgewise_agent.batches import Batch
-from edgewise_agent.deliveries import LONGEST_PAUSE_S, PAUSE_S, WINDOW, Deliveries, Refusal
+from edgewise_agent.connection.deliveries import LONGEST_PAUSE_S, PAUSE_S, WINDOW, Deliveries, Refusal
+from edgewise_agent.connection.suspects import ALONE, TOGETHER
 from edgewise_agent.errors import MessageUnsendable
-from edgewise_agent.outbox import Outbox
-from edgewise_agent.outbox_tables import QUARANTINE_BODY_BYTES, QUARANTINE_ROWS
-from edgewise_agent.suspects import ALONE, TOGETHER
+from edgewise_agent.outbox.batches import Batch
+from edgewise_agent.outbox.outbox import Outbox
+from edgewise_agent.outbox.tables import QUARANTINE_BODY_BYTES, QUARANTINE_ROWS
 
 NOT_NOW = Refusal("Quota exceeded", is_final=False)
 NEVER = Refusal("Payload format invalid", is_final=True)

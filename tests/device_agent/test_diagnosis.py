@@ -22,7 +22,7 @@ from edgewise_agent.diagnosis.level import (
     rose,
 )
 from edgewise_agent.diagnosis.wording import when
-from edgewise_agent.outbox import Outbox
+from edgewise_agent.outbox.outbox import Outbox
 from edgewise_agent.recorder import Recorder
 from edgewise_messages import decode_records, join_encoded
 

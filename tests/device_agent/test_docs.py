@@ -7,7 +7,7 @@ from typing import Any, get_args, get_origin
 from msgspec import NODEFAULT, Struct
 from msgspec.structs import FieldInfo, fields
 
-from edgewise_agent.config import Settings
+from edgewise_agent.settings.config import Settings
 from edgewise_messages import COMMANDS
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -17,8 +17,8 @@ from edgewise.testing import tiny_card, write_tiny_model
 from edgewise_agent.clock import SystemClock
 from edgewise_agent.drift import Observation
 from edgewise_agent.drift.observation import EMBEDDING_DISTANCE
-from edgewise_agent.drift_watch import DriftWatch
-from edgewise_agent.outbox import Outbox
+from edgewise_agent.outbox.outbox import Outbox
+from edgewise_agent.pipelines.drift_watch import DriftWatch
 from edgewise_agent.pipelines.model_slot import ModelSlot
 from edgewise_agent.pipelines.settings import DriftSettings, PipelineSettings
 from edgewise_agent.pipelines.source_words import SourceWord

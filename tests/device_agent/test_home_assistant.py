@@ -11,7 +11,7 @@ import pytest
 from device_agent.home_assistant_schema import DISCOVERY_TOPIC, Discovery, Sensor, check_discovery
 from jinja2 import Environment, StrictUndefined
 
-from edgewise_agent.batches import Batch
+from edgewise_agent.outbox.batches import Batch
 from edgewise_agent.wire.home_assistant import Memory, Overlay, without_overlay
 from edgewise_agent.wire.home_assistant_payload import Place
 from edgewise_agent.wire.json_profile import JsonProfile

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from edgewise_agent.batches import Batch
 from edgewise_agent.clock import SystemClock
-from edgewise_agent.config import parse_settings
 from edgewise_agent.description import describe
+from edgewise_agent.outbox.batches import Batch
+from edgewise_agent.settings.config import parse_settings
 from edgewise_agent.wire.json_profile import JsonProfile, parse_command
 from edgewise_agent.wire.message import Message
 from edgewise_messages import (
@@ -36,6 +36,7 @@ class Setup:
     def __init__(self, form: Format = Format.JSON) -> None:
         self.commands: list[tuple[bytes, bool]] = []
         self.responses: queue.SimpleQueue[Response] = queue.SimpleQueue()
+        self.models = ["one"]
         self.profile = JsonProfile(
             ADDRESS,
             boot="b",
@@ -44,6 +45,7 @@ class Setup:
             responses=self.responses,
             on_command=lambda payload, retained: self.commands.append((payload, retained)),
             form=form,
+            models=lambda: list(self.models),
         )
         self.session = self.profile.begin()
 
@@ -79,6 +81,15 @@ def test_meta_and_status_go_out_once_and_retained() -> None:
     assert (status.topic, status.retain) == ("edgewise/v1/g/d/status", True)
     assert decode_notice(status.payload, Status).state is DeviceState.ONLINE
     assert session.due().messages == ()
+
+
+def test_meta_goes_out_again_when_another_model_runs() -> None:
+    setup = Setup()
+    assert len(setup.session.due().messages) == 2 and not setup.session.due().messages
+    setup.models[:] = ["two"]
+    (meta,) = setup.session.due().messages
+    assert (meta.topic, meta.retain) == ("edgewise/v1/g/d/meta", True)
+    assert not setup.session.due().messages
 
 
 def test_the_last_word_is_stopped_with_the_reason() -> None:

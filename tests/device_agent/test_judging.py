@@ -1,9 +1,9 @@
 import pytest
 
-from edgewise_agent.store_state import Watch
 from edgewise_agent.updates.judging import figures_of, is_over, judge_shadow, judge_watch
 from edgewise_agent.updates.live_model import ModelHealth, ShadowReport
 from edgewise_agent.updates.settings import UpdateSettings
+from edgewise_agent.updates.store_state import Watch
 
 SETTINGS = UpdateSettings()
 BEGIN = ModelHealth(100, 0)

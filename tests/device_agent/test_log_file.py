@@ -11,9 +11,9 @@ import pytest
 from device_agent.agent_parts import AgentProcess
 from fleet.real_parts import EDGEWISE, WAIT_S, wait_until
 
-from edgewise_agent.log_file import FILES, LOG_NAME, Follower, last_lines, log_files, log_to_file
-from edgewise_agent.log_lines import log_to_stderr
-from edgewise_agent.log_settings import LogSettings
+from edgewise_agent.logs.file import FILES, LOG_NAME, Follower, last_lines, log_files, log_to_file
+from edgewise_agent.logs.lines import log_to_stderr
+from edgewise_agent.logs.settings import LogSettings
 
 LOGGER = logging.getLogger("edgewise.agent.test")
 

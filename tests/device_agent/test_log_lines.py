@@ -2,8 +2,8 @@ import logging
 
 import pytest
 
-from edgewise_agent import log_lines
-from edgewise_agent.log_lines import OneLine, RateLimit
+from edgewise_agent.logs import lines
+from edgewise_agent.logs.lines import OneLine, RateLimit
 
 
 def record(message: str, *values: object, level: int = logging.WARNING) -> logging.LogRecord:
@@ -25,7 +25,7 @@ def test_the_same_warning_comes_once_and_later_says_how_often_it_was_held_back(
     assert not limit.filter(record("lost %s", 2))
     assert not limit.filter(record("lost %s", 3))
     assert limit.filter(record("another %s", 3))
-    monkeypatch.setattr(log_lines, "AGAIN_AFTER_S", 0.0)
+    monkeypatch.setattr(lines, "AGAIN_AFTER_S", 0.0)
     later = record("lost %s", "100 %d")
     assert limit.filter(later)
     assert later.getMessage() == "lost 100 %d (2 more like this)"

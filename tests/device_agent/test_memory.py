@@ -1,6 +1,7 @@
 """Giving memory back changes nothing but the memory; and the process that a command makes of itself."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +12,14 @@ from device_agent.agent_parts import AgentProcess
 from fleet.real_parts import EDGEWISE, WAIT_S
 
 from edgewise_agent.lean import ENVIRONMENT
-from edgewise_agent.memory import SETTLED_AFTER_S, MemoryKeeper, give_back, parse_unchanged
+from edgewise_agent.memory import (
+    MAPS,
+    SETTLED_AFTER_S,
+    MemoryKeeper,
+    give_back,
+    parse_places,
+    parse_unchanged,
+)
 
 SMAPS = """\
 559a00000000-559a00001000 r--p 00000000 08:01 1234                       /usr/bin/python3.11
@@ -91,7 +99,22 @@ def test_what_is_not_mapped_here_is_not_counted(tmp_path: Path) -> None:
     smaps = tmp_path / "smaps"
     smaps.write_text(SMAPS.replace("559a0000", "00000000"))  # below what Linux lets anybody map
     assert len(parse_unchanged(SMAPS)) == 3
-    assert give_back(smaps, look_again_s=0.0) == 0
+    assert give_back(smaps, smaps, look_again_s=0.0) == 0
+
+
+def test_addresses_that_are_an_emulators_are_left_alone(tmp_path: Path) -> None:
+    """qemu-user shows a program its own addresses in maps, and the host's, which are others, in smaps."""
+    there, offset = MAPS.read_text(), 0x1000
+    shifted = re.sub(
+        r"^([0-9a-f]+)-([0-9a-f]+)",
+        lambda one: f"{int(one[1], 16) + offset:x}-{int(one[2], 16) + offset:x}",
+        there,
+        flags=re.M,
+    )
+    maps = tmp_path / "maps"
+    maps.write_text(shifted)
+    assert parse_places(there) and not parse_places(there) <= parse_places(shifted)
+    assert give_back(maps=maps, look_again_s=0.0) == 0
 
 
 def test_it_happens_once_when_the_start_is_over_and_again_when_asked_for() -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from device_agent.agent_parts import FakeTime
 
-from edgewise_agent import outbox as outbox_module
-from edgewise_agent.batches import BATCH_BYTES, Batch
 from edgewise_agent.errors import OutboxError
-from edgewise_agent.outbox import Outbox
-from edgewise_agent.outbox_file import FULL_AT
-from edgewise_agent.replay_rate import ReplayRate
+from edgewise_agent.outbox import outbox as outbox_module
+from edgewise_agent.outbox.batches import BATCH_BYTES, Batch
+from edgewise_agent.outbox.file import FULL_AT
+from edgewise_agent.outbox.outbox import Outbox
+from edgewise_agent.outbox.replay_rate import ReplayRate
 
 MIB = 1024 * 1024
 
@@ -359,7 +359,7 @@ def test_a_torn_last_write_loses_only_that_write(path: Path, tmp_path: Path) -> 
 CHILD = """
 import resource, sys
 from pathlib import Path
-from edgewise_agent.outbox import Outbox
+from edgewise_agent.outbox.outbox import Outbox
 outbox = Outbox(Path(sys.argv[1]), max_bytes=64 * 1024 * 1024, memory_bytes=100_000)
 body = lambda seq: str(seq).encode().ljust(400, b".")
 for _ in range(200):
@@ -405,7 +405,7 @@ def test_a_full_disk_is_lived_through_with_bounded_memory_and_every_loss_counted
 RESTARTED_CHILD = """
 import resource, sys
 from pathlib import Path
-from edgewise_agent.outbox import Outbox
+from edgewise_agent.outbox.outbox import Outbox
 from edgewise_agent.state_folder import StateFolder
 body = lambda seq: str(seq).encode().ljust(400, b".")
 path = Path(sys.argv[1])
@@ -462,7 +462,7 @@ def test_a_second_process_is_refused_and_told_why(path: Path) -> None:
 APPENDING_CHILD = """
 import sys
 from pathlib import Path
-from edgewise_agent.outbox import Outbox
+from edgewise_agent.outbox.outbox import Outbox
 outbox = Outbox(Path(sys.argv[1]), max_bytes=64 * 1024 * 1024)
 while True:
     seq = outbox.append("event", lambda seq: str(seq).encode().ljust(40, b"."), durable=True)
@@ -583,7 +583,7 @@ def outbox_batch(seq: int) -> Batch:
 V1_CHILD = """
 import resource, sys
 from pathlib import Path
-from edgewise_agent.outbox import Outbox
+from edgewise_agent.outbox.outbox import Outbox
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 outbox = Outbox(Path(sys.argv[1]), max_bytes=2**20)
 assert outbox.boots() == []

@@ -7,8 +7,8 @@ import pytest
 from device_agent.vitals_parts import lay_out
 
 from edgewise.streams import SimulatedI2C
-from edgewise_agent.config import PowerSettings, parse_settings
 from edgewise_agent.errors import SourceError
+from edgewise_agent.settings.config import PowerSettings, parse_settings
 from edgewise_agent.vitals.board_power import PublishedPower, published_power
 from edgewise_agent.vitals.ina import Chip, InaPower
 from edgewise_agent.vitals.power import PowerWatch

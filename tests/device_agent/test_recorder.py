@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edgewise_agent.clock import SystemClock
-from edgewise_agent.outbox import Outbox
+from edgewise_agent.outbox.outbox import Outbox
 from edgewise_agent.recorder import Recorder
 from edgewise_messages import AnyRecord, Event, Severity, Telemetry, decode_record
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from device_agent.agent_parts import FakeTime
 
-from edgewise_agent.outbox import Outbox
+from edgewise_agent.outbox.outbox import Outbox
+from edgewise_agent.outbox.restamp import Restamper, kernel_boot_id
 from edgewise_agent.recorder import Recorder
-from edgewise_agent.restamp import Restamper, kernel_boot_id
 from edgewise_messages import AnyRecord, Clock, decode_record
 
 TRUE_MS = 1_795_000_000_000

@@ -14,12 +14,12 @@ from device_agent.rule_parts import classification
 from edgewise.streams import Frame
 from edgewise_agent.clock import SystemClock
 from edgewise_agent.offload import Offloader, OffloadServerSettings, OffloadSettings
-from edgewise_agent.outbox import Outbox
+from edgewise_agent.outbox.outbox import Outbox
 from edgewise_agent.pipelines.pipeline import Answered
+from edgewise_agent.pipelines.rules_watch import RulesWatch, WatchParts
 from edgewise_agent.privacy import AuditLog, Gate, Names, PrivacySettings
 from edgewise_agent.recorder import Recorder
 from edgewise_agent.rules import RuleSet, RulesSettings, Sampler, SamplingSettings
-from edgewise_agent.rules_watch import RulesWatch, WatchParts
 from edgewise_agent.snapshots import SnapshotSettings, SnapshotStore
 from edgewise_messages import Event, decode_record
 from edgewise_messages.metrics import BY_NAME

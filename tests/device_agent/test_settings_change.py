@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from edgewise_agent.config import load_settings
 from edgewise_agent.errors import InvalidSettings
-from edgewise_agent.settings_change import STARTS, SettingsChange, load_on_trial
+from edgewise_agent.settings.change import STARTS, SettingsChange, load_on_trial
+from edgewise_agent.settings.config import load_settings
 
 BEFORE = """\
 # whose words these are

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from edgewise_agent.batches import Batch
+from edgewise_agent.outbox.batches import Batch
 from edgewise_agent.wire.message import Message
 from edgewise_agent.wire.settings import SparkplugSettings
 from edgewise_agent.wire.sparkplug.bd_seq import BdSeq
@@ -49,6 +49,7 @@ class HandClock:
 class Setup:
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.clock = HandClock()
+        self.models = ["one"]
         self.profile = SparkplugProfile(
             DeviceAddress("g", "n"),
             SparkplugSettings(**settings),
@@ -57,6 +58,7 @@ class Setup:
             meta=lambda: Meta(ts_ms=1, boot="b", board="Pi"),
             bd_seq_file=folder / "bdseq.json",
             keepalive_s=30,
+            models=lambda: list(self.models),
             monotonic_s=lambda: self.clock.mono / SECOND_NS,
         )
         self.session: SparkplugSession = self.profile.begin()
@@ -105,6 +107,13 @@ def test_the_first_birth_names_every_standard_metric_as_null(make: Callable[...,
     board = payload.find("meta/board")
     assert board is not None
     assert board.value == "Pi"
+
+
+def test_there_are_births_again_when_another_model_runs(born: Setup) -> None:
+    assert not born.session.due().messages
+    born.models[:] = ["two"]
+    assert [kind_and_payload(message)[0] for message in born.session.due().messages] == ["NBIRTH"]
+    assert not born.session.due().messages
 
 
 def test_a_pipeline_of_the_settings_is_a_device_from_the_first_birth_on(tmp_path: Path) -> None:

@@ -17,14 +17,14 @@ from device_agent.agent_parts import ADDRESS, AgentProcess, Broker
 from fleet.real_parts import EDGEWISE, unused_port, wait_until
 from paho.mqtt.enums import CallbackAPIVersion
 
-from edgewise_agent.backoff import Backoff
-from edgewise_agent.broker import BrokerConnection
-from edgewise_agent.broker_url import BrokerUrl
 from edgewise_agent.clock import SystemClock
-from edgewise_agent.config import BrokerSettings
-from edgewise_agent.courier import Courier
-from edgewise_agent.outbox import Outbox
+from edgewise_agent.connection.backoff import Backoff
+from edgewise_agent.connection.broker import BrokerConnection
+from edgewise_agent.connection.broker_url import BrokerUrl
+from edgewise_agent.connection.courier import Courier
+from edgewise_agent.outbox.outbox import Outbox
 from edgewise_agent.recorder import Recorder
+from edgewise_agent.settings.config import BrokerSettings
 from edgewise_agent.wire.settings import SparkplugSettings
 from edgewise_agent.wire.sparkplug.findings import Outcome
 from edgewise_agent.wire.sparkplug.payload import (

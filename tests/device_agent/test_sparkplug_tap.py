@@ -11,7 +11,7 @@ from fleet.real_parts import wait_until
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 
-from edgewise_agent.broker_url import BrokerUrl
+from edgewise_agent.connection.broker_url import BrokerUrl
 from edgewise_agent.errors import BrokerError, MalformedPacket
 from edgewise_agent.wire.message import Message
 from edgewise_agent.wire.sparkplug.packets import Packet, PacketReader, read_connect, read_publish

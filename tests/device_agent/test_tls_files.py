@@ -14,12 +14,12 @@ from device_agent.agent_parts import Broker, FakeTime
 from device_agent.certificates import Authority, Pair
 from fleet.real_parts import wait_until
 
-from edgewise_agent.broker_url import BrokerUrl
-from edgewise_agent.config import BrokerSettings
-from edgewise_agent.connector import Callbacks, Connector, Pace
+from edgewise_agent.connection.broker_url import BrokerUrl
+from edgewise_agent.connection.connector import Callbacks, Connector, Pace
+from edgewise_agent.connection.known_time import BUILT_S, FILE_NAME, KnownTime
+from edgewise_agent.connection.tls_files import TlsFiles
 from edgewise_agent.errors import BrokerError, ConnectionOutdated
-from edgewise_agent.known_time import BUILT_S, FILE_NAME, KnownTime
-from edgewise_agent.tls_files import TlsFiles
+from edgewise_agent.settings.config import BrokerSettings
 from edgewise_agent.wire.message import Message
 from edgewise_messages import Clock
 
@@ -157,12 +157,12 @@ def test_a_half_written_pair_leaves_the_earlier_one_in_use(
 CHILD = """
 import sys, time
 from pathlib import Path
-from edgewise_agent.broker_url import BrokerUrl
+from edgewise_agent.connection.broker_url import BrokerUrl
 from edgewise_agent.clock import SystemClock
-from edgewise_agent.config import BrokerSettings
-from edgewise_agent.connector import Callbacks, Connector
+from edgewise_agent.settings.config import BrokerSettings
+from edgewise_agent.connection.connector import Callbacks, Connector
 from edgewise_agent.errors import BrokerError
-from edgewise_agent.known_time import KnownTime
+from edgewise_agent.connection.known_time import KnownTime
 from edgewise_messages import Clock
 class Unset(SystemClock):
     def state(self):

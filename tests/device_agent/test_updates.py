@@ -23,11 +23,11 @@ from fleet.real_parts import wait_until
 
 from edgewise import ModelFileError
 from edgewise.testing import write_tiny_model
-from edgewise_agent.commands import Refuse
+from edgewise_agent.commands.desk import Refuse
 from edgewise_agent.errors import RepositoryRefused, RepositoryUnreachable, StoreError
-from edgewise_agent.model_store import ModelStore, Running, file_sha256
-from edgewise_agent.store_state import Place
+from edgewise_agent.updates.model_store import ModelStore, Running, file_sha256
 from edgewise_agent.updates.opening import open_current
+from edgewise_agent.updates.store_state import Place
 
 ALL = ["blue", "green", "red"]
 MakeDevice = Callable[..., Device]

@@ -2,8 +2,8 @@ from pathlib import Path
 
 from device_agent.agent_parts import FakeTime
 
-from edgewise_agent.outbox_file import Entry, OutboxFile
-from edgewise_agent.write_budget import DAY_S, WriteBudget, process_written_bytes
+from edgewise_agent.outbox.file import Entry, OutboxFile
+from edgewise_agent.outbox.write_budget import DAY_S, WriteBudget, process_written_bytes
 
 MIB = 1024 * 1024
 

@@ -17,9 +17,9 @@ from edgewise import tiny_model
 from edgewise.golden import GoldenCase
 from edgewise.model_file import write_model
 from edgewise.testing import tiny_card, tiny_golden, write_tiny_model
-from edgewise_agent.model_store import ModelStore, Running
 from edgewise_agent.updates.folder_model import FolderModel
 from edgewise_agent.updates.manager import UpdateManager
+from edgewise_agent.updates.model_store import ModelStore, Running
 from edgewise_agent.updates.opening import open_current
 from edgewise_agent.updates.places import Places
 from edgewise_agent.updates.settings import UpdateSettings

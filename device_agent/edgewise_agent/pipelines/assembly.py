@@ -9,29 +9,29 @@ from typing import TYPE_CHECKING
 
 import edgewise
 from edgewise.threads import ThreadBudget
-from edgewise_agent.backoff import Backoff
-from edgewise_agent.broker import Connection
-from edgewise_agent.config import Settings
-from edgewise_agent.connector import Connector
+from edgewise_agent.connection.backoff import Backoff
+from edgewise_agent.connection.broker import Connection
+from edgewise_agent.connection.connector import Connector
 from edgewise_agent.diagnosis import LatencyWatch
-from edgewise_agent.drift_watch import DriftWatch
 from edgewise_agent.errors import ModelUnfit
 from edgewise_agent.keeping import Keeping
-from edgewise_agent.model_store import ModelStore, Running
+from edgewise_agent.pipelines.drift_watch import DriftWatch
 from edgewise_agent.pipelines.duty import Duty, DutyCycle, battery_percent
 from edgewise_agent.pipelines.model_slot import ModelSlot
 from edgewise_agent.pipelines.pipeline import MAIN, Pipeline
+from edgewise_agent.pipelines.rules_watch import RulesWatch, WatchParts
 from edgewise_agent.pipelines.settings import PipelineSettings
 from edgewise_agent.privacy.names import Names
 from edgewise_agent.recorder import Recorder
 from edgewise_agent.rules.sampling import Sampler
 from edgewise_agent.rules.vocabulary import KINDS
-from edgewise_agent.rules_watch import RulesWatch, WatchParts
 from edgewise_agent.service.heartbeat import Heartbeats, never_mind
+from edgewise_agent.settings.config import Settings
 from edgewise_agent.sources.choice import make_source
 from edgewise_agent.sources.mqtt_inputs import MqttReceiver
 from edgewise_agent.sources.pushed import Receiver
 from edgewise_agent.state_folder import StateFolder
+from edgewise_agent.updates.model_store import ModelStore, Running
 from edgewise_agent.updates.opening import open_current
 from edgewise_agent.vitals.power import PowerWatch
 from edgewise_agent.wire.message import Message

@@ -16,8 +16,8 @@ from edgewise.preprocess.picture import picture_size_wh
 from edgewise.streams import Block, Frame, Live, SensorBlock
 from edgewise.streams.choice import AnySource
 from edgewise_agent.drift import Observation
-from edgewise_agent.drift_watch import DriftWatch
 from edgewise_agent.pipelines.answers import confidence_of, timings_of, told_of
+from edgewise_agent.pipelines.drift_watch import DriftWatch
 from edgewise_agent.pipelines.duty import Duty, DutyCycle
 from edgewise_agent.pipelines.model_metrics import ModelMetrics
 from edgewise_agent.pipelines.schedule import Schedule

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgewise.atomic_file import write_bytes
-from edgewise_agent.config import load_settings
 from edgewise_agent.errors import InstallRefused
 from edgewise_agent.service.unit import GROUPS, MEMORY_MAX_MB, STATE_HOME, WATCHDOG_S, UnitOptions, unit_text
+from edgewise_agent.settings.config import load_settings
 
 UNIT_NAME = "edgewise-agent.service"
 SYSTEM_UNITS = Path("/etc/systemd/system")

@@ -5,8 +5,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from edgewise_agent.backoff import Backoff
-from edgewise_agent.broker import Connection
+from edgewise_agent.connection.backoff import Backoff
+from edgewise_agent.connection.broker import Connection
 from edgewise_agent.errors import BrokerError
 from edgewise_agent.sources.pushed import Inbox
 from edgewise_agent.wire.message import Message

@@ -5,14 +5,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from edgewise_agent.config import Settings
-from edgewise_agent.model_store import ModelStore
 from edgewise_agent.pipelines.pipeline import MAIN, Pipeline
 from edgewise_agent.recorder import Recorder
+from edgewise_agent.settings.config import Settings
 from edgewise_agent.updates.live_pipeline import LivePipeline
 from edgewise_agent.updates.manager import Scalar, UpdateManager
-from edgewise_agent.updates.places import Places
-from edgewise_agent.updates.transport import Transport
+from edgewise_agent.updates.model_store import ModelStore
 from edgewise_agent.updates.trial import ChildTrial
 from edgewise_messages import Severity
 
@@ -74,6 +72,9 @@ def _make_manager(
     recorder: Recorder,
     is_stopping: Callable[[], bool],
 ) -> UpdateManager:
+    from edgewise_agent.updates.places import Places  # and python-tuf: memory for those who update only
+    from edgewise_agent.updates.transport import Transport
+
     updates = settings.updates
 
     def tell(event: str, message: str, severity: Severity, data: Mapping[str, Scalar]) -> None:

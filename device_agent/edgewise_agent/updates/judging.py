@@ -1,8 +1,8 @@
 """Is the new model good enough? Pure functions of what was seen and of the limits; an empty text is a yes."""
 
-from edgewise_agent.store_state import Watch
 from edgewise_agent.updates.live_model import ModelHealth, ShadowReport
 from edgewise_agent.updates.settings import UpdateSettings
+from edgewise_agent.updates.store_state import Watch
 
 FEW = 10
 """Medians and rates of fewer inputs say nothing."""

@@ -6,18 +6,21 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import edgewise
-from edgewise_agent.commands import Refuse
+from edgewise_agent.commands.desk import Refuse
 from edgewise_agent.errors import AgentError, RepositoryRefused, StoreError
-from edgewise_agent.model_store import SHADOW, ModelStore, Running, file_sha256, slot_model
-from edgewise_agent.store_state import Place, SlotModel, Stage
 from edgewise_agent.updates.judging import figures_of, is_over, judge_shadow, judge_watch
 from edgewise_agent.updates.live_model import LiveModel, ModelHealth
-from edgewise_agent.updates.places import ModelSource
+from edgewise_agent.updates.model_store import SHADOW, ModelStore, Running, file_sha256, slot_model
 from edgewise_agent.updates.settings import UpdateSettings
+from edgewise_agent.updates.store_state import Place, SlotModel, Stage
 from edgewise_agent.updates.trial import Trial
 from edgewise_messages import Severity
+
+if TYPE_CHECKING:
+    from edgewise_agent.updates.places import ModelSource
 
 WATCH_TURN_S = 1.0
 RETRY_S = 30.0
@@ -39,7 +42,7 @@ class UpdateManager:
         live: LiveModel,
         settings: UpdateSettings,
         *,
-        source: ModelSource,
+        source: "ModelSource",
         trial: Trial,
         tell: Tell,
         target: str = "",

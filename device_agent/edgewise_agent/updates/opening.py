@@ -5,8 +5,8 @@ from typing import TypeVar
 
 import edgewise
 from edgewise_agent.errors import AgentError
-from edgewise_agent.model_store import ModelStore, Running
-from edgewise_agent.store_state import Place
+from edgewise_agent.updates.model_store import ModelStore, Running
+from edgewise_agent.updates.store_state import Place
 
 Opened = TypeVar("Opened")
 

@@ -35,8 +35,8 @@ from edgewise_agent.errors import (
     RepositoryUnreachable,
     UpdateError,
 )
-from edgewise_agent.model_store import file_sha256, sync_folder
 from edgewise_agent.updates.model_delta import apply_delta, is_possible
+from edgewise_agent.updates.model_store import file_sha256, sync_folder
 from edgewise_agent.updates.transport import NotThere, Transport, is_web
 
 log = logging.getLogger("edgewise.agent.updates")

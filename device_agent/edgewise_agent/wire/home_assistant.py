@@ -13,8 +13,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgewise_agent.batches import Batch
 from edgewise_agent.clock import TimeSource
+from edgewise_agent.outbox.batches import Batch
 from edgewise_agent.wire.durable_file import write_durably
 from edgewise_agent.wire.home_assistant_payload import Place, discovery_payload, standard_metric
 from edgewise_agent.wire.message import AT_MOST_ONCE, Message

@@ -4,7 +4,7 @@ import logging
 import queue
 from collections.abc import Callable
 
-from edgewise_agent.batches import Batch
+from edgewise_agent.outbox.batches import Batch
 from edgewise_agent.wire.message import Message
 from edgewise_agent.wire.profile import Opening, Turn
 from edgewise_messages import (
@@ -37,7 +37,7 @@ class JsonProfile:
     """Topics and payloads of one device.
 
     ``form`` is how records are written. Status and meta are JSON in every form: they are few, and others read them.
-    ``responses`` are sent when connected, and not kept.
+    ``responses`` are sent when connected, and not kept. Meta is told again when ``models`` gives another value.
     """
 
     unsure_for_s = 0.0
@@ -52,8 +52,10 @@ class JsonProfile:
         responses: "queue.SimpleQueue[Response | SnapshotChunk]",
         on_command: Callable[[bytes, bool], None],
         form: Format = Format.JSON,
+        models: Callable[[], object] = tuple,
     ) -> None:
         self.address = address
+        self.models = models
         self.form = form
         self.on_command = on_command
         self._boot = boot
@@ -90,11 +92,12 @@ class JsonProfile:
 
 
 class JsonSession:
-    """One connection: meta and status first, then records and answers."""
+    """One connection: meta and status first, then records and answers; meta again when the models are others."""
 
     def __init__(self, profile: JsonProfile) -> None:
         self._profile = profile
         self._announced = False
+        self._models: object = None
 
     @property
     def opening(self) -> Opening:
@@ -103,8 +106,11 @@ class JsonSession:
         return Opening(will, (self._profile.command_topic,))
 
     def due(self) -> Turn:
-        """Meta and status once; answers whenever there are any."""
+        """Meta and status once, meta after an update too; answers whenever there are any."""
         messages = self._profile.answers()
+        before, self._models = self._models, self._profile.models()
+        if self._announced and self._models != before:
+            messages = (self._profile.meta(), *messages)
         if not self._announced:
             self._announced = True
             messages = (self._profile.meta(), self._profile.status(DeviceState.ONLINE), *messages)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgewise_agent.clock import TimeSource
-from edgewise_agent.config import Settings
+from edgewise_agent.settings.config import Settings
 from edgewise_agent.wire.home_assistant import Memory, Overlay, without_overlay
 from edgewise_agent.wire.home_assistant_payload import Place
 from edgewise_agent.wire.json_profile import JsonProfile
@@ -28,6 +28,8 @@ class DeviceFacts:
     meta: Callable[[], Meta]
     responses: "queue.SimpleQueue[Response | SnapshotChunk]"
     on_command: Callable[[bytes, bool], None]
+    models: Callable[[], object] = tuple
+    """Equal as long as the models are the same; asked for several times a second."""
 
 
 def make_profile(settings: Settings, facts: DeviceFacts) -> Profile:
@@ -65,6 +67,7 @@ def _bare_profile(settings: Settings, facts: DeviceFacts, address: DeviceAddress
             bd_seq_file=settings.device.state_dir / BD_SEQ_FILE,
             keepalive_s=settings.broker.keepalive_s,
             pipelines=tuple(settings.pipelines),
+            models=facts.models,
         )
     return JsonProfile(
         address,
@@ -74,4 +77,5 @@ def _bare_profile(settings: Settings, facts: DeviceFacts, address: DeviceAddress
         responses=facts.responses,
         on_command=facts.on_command,
         form=Format(settings.report.format),
+        models=facts.models,
     )

@@ -6,7 +6,7 @@ A Profile makes one Session per connection. All calls come from the courier's th
 from dataclasses import dataclass
 from typing import Protocol
 
-from edgewise_agent.batches import Batch
+from edgewise_agent.outbox.batches import Batch
 from edgewise_agent.wire.message import Message
 
 

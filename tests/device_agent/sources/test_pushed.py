@@ -16,10 +16,10 @@ from PIL import Image
 
 from edgewise.errors import SourceError
 from edgewise.streams import Frame
-from edgewise_agent.backoff import Backoff
-from edgewise_agent.broker import BrokerConnection
-from edgewise_agent.broker_url import BrokerUrl
-from edgewise_agent.config import BrokerSettings
+from edgewise_agent.connection.backoff import Backoff
+from edgewise_agent.connection.broker import BrokerConnection
+from edgewise_agent.connection.broker_url import BrokerUrl
+from edgewise_agent.settings.config import BrokerSettings
 from edgewise_agent.sources.http_inputs import HttpReceiver
 from edgewise_agent.sources.mqtt_inputs import MqttReceiver
 from edgewise_agent.sources.payloads import MOST_BYTES

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import typer
 
-from edgewise_agent.config import BrokerSettings
+from edgewise_agent.settings.config import BrokerSettings
 from edgewise_agent.wire.sparkplug.checking import Watch, check_node, check_through_tap
 from edgewise_agent.wire.sparkplug.findings import Outcome, Verdict
 from edgewise_agent.wire.sparkplug.rules import RULES

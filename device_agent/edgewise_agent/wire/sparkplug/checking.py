@@ -6,8 +6,8 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 
-from edgewise_agent.broker import BrokerConnection
-from edgewise_agent.config import BrokerSettings
+from edgewise_agent.connection.broker import BrokerConnection
+from edgewise_agent.settings.config import BrokerSettings
 from edgewise_agent.wire.message import AT_MOST_ONCE, Message
 from edgewise_agent.wire.sparkplug.findings import Verdict
 from edgewise_agent.wire.sparkplug.payload import DataType, Metric, Payload, encode_payload

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import msgspec
 
-from edgewise_agent.batches import Batch
 from edgewise_agent.clock import TimeSource
 from edgewise_agent.errors import MalformedPayload
+from edgewise_agent.outbox.batches import Batch
 from edgewise_agent.wire.message import AT_MOST_ONCE, Message
 from edgewise_agent.wire.profile import Opening, Turn
 from edgewise_agent.wire.readable import readable_records
@@ -59,9 +59,12 @@ class SparkplugProfile:
         bd_seq_file: Path,
         keepalive_s: float,
         pipelines: Iterable[str] = (),
+        models: Callable[[], object] = tuple,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
+        """There are births again when ``models`` gives another value."""
         self.address = address
+        self.models = models
         self.settings = settings
         self.boot = boot
         self.clock = clock
@@ -94,6 +97,7 @@ class SparkplugSession:
         self._host = PrimaryHost(profile.settings.primary_host)
         self._seq = 0
         self._is_born = False
+        self._models: object = None
         self._rebirth_asked = False
         self._reborn_s = -math.inf
         self._born_mono_ns = self._born_ms = 0
@@ -105,14 +109,14 @@ class SparkplugSession:
         return Opening(self._death(), (self._profile.topic("NCMD"), *self._host.topics))
 
     def due(self) -> Turn:
-        """Births when the primary host is there; again when a host asked for them and the last are old enough."""
+        """Births when the primary host is there; again with other models, or when a host asked and the last are old."""
         if self._host.has_left:
             return Turn(
                 (), takes_records=False, leaves_because=f"primary host {self._host.host_id} is offline"
             )
         if not self._host.is_online:
             return Turn((), takes_records=False)
-        if not self._is_born:
+        if not self._is_born or self._models != self._profile.models():
             return Turn(self._births())
         if self._rebirth_asked:
             now_s = self._profile.monotonic_s()
@@ -172,7 +176,7 @@ class SparkplugSession:
     def _births(self) -> tuple[Message, ...]:
         if not self._is_born:
             self._born_mono_ns, self._born_ms = self._profile.clock.mono_ns(), self._now_ms()
-        self._is_born, self._rebirth_asked = True, False
+        self._is_born, self._rebirth_asked, self._models = True, False, self._profile.models()
         self._seq = 0
         node = [*self._controls(), *map(self._birth_of, self._profile.catalogue.of(NODE))]
         messages = [self._publish("NBIRTH", NODE, node)]

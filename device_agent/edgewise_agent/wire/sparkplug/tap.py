@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from edgewise_agent.broker_url import BrokerUrl
+from edgewise_agent.connection.broker_url import BrokerUrl
 from edgewise_agent.errors import BrokerError, MalformedPacket
 from edgewise_agent.wire.sparkplug.packets import (
     CONNECT,

@@ -1,0 +1,1 @@
+"""Log lines on stderr and in a bounded file."""

@@ -1,0 +1,1 @@
+"""Records kept until the broker has them."""

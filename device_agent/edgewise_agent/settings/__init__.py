@@ -1,0 +1,1 @@
+"""The settings file: read, checked, changed from afar, and put back."""
