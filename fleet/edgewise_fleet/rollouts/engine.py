@@ -15,6 +15,8 @@ from edgewise_messages.records import Value
 RESEND_MS = 20_000
 """The same command, under the same id, while no response came: a device does it once."""
 REFUSED_MS = 60_000
+GRACE_MS = 10_000
+"""A device that watches a model itself may be about to take it back; a rollback on top would go one further back."""
 COMMAND_LIFE_MS = 3_600_000
 """After that a new one is made."""
 UNDER_WAY = (DevicePhase.TOLD, DevicePhase.UPDATED)
@@ -207,6 +209,8 @@ def _take_back_failed(step: Step, seen: Mapping[DeviceAddress, Observation]) -> 
             continue
         if is_told and not progress.answered and (found.response or found.sha256 != step.rollout.plan.sha256):
             step.put(replace(progress, answered=True))
+        elif step.now_ms - progress.ended_ms < GRACE_MS:
+            continue
         elif not is_told and found.is_online and found.sha256 == step.rollout.plan.sha256:
             _order(step, progress, CommandName.ROLLBACK, "rollback")
 
@@ -308,6 +312,11 @@ def _recall_one(step: Step, progress: DeviceProgress, seen: Observation) -> None
         return
     if progress.command == CommandName.ROLLBACK:  # told when it failed, while the rollout went on
         step.put(replace(progress, phase=DevicePhase.RECALLED))
+        return
+    if runs_it and progress.phase is DevicePhase.UPDATED:
+        step.put(replace(progress, phase=DevicePhase.FAILED, ended_ms=step.now_ms, reason="halted"))
+        return
+    if runs_it and progress.phase is DevicePhase.FAILED and step.now_ms - progress.ended_ms < GRACE_MS:
         return
     if seen.is_online:
         name = CommandName.ROLLBACK if runs_it else CommandName.SET_MODEL
