@@ -7,7 +7,11 @@ import typer
 
 from edgewise_fleet.cli_access import tokens_app, users_app
 from edgewise_fleet.cli_alerts import alerts_app
+from edgewise_fleet.cli_enrol import add_enrolment
 from edgewise_fleet.cli_looking import add_looking
+from edgewise_fleet.cli_registry import add_registry
+from edgewise_fleet.cli_rollout import rollout_app
+from edgewise_fleet.cli_simulate import add_simulation
 
 if TYPE_CHECKING:
     from edgewise_fleet.upkeep import UpkeepSettings
@@ -15,6 +19,10 @@ if TYPE_CHECKING:
 fleet_app = typer.Typer(
     no_args_is_help=True, help="Watch every device: a page, a terminal table, Prometheus."
 )
+fleet_app.add_typer(rollout_app, name="rollout")
+add_registry(fleet_app)
+add_enrolment(fleet_app)
+add_simulation(fleet_app)
 
 fleet_app.add_typer(alerts_app, name="alerts")
 fleet_app.add_typer(users_app, name="users")
@@ -96,6 +104,13 @@ def serve(
     ] = "",
     name: Annotated[str, typer.Option(help="This collector's, among those of one database.")] = "serve",
     sparkplug_host: SparkplugHost = "",
+    rollout_key: Annotated[
+        Path | None,
+        typer.Option(
+            help="Private key that signs what rollouts tell devices; without one they wait.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Collect what devices report and show it on a page that updates by itself."""
     from edgewise_fleet.server import ServeSettings, run_server
@@ -116,6 +131,7 @@ def serve(
             share=share,
             name=name,
             sparkplug_host=sparkplug_host,
+            rollout_key=rollout_key,
         )
     )
 

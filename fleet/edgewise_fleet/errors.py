@@ -17,6 +17,10 @@ FleetError (Exception)
 ├── OpenToAll        (PermissionError)  listening on a network with nobody to log in
 ├── BadSize          (ValueError)       a size that is not a number with a unit
 ├── BadChoice        (ValueError)       options that do not go together, or a name that cannot be one
+├── BadEntry         (ValueError)       an entry of the registry, or a file of them, that is none
+├── BadRollout       (ValueError)       a plan, or a wish of a rollout, that makes no sense
+├── EnrolmentProblem (OSError)          the fleet's authority or the broker's files cannot be read or written
+├── BadSimulation    (ValueError)       a simulated fleet that cannot be made, here or at all
 └── DeviceSilent     (TimeoutError)     the device did not answer a command in time
 """
 
@@ -93,3 +97,19 @@ class BadSize(FleetError, ValueError):
 
 class BadChoice(FleetError, ValueError):
     """Options that do not go together, a name that MQTT gives another meaning, or a file of an unknown kind."""
+
+
+class BadEntry(FleetError, ValueError):
+    """An entry of the registry with a wrong field; the message says where."""
+
+
+class BadRollout(FleetError, ValueError):
+    """A rollout that cannot be begun, or one that is not in a state for what was asked."""
+
+
+class EnrolmentProblem(FleetError, OSError):
+    """A certificate authority, a credential or a broker file that is missing, taken or unsound."""
+
+
+class BadSimulation(FleetError, ValueError):
+    """A simulated fleet with wrong figures, or more connections than this process may open."""

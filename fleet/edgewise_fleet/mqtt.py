@@ -274,7 +274,7 @@ def exchange(
         if is_answer(message.payload):
             found.put(message.payload)
 
-    sender = _Sender(url, answers, look)
+    sender = CommandLink(url, answers=answers, on_message=look)
     sender.start()
     try:
         sender.publish(topic, payload, wait_s=CONNECT_TIMEOUT_S)
@@ -285,10 +285,10 @@ def exchange(
         sender.stop()
 
 
-class _Sender(Subscriber):
-    """A Subscriber for one exchange, whose session ends with it."""
+class CommandLink(Subscriber):
+    """Sends commands and hears responses; its session ends with it."""
 
-    def __init__(self, url: BrokerUrl, answers: str, on_message: Callable[[Message], None]) -> None:
+    def __init__(self, url: BrokerUrl, *, answers: str, on_message: Callable[[Message], None]) -> None:
         client_id = f"edgewise-command-{secrets.token_hex(6)}"
         super().__init__(
             url, client_id=client_id, filters=[answers], on_message=on_message, keeps_session=False

@@ -18,6 +18,7 @@ from edgewise_fleet.collecting import check_sharing, log_to_stderr, start_collec
 from edgewise_fleet.errors import OpenToAll
 from edgewise_fleet.panel_db import PanelDb, panel_path
 from edgewise_fleet.ports import listen
+from edgewise_fleet.rollouts.serving import start_steering
 from edgewise_fleet.rollouts_view import NoRollouts
 from edgewise_fleet.store import is_postgres, open_store
 from edgewise_fleet.summary import DEFAULT_SILENT_AFTER_S
@@ -57,6 +58,8 @@ class ServeSettings:
     """Of this collector, among those of one database."""
     sparkplug_host: str = ""
     """The id of the Sparkplug host application to be; empty for none."""
+    rollout_key: Path | None = None
+    """Private key that signs what rollouts tell devices; without one rollouts wait."""
 
 
 def run_server(settings: ServeSettings) -> None:
@@ -71,7 +74,7 @@ def run_server(settings: ServeSettings) -> None:
         check_sharing(store=settings.store, broker=settings.broker, share=settings.share, name=settings.name)
         kept = open_store(settings.store, collector=settings.name)
         stack.callback(kept.close)
-        panel_db = PanelDb(panel_path(Path("fleet.db" if is_postgres(settings.store) else settings.store)))
+        panel_db = PanelDb(panel_path(_beside(settings.store)))
         stack.callback(panel_db.close)
         gate = Gate(panel_db)
         _check_open(settings, gate)
@@ -91,12 +94,22 @@ def run_server(settings: ServeSettings) -> None:
         keeper = Keeper(kept, settings.upkeep)
         keeper.start()
         stack.callback(keeper.stop)
+        steering = start_steering(
+            _beside(settings.store),
+            records=kept,
+            url=url,
+            key=settings.rollout_key,
+            silent_after_s=settings.silent_after_s,
+            stack=stack,
+        )
         view = FleetView(
             kept,
             link=subscriber,
             intake=collector,
             broker_url=str(url if given else _as_devices_see(url, settings.host)),
             silent_after_s=settings.silent_after_s,
+            silences=steering.silences,
+            others=steering.troubles,
         )
         if settings.otlp is not None:
             from edgewise_fleet.otel import OtelExport
@@ -121,6 +134,11 @@ def run_server(settings: ServeSettings) -> None:
             any_host=settings.open,
         )
         serve_pages(panel, web_socket)
+
+
+def _beside(store: str) -> Path:
+    """The file that holds what is no record: the store's own, or one here where that is a PostgreSQL server."""
+    return Path("fleet.db" if is_postgres(store) else store)
 
 
 def _check_open(settings: ServeSettings, gate: Gate) -> None:

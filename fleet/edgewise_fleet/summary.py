@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
+from types import MappingProxyType
 
 import msgspec
 
@@ -136,14 +137,20 @@ class Judged:
         self._kept: dict[DeviceAddress, tuple[DeviceRow, DeviceSummary]] = {}
 
     def of(
-        self, rows: Sequence[DeviceRow], *, now_ms: int, silent_after_s: float
+        self,
+        rows: Sequence[DeviceRow],
+        *,
+        now_ms: int,
+        silent_after_s: float,
+        silences: Mapping[DeviceAddress, float] = MappingProxyType({}),
     ) -> tuple[DeviceSummary, ...]:
-        """Every device; an unchanged one is the same object as before."""
+        """Every device; an unchanged one is the same object as before. ``silences`` are of single devices."""
         kept = {}
         for row in rows:
+            silence_s = silences.get(row.address, silent_after_s)
             earlier = self._kept.get(row.address)
-            if earlier is None or earlier[0] is not row or _is_other(earlier[1], row, now_ms, silent_after_s):
-                made = summarise_device(row, now_ms=now_ms, silent_after_s=silent_after_s)
+            if earlier is None or earlier[0] is not row or _is_other(earlier[1], row, now_ms, silence_s):
+                made = summarise_device(row, now_ms=now_ms, silent_after_s=silence_s)
                 earlier = (row, made)
             kept[row.address] = earlier
         self._kept = kept
@@ -164,12 +171,19 @@ def summarise(
     broker_url: str | None = None,
     broker_connected: bool | None = None,
     trouble: tuple[str, ...] = (),
+    expected_silence_s: Mapping[DeviceAddress, float] | None = None,
     judged: Judged | None = None,
 ) -> FleetSummary:
-    """Everything that the overview shows; with ``judged`` only what changed is worked out anew."""
+    """Everything that the overview shows; with ``judged`` only what changed is worked out anew.
+
+    ``expected_silence_s`` has devices with a silence of their own.
+    """
+    silences = expected_silence_s or {}
     return FleetSummary(
         now_ms=now_ms,
-        devices=(judged or Judged()).of(rows, now_ms=now_ms, silent_after_s=silent_after_s),
+        devices=(judged or Judged()).of(
+            rows, now_ms=now_ms, silent_after_s=silent_after_s, silences=silences
+        ),
         records=counts[Counter.RECORDS],
         duplicates=counts[Counter.DUPLICATES],
         malformed=counts[Counter.MALFORMED],

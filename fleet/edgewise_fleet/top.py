@@ -14,6 +14,7 @@ from rich.text import Text
 from edgewise_fleet import wording
 from edgewise_fleet.errors import FleetError
 from edgewise_fleet.looking import UrlSource
+from edgewise_fleet.steering.silences import read_silences
 from edgewise_fleet.store import FleetReader, open_store
 from edgewise_fleet.summary import Condition, DeviceSummary, FleetSummary, summarise
 
@@ -30,7 +31,13 @@ COLOURS = {
 def read_store(store: FleetReader, *, silent_after_s: float) -> FleetSummary:
     """The fleet from its file alone; the broker's state is not known there."""
     now_ms = time.time_ns() // 1_000_000
-    return summarise(store.devices(), store.counts(), now_ms=now_ms, silent_after_s=silent_after_s)
+    return summarise(
+        store.devices(),
+        store.counts(),
+        now_ms=now_ms,
+        silent_after_s=silent_after_s,
+        expected_silence_s=read_silences(path) if (path := getattr(store, "path", None)) else None,
+    )
 
 
 def open_source(

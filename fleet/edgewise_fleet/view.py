@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -35,14 +35,25 @@ class FleetView:
     """Reads for the pages. Its methods read a file: call them from a thread, not from the event loop."""
 
     def __init__(
-        self, store: Store, *, link: Link, intake: Intake, broker_url: str, silent_after_s: float
+        self,
+        store: Store,
+        *,
+        link: Link,
+        intake: Intake,
+        broker_url: str,
+        silent_after_s: float,
+        silences: Callable[[], Mapping[DeviceAddress, float]] = dict,
+        others: Callable[[], Sequence[str]] = tuple,
     ) -> None:
+        """``silences`` reads the devices that have an expected silence of their own; ``others`` has more troubles."""
         self.broker_url = broker_url
         """What devices must be told, as this machine sees it."""
         self._store = store
         self._link = link
         self._intake = intake
         self._silent_after_s = silent_after_s
+        self._silences = silences
+        self._others = others
         self._lock = threading.Lock()
         self._summary: FleetSummary | None = None
         self._read_at = 0.0
@@ -60,7 +71,8 @@ class FleetView:
         """One device as told and as judged, or None for one that never reported."""
         for row in self._store.devices():
             if row.address == address:
-                return row, summarise_device(row, now_ms=_now_ms(), silent_after_s=self._silent_after_s)
+                silent_after_s = self._silences().get(address, self._silent_after_s)
+                return row, summarise_device(row, now_ms=_now_ms(), silent_after_s=silent_after_s)
         return None
 
     def models(self) -> tuple[ModelUse, ...]:
@@ -71,7 +83,9 @@ class FleetView:
 
     def _judge_rows(self, rows: Sequence[DeviceRow]) -> tuple[DeviceSummary, ...]:
         with self._lock:
-            return self._judged.of(rows, now_ms=_now_ms(), silent_after_s=self._silent_after_s)
+            return self._judged.of(
+                rows, now_ms=_now_ms(), silent_after_s=self._silent_after_s, silences=self._silences()
+            )
 
     def series(self, address: DeviceAddress, metrics: Sequence[str], *, window_s: float) -> dict[str, Points]:
         """The last stretch of some metrics, thinned for a plot."""
@@ -106,11 +120,12 @@ class FleetView:
             broker_connected=self._link.connected,
             trouble=self._troubles(),
             judged=self._judged,
+            expected_silence_s=self._silences(),
         )
 
     def _troubles(self) -> tuple[str, ...]:
         broker = f"broker {self.broker_url}: {self._link.trouble}" if self._link.trouble else ""
-        return tuple(trouble for trouble in (broker, self._intake.trouble) if trouble)
+        return tuple(trouble for trouble in (broker, self._intake.trouble, *self._others()) if trouble)
 
 
 def _now_ms() -> int:

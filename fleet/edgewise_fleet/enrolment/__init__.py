@@ -1,0 +1,1 @@
+"""Credentials of devices, and a broker's configuration in which each reaches its own topics only."""

@@ -1,0 +1,173 @@
+"""The registry: entries, files, and what the command line does with them while a server may be running."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fleet.simulated import SimulatedDevice, now_ms
+
+from edgewise_fleet.errors import BadEntry, StoreUnusable
+from edgewise_fleet.rollouts.state import Decision, DeviceProgress, Phase, Plan, Rollout, Stage
+from edgewise_fleet.steering.entries import DeviceEntry, changed, matches, parse_tags
+from edgewise_fleet.steering.silences import read_silences
+from edgewise_fleet.steering.sqlite import SqliteSteering
+from edgewise_fleet.steering.tables import read_entries, write_entries
+from edgewise_fleet.store import DeviceRow, SqliteStore
+from edgewise_fleet.summary import Condition, summarise
+from edgewise_messages import DeviceAddress
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+ENTRY = DeviceEntry(
+    group="shop",
+    device="cam-1",
+    location="Berlin, door 3",
+    owner="ops; nights",
+    expected_silence_s=7200.0,
+    tags={"site": "north", "spare": "yes"},
+)
+
+
+def test_an_entry_is_changed_field_by_field_and_emptied_by_nothing() -> None:
+    begun = DeviceEntry(group="shop", device="cam-1")
+    given = [
+        "location=Berlin, door 3",
+        "owner=ops; nights",
+        "expected_silence_s=7200",
+        "tag.site=north",
+        "tag=spare",
+    ]
+    assert changed(begun, given) == ENTRY
+    assert changed(ENTRY, ["location=", "owner=", "expected_silence_s=", "tag.site=", "tag.spare="]) == begun
+
+
+@pytest.mark.parametrize(
+    "text", ["nothing", "colour=red", "expected_silence_s=soon", "expected_silence_s=0", "tag.a b=x", "tag="]
+)
+def test_a_wrong_change_is_said(text: str) -> None:
+    with pytest.raises(BadEntry):
+        changed(ENTRY, [text])
+
+
+@pytest.mark.parametrize(
+    ("group", "tags", "holds"),
+    [
+        (None, [], True), ("shop", ["site"], True), ("shop", ["site=north", "spare"], True),
+        ("lab", [], False), (None, ["site=south"], False), (None, ["none"], False),
+    ],
+)  # fmt: skip
+def test_a_choice_is_by_group_and_all_tags(group: str | None, tags: list[str], holds: bool) -> None:
+    assert matches(ENTRY, group=group, tags=parse_tags(tags)) is holds
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".json"])
+def test_a_file_of_entries_comes_back_as_it_was(tmp_path: Path, suffix: str) -> None:
+    entries = (ENTRY, DeviceEntry(group="shop", device="cam-2", credential="certificate"))
+    path = tmp_path / f"devices{suffix}"
+    path.write_text(write_entries(entries, suffix))
+    assert read_entries(path) == entries
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("x.csv", "group,device\nshop,cam-1\nshop,cam 2\n", "line 3"),
+        ("x.csv", "group,device\nshop,a\nshop,a\n", "stands in it twice"),
+        ("x.csv", "group,device,colour\nshop,a,red\n", "line 1"),
+        ("x.csv", "group,device,expected_silence_s\nshop,a,soon\n", "line 2"),
+        ("x.json", '[{"group": "shop"}]', "device"),
+        ("x.txt", "", "expected a file that ends in"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_the_place(tmp_path: Path, name: str, text: str, words: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(BadEntry, match=words):
+        read_entries(tmp_path / name)
+
+
+def test_the_command_line_changes_the_registry_while_a_server_owns_the_store(
+    tmp_path: Path, fleet_command: Run
+) -> None:
+    store = SqliteStore(tmp_path / "fleet.db")
+    try:
+        done = fleet_command(
+            "registry", "device", "shop/cam-1", "--set", "location=Berlin", "--set", "tag.site=north"
+        )
+        assert done.stdout == "shop/cam-1\n  location: Berlin\n  tags: site=north\n"
+        (tmp_path / "more.csv").write_text("group,device,tags\nshop,cam-2,site=south\nlab,cam-3,spare\n")
+        assert (
+            fleet_command("registry", "list", "--import", "more.csv").stdout
+            == "2 devices taken from more.csv\n"
+        )
+        listed = json.loads(fleet_command("registry", "list", "--tag", "site", "--json").stdout)
+        assert [one["entry"]["device"] for one in listed] == ["cam-1", "cam-2"]
+        assert "3 devices written" in fleet_command("registry", "list", "--export", "all.json").stdout
+        assert len(read_entries(tmp_path / "all.json")) == 3
+        assert fleet_command("registry", "device", "lab/cam-3", "--remove").returncode == 0
+        gone = fleet_command("registry", "device", "lab/cam-3")
+        assert (gone.returncode, "not in the registry" in gone.stderr) == (1, True)
+        bad = fleet_command("registry", "device", "shop/cam-1", "--set", "colour=red")
+        assert (bad.returncode, "Traceback" in bad.stderr) == (1, False)
+    finally:
+        store.close()
+
+
+def test_a_device_that_may_sleep_is_silent_only_after_its_own_time(tmp_path: Path) -> None:
+    steering = SqliteSteering(tmp_path / "fleet.db")
+    steering.put([ENTRY])
+    steering.close()
+    seen_ms = now_ms()
+    rows = [
+        DeviceRow(DeviceAddress("shop", name), seen_ms, seen_ms, None, 0, "", None, {})
+        for name in ("cam-1", "cam-2")
+    ]
+    store = SqliteStore(tmp_path / "fleet.db", read_only=True)
+    judged = summarise(
+        rows,
+        store.counts(),
+        now_ms=seen_ms + 3_600_000,
+        expected_silence_s=read_silences(tmp_path / "fleet.db"),
+    )
+    store.close()
+    assert [one.condition for one in judged.devices] == [Condition.ONLINE, Condition.SILENT]
+    assert read_silences(tmp_path / "none.db") == {}
+
+
+def test_the_running_server_judges_silence_by_the_registry(
+    serve: Callable[..., object], device: Callable[..., SimulatedDevice], fleet_command: Run
+) -> None:
+    server = serve("--silent-after", "1")
+    fleet_command("registry", "device", "lab/sleeper", "--set", "expected_silence_s=3600")
+    for name in ("sleeper", "other"):
+        device(name, port=server.mqtt_port).introduce()  # type: ignore[attr-defined]
+    from fleet.real_parts import wait_until
+
+    def conditions() -> dict[str, str]:
+        return {one["device"]: one["condition"] for one in server.fleet()["devices"]}  # type: ignore[attr-defined]
+
+    wait_until(
+        lambda: conditions() == {"sleeper": "online", "other": "silent"}, "only the other one is silent"
+    )
+
+
+def test_a_rollout_that_somebody_changed_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    store = SqliteSteering(tmp_path / "fleet.db")
+    plan = Plan(target="m.tflite", sha256="a" * 64, stages=(Stage(percent=100.0),))
+    assert store.save(Rollout(id="r-1", created_ms=1, plan=plan))
+    (mine,) = (yours,) = store.rollouts()
+    progress = DeviceProgress(group="g", device="d")
+    assert store.save(mine, [progress], [Decision(at_ms=1, what="told")])
+    assert not store.save(yours, [progress], [Decision(at_ms=2, what="lost")])
+    assert [one.what for one in store.history("r-1")] == ["told"]
+    assert store.progress("r-1") == {progress.address: progress}
+    assert (store.rollouts()[0].phase, store.rollouts()[0].version) == (Phase.RUNNING, 2)
+    store.close()
+
+
+def test_what_is_no_fleet_store_is_said(tmp_path: Path) -> None:
+    (tmp_path / "x.db").write_text("no database, certainly not one")
+    with pytest.raises(StoreUnusable):
+        SqliteSteering(tmp_path / "x.db")
+    with pytest.raises(StoreUnusable, match="no such file"):
+        SqliteSteering(tmp_path / "y.db", create=False)
