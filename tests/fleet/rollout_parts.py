@@ -197,7 +197,7 @@ max_drift_moved = 0
             time.sleep(0.3)
 
     def devices(self, group: str) -> list[dict[str, Any]]:
-        found = json.loads(self.fleet("devices", "--group", group, "--json"))
+        found = json.loads(self.fleet("registry", "list", "--group", group, "--json"))
         return [{"sha256": "", **one} for one in found]
 
     def running(self, group: str) -> dict[str, int]:

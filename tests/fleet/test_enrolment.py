@@ -253,7 +253,7 @@ def test_a_revoked_device_is_refused_after_a_reload(
     site.reload()
     wait_until(lambda: not connect(gone, CAM_2).is_in(), "the revoked one is refused")
     assert connect(kept, CAM_1).is_in()
-    listed = site.run("devices", "--json").stdout
+    listed = site.run("registry", "list", "--json").stdout
     assert '"credential": "revoked"' in listed
 
 
