@@ -34,15 +34,3 @@ class RolloutsView(Protocol):
 
     def act(self, key: str, action: str, *, who: str) -> str:
         """Do one of its actions; returns what was done in words. Raises FleetError with what to do instead."""
-
-
-class NoRollouts:
-    """A fleet without any."""
-
-    def lines(self) -> Sequence[RolloutLine]:
-        """None."""
-        return ()
-
-    def act(self, key: str, action: str, *, who: str) -> str:
-        """Nothing is there to be done."""
-        return "there is no rollout"

@@ -19,7 +19,6 @@ from edgewise_fleet.errors import OpenToAll
 from edgewise_fleet.panel_db import PanelDb, panel_path
 from edgewise_fleet.ports import listen
 from edgewise_fleet.rollouts.serving import start_steering
-from edgewise_fleet.rollouts_view import NoRollouts
 from edgewise_fleet.store import is_postgres, open_store
 from edgewise_fleet.summary import DEFAULT_SILENT_AFTER_S
 from edgewise_fleet.tapped_store import TappedStore
@@ -129,7 +128,7 @@ def run_server(settings: ServeSettings) -> None:
             book=book,
             rules=rules,
             watch=watch,
-            rollouts=NoRollouts(),
+            rollouts=steering.rollouts,
             trusted_hosts=settings.trusted_hosts,
             any_host=settings.open,
         )

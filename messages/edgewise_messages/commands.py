@@ -111,7 +111,12 @@ COMMANDS: Mapping[str, CommandKind] = MappingProxyType(
             },
         ),
         CommandName.ROLLBACK: CommandKind(
-            True, "run the model before this one again", {"pipeline": _PIPELINE}
+            True,
+            "run the model before this one again",
+            {
+                "pipeline": _PIPELINE,
+                "sha256": Argument(str, meaning="only if this model runs: else nothing is taken back"),
+            },
         ),
         CommandName.SET_SETTINGS: CommandKind(
             True,

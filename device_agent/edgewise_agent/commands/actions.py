@@ -57,7 +57,8 @@ class CommandActions:
         )
 
     def _roll_back(self, command: Command) -> str:
-        return self._pipeline(command).roll_back(f"asked by command {command.id}")
+        only = str(command.arguments.get("sha256") or "").lower()
+        return self._pipeline(command).roll_back(f"asked by command {command.id}", only=only)
 
     def _pipeline(self, command: Command) -> UpdateManager:
         name = command.arguments.get("pipeline")

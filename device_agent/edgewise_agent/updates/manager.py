@@ -108,9 +108,16 @@ class UpdateManager:
             return f"follows {self._target or 'nothing'} again"
         return f"{target} is fetched and tried; events tell how that goes"
 
-    def roll_back(self, reason: str) -> str:
-        """Run the model before again, and remember the current one as rejected. Raises Refuse, StoreError."""
+    def roll_back(self, reason: str, *, only: str = "") -> str:
+        """Run the model before again, and remember the current one as rejected. Raises Refuse, StoreError.
+
+        ``only`` is the digest of the model that is to go: if another one runs, nothing is done, so that a command
+        that meets the device's own rollback does not take back one model too many.
+        """
         with self._lock:
+            running = self._store.running()
+            if only and running.sha256 != only:
+                raise Refuse(f"another model runs, {running.sha256[:16]}: nothing is taken back")
             if self._store.state.current is Place.FACTORY:
                 raise Refuse("the factory model runs; there is none before it")
             running = self._take_back(reason)

@@ -367,6 +367,8 @@ def _order(step: Step, progress: DeviceProgress, name: str, what: str) -> None:
 def _as_order(rollout: Rollout, progress: DeviceProgress) -> Order:
     plan = rollout.plan
     arguments: dict[str, Value] = {"pipeline": plan.pipeline} if plan.pipeline else {}
+    if progress.command == CommandName.ROLLBACK:
+        arguments["sha256"] = plan.sha256
     if progress.command == CommandName.SET_MODEL:
         arguments["target"] = ""  # called off: the candidate goes, what runs stays
         if progress.phase is DevicePhase.TOLD:

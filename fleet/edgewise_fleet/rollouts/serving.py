@@ -11,6 +11,7 @@ from edgewise_fleet.errors import StoreUnusable
 from edgewise_fleet.keys import read_key
 from edgewise_fleet.mqtt import CommandLink
 from edgewise_fleet.rollouts.runner import RolloutRunner
+from edgewise_fleet.rollouts.shown import ShownRollouts
 from edgewise_fleet.rollouts.wishes import OPEN
 from edgewise_fleet.steering.silences import silences_of
 from edgewise_fleet.steering.sqlite import SqliteSteering
@@ -28,6 +29,7 @@ class Steering:
     def __init__(self, store: SqliteSteering) -> None:
         self.runner: RolloutRunner | None = None
         self._store = store
+        self.rollouts = ShownRollouts(store)
         self._read_at = float("-inf")
         self._silences: Mapping[DeviceAddress, float] = {}
         self._waiting = 0
