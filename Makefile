@@ -11,7 +11,7 @@ env:     ## make .venv with everything the project uses
 demo: env     ## convert a real network, run it in the agent, watch it in the fleet page
 	@.venv/bin/python scripts/demo.py
 
-test: env     ## lint, types, floors and every test (installs mosquitto and Chromium when root)
+test: env     ## lint, types, floors and the tests but the longest (installs mosquitto, PostgreSQL and Chromium when root)
 	@scripts/test
 
 quick: env    ## the tests without those marked slow

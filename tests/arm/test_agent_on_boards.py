@@ -19,7 +19,7 @@ from arm_userland import BOARDS as ALL_BOARDS
 from arm_userland import Userland
 from edgewise_messages import Response
 
-pytestmark = [pytest.mark.arm, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.arm, pytest.mark.long, pytest.mark.timeout(900)]
 
 BOARDS = ("pi2", "pi4", "pi5")
 PATIENCE = pytest.mark.timeout(1800)

@@ -21,7 +21,7 @@ def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_accepted_record_is_in_the_fleets_table_once_and_unaltered_through_all_trouble_at_once() -> (
     None
 ):
@@ -35,7 +35,7 @@ def test_every_accepted_record_is_in_the_fleets_table_once_and_unaltered_through
     assert told["trouble"]["collector killed"] >= 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_fifty_agents_that_lose_their_broker_are_all_let_in_again() -> None:
     done = run("reconnect_storm.py", "--devices", "50", "--away-s", "1", "--after-s", "35", "--without-peer")
     assert done.returncode == 0, done.stdout + done.stderr

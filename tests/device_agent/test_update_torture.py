@@ -9,7 +9,7 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks/update_torture.py"
 FEWEST_CUTS = 300
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_whatever_cuts_an_update_the_device_starts_on_a_working_model_and_says_which_and_why() -> None:
     """In a process of its own, which forks one for each cut. benchmarks/update_torture.py alone cuts at every step."""
     command = [sys.executable, str(SCRIPT), "--every", "2", "--random", "20"]

@@ -18,7 +18,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     made.end()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("judges", ["judges", "no-judges"])
 def test_each_bad_model_is_halted_at_the_canaries_and_every_stand_in_is_back_on_the_good_one(
     site: Site, judges: str
@@ -41,7 +41,7 @@ def test_each_bad_model_is_halted_at_the_canaries_and_every_stand_in_is_back_on_
         assert site.running(name) == {site.sha256("good"): 50}, name
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_real_agents_halt_each_bad_model_and_are_back_on_the_good_one(site: Site) -> None:
     site.serve()
     site.publish_all()
@@ -57,7 +57,7 @@ def test_real_agents_halt_each_bad_model_and_are_back_on_the_good_one(site: Site
         assert site.running("real") == {site.sha256("good"): 2}, f"{name}: {ended['rollout']['reason']}"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_server_killed_in_the_middle_goes_on_where_it_was(site: Site) -> None:
     server = site.serve()
     site.publish_all()
