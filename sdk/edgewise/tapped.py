@@ -1,10 +1,12 @@
 """A look at what goes into a network and comes out of it, while somebody else predicts."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from edgewise.opened import OpenedModel
 from edgewise.tensors import Array
+
+if TYPE_CHECKING:
+    from edgewise.opened import OpenedModel
 
 Tap: TypeAlias = Callable[[Mapping[str, Array] | Array, Mapping[str, Array]], None]
 """Called with the inputs of one run, as `Model.run` takes them, and its outputs by name. It must not change them."""
@@ -13,7 +15,7 @@ Tap: TypeAlias = Callable[[Mapping[str, Array] | Array, Mapping[str, Array]], No
 class _Tapped:
     """An OpenedModel in everything but `run`, which also tells the tap."""
 
-    def __init__(self, opened: OpenedModel, tap: Tap) -> None:
+    def __init__(self, opened: "OpenedModel", tap: Tap) -> None:
         self._opened, self._tap = opened, tap
 
     def run(self, inputs: Mapping[str, Array] | Array, views: bool = False) -> dict[str, Array]:
@@ -26,6 +28,6 @@ class _Tapped:
         return getattr(self._opened, name)
 
 
-def tapped(opened: OpenedModel, tap: Tap) -> OpenedModel:
+def tapped(opened: "OpenedModel", tap: Tap) -> "OpenedModel":
     """The same model, whose runs the tap sees."""
     return cast("OpenedModel", _Tapped(opened, tap))

@@ -19,6 +19,8 @@ from edgewise.testing import write_tiny_detector
 PICTURE = Image.new("RGB", (128, 96), "grey")
 LABELS = ("cat", "dog", "bird")
 ANCHORS = 84
+FLAT = 0.1 / 255
+"""What the compiled resize leaves a flat area off by at most (docs/decisions/0011)."""
 """64 / 8 squared, 64 / 16 squared and 64 / 32 squared together."""
 
 
@@ -256,5 +258,5 @@ def test_the_detector_for_tests_finds_the_middle_of_green_pictures(tmp_path: Pat
     with edgewise.load(write_tiny_detector(tmp_path / "a.tflite")) as model:
         found = model.predict(Image.new("RGB", (80, 40), (0, 204, 0)))
         assert found.boxes_xyxy.tolist() == [[20, 10, 60, 30]]
-        assert (found.labels, found.scores.tolist()) == (("here",), [pytest.approx(0.8)])
+        assert (found.labels, found.scores.tolist()) == (("here",), [pytest.approx(0.8, abs=FLAT)])
         assert len(model.predict(Image.new("RGB", (80, 40), "red"))) == 0
