@@ -35,9 +35,11 @@ class Recorder:
         finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
         if self._board is not None:
             self._board.metrics(finite)
-        now_ms, mono_ns, state = self._now()
 
         def build(seq: int) -> bytes:
+            now_ms, mono_ns, state = (
+                self._now()
+            )  # under the outbox's lock: numbers and times are in one order
             return encode_record(
                 Telemetry(
                     ts_ms=now_ms, mono_ns=mono_ns, boot=self.boot, seq=seq, clock=state, metrics={**finite}
@@ -59,9 +61,11 @@ class Recorder:
         values = {key[:NAME_LIMIT]: _cut(value) for key, value in (data or {}).items() if key}
         if self._board is not None and name not in _UNLISTED:
             self._board.event(name, _text(message), severity=severity.value)
-        now_ms, mono_ns, state = self._now()
 
         def build(seq: int) -> bytes:
+            now_ms, mono_ns, state = (
+                self._now()
+            )  # under the outbox's lock: numbers and times are in one order
             return encode_record(
                 Event(
                     ts_ms=now_ms,
