@@ -92,7 +92,7 @@ def _worst(pairs: Sequence[tuple[dict[str, object], dict[str, object]]]) -> floa
 
     meter = Meter()
     for expected, actual in pairs:
-        meter.add(expected, actual)  # type: ignore[arg-type]
+        meter.add(expected, actual)  # type: ignore[arg-type]  # arrays, whatever the runtime calls them
     return meter.result().worst_db
 
 

@@ -199,7 +199,7 @@ def _wait_for_device(page: str, services: list[subprocess.Popen[str]]) -> dict[s
 def _check(services: list[subprocess.Popen[str]]) -> None:
     for process in services:
         if process.poll() is not None:
-            name = " ".join(str(word) for word in process.args[1:3])  # type: ignore[index]
+            name = " ".join(str(word) for word in process.args[1:3])  # type: ignore[index]  # we started it with a list
             raise DemoError(
                 f"`edgewise {name}` ended early with exit code {process.returncode}; see {OUT.name}/"
             )

@@ -183,7 +183,7 @@ class BaselineObserver:
         if scores.size < 2 or np.isnan(scores).any():
             return
         if self._activation == "logits":
-            scores = softmax(scores)  # type: ignore[arg-type]
+            scores = softmax(scores)  # type: ignore[arg-type]  # float64 keeps more digits than it asks for
         second, first = np.sort(scores)[-2:]
         self._confidences.append(float(first))
         self._margins.append(float(first - second))

@@ -27,7 +27,7 @@ _LARGE_BYTES = 32 << 20
 large models it saves a sixth of the time (ResNet-50)."""
 
 
-def _session(  # type: ignore[no-untyped-def]
+def _session(  # type: ignore[no-untyped-def]  # as onnxruntime takes them
     source: str | bytes, *, optimized: bool, threads: int, weights_in: Path | None = None
 ):
     import onnxruntime

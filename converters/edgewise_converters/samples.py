@@ -126,7 +126,7 @@ def noise(inputs: list[InputSpec]) -> Samples:
         rng = np.random.default_rng(seed)
         return {spec.name: _noise_for(spec, rng) for spec in inputs}
 
-    sources = [Sample(lambda seed=i: make(seed), f"noise {i}") for i in range(_NOISE_CASES)]  # type: ignore[misc]
+    sources = [Sample(lambda seed=i: make(seed), f"noise {i}") for i in range(_NOISE_CASES)]  # type: ignore[misc]  # mypy types no lambda with a default
     return Samples(sources, "random inputs", is_noise=True)
 
 
@@ -261,7 +261,7 @@ def _array_sources(file: Path, arrays: Mapping[str, Array], inputs: list[InputSp
 
     count = counts.pop()
     truths = classes_in_archive(file, arrays, set(dtypes), count)
-    return [Sample(lambda i=i: take(i), f"{file.name}[{i}]", truth=truths[i]) for i in range(count)]  # type: ignore[misc]
+    return [Sample(lambda i=i: take(i), f"{file.name}[{i}]", truth=truths[i]) for i in range(count)]  # type: ignore[misc]  # mypy types no lambda with a default
 
 
 def image_layout(shape: tuple[int, ...]) -> str:

@@ -79,10 +79,10 @@ def _report(error: Exception) -> int:
         traceback.print_exception(error)
     exit_code = getattr(error, "exit_code", None)
     if exit_code is not None:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the command's output
     else:
         hint = "set EDGEWISE_DEBUG=1 for the traceback, and please report it"
-        print(f"internal error: {type(error).__name__}: {error} ({hint})", file=sys.stderr)  # noqa: T201
+        print(f"internal error: {type(error).__name__}: {error} ({hint})", file=sys.stderr)  # noqa: T201 - the command's output
     return int(exit_code or 1)
 
 

@@ -148,7 +148,7 @@ class Subscriber:
     def _connect(self, timeout_s: float) -> None:
         try:
             if self._speaks_5:
-                wishes = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+                wishes = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # the library has no types there
                 wishes.SessionExpiryInterval = NEVER_EXPIRES
                 wishes.ReceiveMaximum = RECEIVE_MAXIMUM
                 self._client.connect(

@@ -86,7 +86,7 @@ def _encode(text: str, encoding: str) -> bytes:
 
 
 _KNOWN_NAMES: Mapping[tuple[str, str], Any] = {
-    ("numpy.core.multiarray", "_reconstruct"): np.core.multiarray._reconstruct,  # type: ignore[attr-defined]
+    ("numpy.core.multiarray", "_reconstruct"): np.core.multiarray._reconstruct,  # type: ignore[attr-defined]  # numpy's own name, in no stub
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
     ("_codecs", "encode"): _encode,
@@ -103,10 +103,10 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 def _unpickle(data: bytes) -> dict[str, Any]:
     stream = io.BytesIO(data)
-    version = np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]
+    version = np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]  # the library has no types there
     if version != (1, 0):
         raise SourceError(f"exercises: got .npy version {version}, expected (1, 0).")
-    np.lib.format.read_array_header_1_0(stream)  # type: ignore[no-untyped-call]
+    np.lib.format.read_array_header_1_0(stream)  # type: ignore[no-untyped-call]  # the library has no types there
     try:
         (record,) = _ArrayUnpickler(stream).load().ravel()
     except (pickle.UnpicklingError, EOFError, ValueError) as error:

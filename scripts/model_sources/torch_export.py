@@ -36,7 +36,7 @@ def _import_torchvision() -> None:
         for operator in ("nms", "qnms"):
             library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         _kept_alive.append(library)
-        import torchvision  # noqa: F401
+        import torchvision  # noqa: F401 - only whether it is there
 
 
 def build(structure: Structure) -> torch.nn.Module:

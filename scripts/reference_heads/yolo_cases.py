@@ -23,7 +23,7 @@ def _yolov8(nudenet_answer: np.ndarray) -> Iterator[Case]:
     def case(name: str, boxes: np.ndarray, scores: np.ndarray, seed: int = 0, **more: object) -> Case:
         rows = spread(np.random.default_rng(seed), np.concatenate([boxes, scores], axis=1), CELLS)
         more = {"pictures_wh": (WIDE,), "overlap": 0.7, **more}
-        return Case("yolov8", name, {"out": rows.T[np.newaxis]}, classes=scores.shape[1], **more)  # type: ignore[arg-type]
+        return Case("yolov8", name, {"out": rows.T[np.newaxis]}, classes=scores.shape[1], **more)  # type: ignore[arg-type]  # keywords by name, checked when called
 
     boxes, scores = crowd(np.random.default_rng(1), 200, classes=CLASSES)
     yield case("crowd", boxes, scores, pictures_wh=(*EVEN, ODD))
@@ -49,7 +49,7 @@ def _yolov5() -> Iterator[Case]:
     ) -> Case:
         rows = np.concatenate([boxes, objectness[:, np.newaxis], scores], axis=1)
         out = spread(np.random.default_rng(0), rows, 3 * CELLS)[np.newaxis]
-        return Case("yolov5", name, {"out": out}, classes=scores.shape[1], **{"pictures_wh": (WIDE,), **more})  # type: ignore[arg-type]
+        return Case("yolov5", name, {"out": out}, classes=scores.shape[1], **{"pictures_wh": (WIDE,), **more})  # type: ignore[arg-type]  # keywords by name, checked when called
 
     rng = np.random.default_rng(5)
     boxes, scores = crowd(rng, 160, classes=CLASSES)

@@ -23,7 +23,7 @@ class Child:
         """``path`` is the model, for messages."""
         self._path = path
         # Both stay open until `close`.
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
         self._process = subprocess.Popen(
             # -P: a numpy.py in the user's folder is not the user's NumPy.
             [sys.executable, "-P", "-m", module],

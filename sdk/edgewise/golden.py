@@ -56,7 +56,7 @@ def encode(cases: Sequence[GoldenCase], card: ModelCard) -> bytes:
                 array = np.asarray(
                     arrays[tensor.name], order="C"
                 )  # ascontiguousarray would give a scalar an axis
-                npy_format.write_array(stream, array, version=(1, 0), allow_pickle=False)  # type: ignore[no-untyped-call]
+                npy_format.write_array(stream, array, version=(1, 0), allow_pickle=False)  # type: ignore[no-untyped-call]  # the library has no types there
                 files[_member(index, direction, position)] = stream.getvalue()
     return pack(files, compress=True)
 

@@ -109,7 +109,7 @@ def _write(path: Path, text: str, *, size_wh: tuple[int, int] = (64, 32), **card
     network = onnx.parser.parse_model(HEAD + text).SerializeToString()
     fields = {"task": "tensors", **card}
     made = card_for(network, replace(PIXELS, size_wh=size_wh), layout="nchw")
-    edgewise.write_model(path, network, card=replace(made, **fields))  # type: ignore[arg-type]
+    edgewise.write_model(path, network, card=replace(made, **fields))  # type: ignore[arg-type]  # keywords by name, checked when called
     return path
 
 

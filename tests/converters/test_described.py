@@ -61,7 +61,7 @@ def converted(folder: Path, net: Case, text: str = "", *, form: str = "toml", **
     if text:
         (folder / f"said.{form}").write_text(text)
         request = replace(request, describe=folder / f"said.{form}")
-    return convert(replace(request, **asked)).card  # type: ignore[arg-type]
+    return convert(replace(request, **asked)).card  # type: ignore[arg-type]  # keywords by name, checked when called
 
 
 def test_a_described_series_model_answers_measurements(tmp_path: Path) -> None:

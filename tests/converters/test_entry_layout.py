@@ -25,7 +25,7 @@ TOKENS = case("e = Gather(w, x) y = MatMul(e, v)", x=np.zeros((1, 8), np.int64),
 def converted(this: object, folder: Path, **wishes: object) -> Result:
     onnx.save(model_of(this), folder / "net.onnx")  # type: ignore[arg-type]
     wishes = {"precision": "fp32", **wishes}
-    return convert(Request(source=folder / "net.onnx", target="rpi4", out=folder / "o.tflite", **wishes))  # type: ignore[arg-type]
+    return convert(Request(source=folder / "net.onnx", target="rpi4", out=folder / "o.tflite", **wishes))  # type: ignore[arg-type]  # keywords by name, checked when called
 
 
 @pytest.mark.parametrize(("layout", "shape"), [("nchw", (1, 3, 12, 10)), ("nhwc", (1, 12, 10, 3))])

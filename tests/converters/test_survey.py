@@ -60,7 +60,7 @@ def request(folder: Path, **options: object) -> Request:
         labels=folder / "labels.txt",
         out=folder / "out.tflite",
     )
-    return replace(plain, **options)  # type: ignore[arg-type]
+    return replace(plain, **options)  # type: ignore[arg-type]  # keywords by name, checked when called
 
 
 def card_of(result: Result) -> ModelCard:

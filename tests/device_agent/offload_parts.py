@@ -17,7 +17,7 @@ PONG = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 @contextlib.contextmanager
 def serving(model: Path, **options: object) -> Iterator[OffloadServer]:
     """A real one, on a free port."""
-    server = OffloadServer(model, ServeOptions(port=0, **options))  # type: ignore[arg-type]
+    server = OffloadServer(model, ServeOptions(port=0, **options))  # type: ignore[arg-type]  # keywords by name, checked when called
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

@@ -87,7 +87,7 @@ class Running:
                 name,
                 settings,
                 self.slots[name],
-                source=lambda settings=settings: make_source(settings, subscribe=lambda topic: None),  # type: ignore[arg-type,return-value,misc]
+                source=lambda settings=settings: make_source(settings, subscribe=lambda topic: None),  # type: ignore[arg-type,return-value,misc]  # mypy types no lambda with a default
                 recorder=recorder,
                 on_end=lambda name: self.agent.ended(name),
                 local_time=lambda: self.now,

@@ -29,7 +29,7 @@ def locked_broker(tmp_path: Path) -> Iterator[Broker]:
 
 
 def settings(url: str, **more: object) -> BrokerSettings:
-    return BrokerSettings(url=(BrokerUrl(url),), **more)  # type: ignore[arg-type]
+    return BrokerSettings(url=(BrokerUrl(url),), **more)  # type: ignore[arg-type]  # keywords by name, checked when called
 
 
 def refusal(url: str, **more: object) -> str:

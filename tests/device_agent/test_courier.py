@@ -129,7 +129,7 @@ def setup(tmp_path: Path) -> Iterator[Callable[..., Setup]]:
     made: list[Setup] = []
 
     def make(**options: object) -> Setup:
-        made.append(Setup(tmp_path, **options))  # type: ignore[arg-type]
+        made.append(Setup(tmp_path, **options))  # type: ignore[arg-type]  # keywords by name, checked when called
         return made[-1]
 
     yield make

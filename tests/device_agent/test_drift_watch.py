@@ -196,7 +196,7 @@ def make_watch(outbox: Outbox, folder: Path, sha256: str = "a", **settings: floa
     return DriftWatch(
         made,
         recorder,
-        DriftSettings(**settings),  # type: ignore[arg-type]
+        DriftSettings(**settings),  # type: ignore[arg-type]  # keywords by name, checked when called
         state_file=folder / "drift.json",
         model_sha256=sha256,
         now_s=lambda: float(next(now)),

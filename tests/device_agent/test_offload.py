@@ -318,7 +318,7 @@ def test_the_server_refuses_what_is_no_picture_and_goes_on(tiny_model: Path) -> 
             with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
                 client.sendall(request)
                 client.shutdown(socket.SHUT_WR)
-                answer = b"".join(iter(lambda client=client: client.recv(65_536), b""))  # type: ignore[misc]
+                answer = b"".join(iter(lambda client=client: client.recv(65_536), b""))  # type: ignore[misc]  # mypy types no lambda with a default
             assert status in answer[:400], (request, answer[:200])
         body = encode_input(RED).data
         with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:

@@ -176,7 +176,7 @@ def options(**changes: object) -> UnitOptions:
         "groups": existing_groups(),
         **changes,
     }
-    return UnitOptions(**values)  # type: ignore[arg-type]
+    return UnitOptions(**values)  # type: ignore[arg-type]  # keywords by name, checked when called
 
 
 def test_the_unit_has_what_it_promises() -> None:

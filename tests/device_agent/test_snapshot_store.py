@@ -22,7 +22,7 @@ KILOBYTE = Encoded("text/plain", b"x" * 1000)
 
 
 def store(folder: Path, *, now_ms: int = NOW_MS, **settings: float) -> SnapshotStore:
-    chosen = SnapshotSettings(**{"min_free_mb": 0, **settings})  # type: ignore[arg-type]
+    chosen = SnapshotSettings(**{"min_free_mb": 0, **settings})  # type: ignore[arg-type]  # keywords by name, checked when called
     return SnapshotStore(folder / "snapshots", chosen, now_ms=lambda: now_ms)
 
 

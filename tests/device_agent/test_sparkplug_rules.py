@@ -50,7 +50,7 @@ def verdicts(seen: list[Seen]) -> dict[str, Outcome]:
 def change_connect(number: int, **fields: object) -> Break:
     def change(seen: list[Seen]) -> None:
         at = [place for place, one in enumerate(seen) if isinstance(one, Connected)][number]
-        seen[at] = replace(seen[at], **fields)  # type: ignore[type-var]
+        seen[at] = replace(seen[at], **fields)  # type: ignore[type-var]  # keywords by name, checked when called
 
     return change
 
@@ -64,7 +64,7 @@ def change_publish(kind: str, number: int, **fields: object) -> Break:
 
 
 def add_to(kind: str, number: int, metric: object) -> Break:
-    return lambda seen: add_metric(seen, places(seen, kind)[number], metric)  # type: ignore[arg-type]
+    return lambda seen: add_metric(seen, places(seen, kind)[number], metric)  # type: ignore[arg-type]  # mypy types no lambda with a default
 
 
 def garbage(seen: list[Seen]) -> None:

@@ -78,7 +78,7 @@ class SimulatedDevice:
         """The next event; not yet published."""
         self.seq += 1
         stamp = {"ts_ms": now_ms(), "mono_ns": self.seq * 1_000_000_000, "boot": self.boot, "seq": self.seq}
-        return Event(**{**stamp, "name": name, **fields})  # type: ignore[arg-type]
+        return Event(**{**stamp, "name": name, **fields})  # type: ignore[arg-type]  # keywords by name, checked when called
 
     def publish(self, *records: AnyRecord, channel: Channel = Channel.TELEMETRY) -> None:
         """Publish the records in one message and wait for the broker's acknowledgement."""

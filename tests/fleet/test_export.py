@@ -29,7 +29,7 @@ def filled(address: str) -> str:
 
 
 def export(store: str, file: Path, **options: object) -> int:
-    return export_store(ExportSettings(**{"store": store, "file": file, "metrics": [], **options}))  # type: ignore[arg-type]
+    return export_store(ExportSettings(**{"store": store, "file": file, "metrics": [], **options}))  # type: ignore[arg-type]  # keywords by name, checked when called
 
 
 def test_points_as_parquet_have_times_and_types(filled: str, tmp_path: Path) -> None:
@@ -79,4 +79,4 @@ def test_what_cannot_be_exported_is_said(options: dict[str, object], said: str, 
     store = str(tmp_path / "fleet.db")
     open_store(store).close()
     with pytest.raises(BadChoice, match=said):
-        export(store, **{"file": tmp_path / "x.csv", **options})  # type: ignore[arg-type]
+        export(store, **{"file": tmp_path / "x.csv", **options})  # type: ignore[arg-type]  # keywords by name, checked when called

@@ -46,7 +46,7 @@ def save_picture(tmp_path: Path) -> Callable[..., Path]:
 
     def save(picture: Image.Image, name: str, **options: object) -> Path:
         path = tmp_path / name
-        picture.save(path, **options)  # type: ignore[arg-type]
+        picture.save(path, **options)  # type: ignore[arg-type]  # keywords by name, checked when called
         return path
 
     return save

@@ -61,7 +61,7 @@ def card_for(
         kind = value.type.tensor_type
         shape = tuple(size.dim_value or -1 for size in kind.shape.dim)
         dtype = helper.tensor_dtype_to_np_dtype(kind.elem_type).name
-        return TensorCard(value.name, shape, dtype, **more)  # type: ignore[arg-type]
+        return TensorCard(value.name, shape, dtype, **more)  # type: ignore[arg-type]  # keywords by name, checked when called
 
     return ModelCard(
         name="detector",

@@ -18,9 +18,9 @@ def main() -> None:
     with open("/proc/self/statm") as statm:  # noqa: PTH123
         taken = int(statm.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (taken + SPARE_BYTES,) * 2)
-    print("ready", flush=True)  # noqa: T201
+    print("ready", flush=True)  # noqa: T201 - the command's output
     for line in sys.stdin:
-        print(_read(line.rstrip("\n")), flush=True)  # noqa: T201
+        print(_read(line.rstrip("\n")), flush=True)  # noqa: T201 - the command's output
 
 
 def _read(path: str) -> str:

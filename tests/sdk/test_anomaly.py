@@ -263,7 +263,7 @@ def test_pictures_are_anomalous_by_their_embeddings(tmp_path: Path) -> None:
 )
 def test_cards_that_make_no_sense_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(CardError, match=message):
-        AnomalyCard(**options)  # type: ignore[arg-type]
+        AnomalyCard(**options)  # type: ignore[arg-type]  # keywords by name, checked when called
 
 
 def test_a_covariance_that_is_none_is_refused_by_name(tmp_path: Path) -> None:

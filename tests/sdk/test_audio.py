@@ -31,7 +31,7 @@ def frames_by_definition(samples: Array, spec: AudioPreprocess) -> Array:
     first = (spec.n_fft - spec.window) // 2
     if spec.pad != "none":
         mode = {"zeros": "constant", "reflect": "reflect"}[spec.pad]
-        samples = np.pad(samples, spec.n_fft // 2, mode=mode)  # type: ignore[call-overload]
+        samples = np.pad(samples, spec.n_fft // 2, mode=mode)  # type: ignore[call-overload]  # numpy's overloads want literals
         starts = range(0, len(samples) - spec.n_fft + 1, spec.hop)
     else:
         starts = range(-first, len(samples) - spec.window - first + 1, spec.hop)
@@ -223,7 +223,7 @@ def test_a_clip_too_short_to_mirror_is_refused() -> None:
 )
 def test_numbers_that_do_not_fit_are_refused(changes: dict[str, object], said: str) -> None:
     with pytest.raises(CardError, match=said):
-        replace(SMALL, **changes)  # type: ignore[arg-type]
+        replace(SMALL, **changes)  # type: ignore[arg-type]  # keywords by name, checked when called
 
 
 def test_windows_and_frames_that_cannot_be_are_refused() -> None:

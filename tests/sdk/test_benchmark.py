@@ -205,4 +205,4 @@ def test_a_bad_file_is_found_before_anything_is_measured(tiny: Path, tmp_path: P
 @pytest.mark.parametrize("wrong", [{"runs": 0}, {"warmup": -1}, {"seconds": 0.0}, {"seconds": float("inf")}])
 def test_a_plan_that_measures_nothing_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(InvalidInput, match="expected at least 1"):
-        Plan(**wrong)  # type: ignore[arg-type]
+        Plan(**wrong)  # type: ignore[arg-type]  # keywords by name, checked when called

@@ -37,7 +37,7 @@ def detect(
 ) -> edgewise.Detections:
     """What a model of 64 x 64 that answers so finds in a picture of 128 x 96."""
     path = write_answering(tmp_path / "a.onnx", answers, labels=LABELS)
-    with edgewise.load(path, head=head, **options) as model:  # type: ignore[arg-type]
+    with edgewise.load(path, head=head, **options) as model:  # type: ignore[arg-type]  # keywords by name, checked when called
         found = model.predict(PICTURE)
     assert isinstance(found, edgewise.Detections)
     return found

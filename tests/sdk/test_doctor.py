@@ -62,7 +62,7 @@ def test_a_healthy_board_has_no_problem(tmp_path: Path) -> None:
 def test_each_problem_has_its_remedy(
     tmp_path: Path, board: dict[str, object], name: str, remedy: str
 ) -> None:
-    examination = on_board(write_board(tmp_path, **board))  # type: ignore[arg-type]
+    examination = on_board(write_board(tmp_path, **board))  # type: ignore[arg-type]  # keywords by name, checked when called
     assert [finding.name for finding in examination.findings if finding.problem] == [name]
     assert remedy in found(examination, name).remedy
     assert examination.page().endswith("models run here; 1 problem")

@@ -252,7 +252,7 @@ def test_what_numpy_writes_is_what_is_read() -> None:
         np.array([True]),
     ):
         stream = io.BytesIO()
-        np.lib.format.write_array(stream, np.asarray(array), version=(1, 0))  # type: ignore[no-untyped-call]
+        np.lib.format.write_array(stream, np.asarray(array), version=(1, 0))  # type: ignore[no-untyped-call]  # the library has no types there
         got = golden._read_array(stream.getvalue(), what="array")
         assert np.array_equal(got, array)
         assert (got.shape, got.dtype) == (np.shape(array), np.asarray(array).dtype)

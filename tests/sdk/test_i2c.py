@@ -101,7 +101,7 @@ def test_what_does_not_answer_or_is_another_chip_is_an_error_that_says_so_and_cl
     ):
         bus = SimulatedI2C(chips)
         with pytest.raises(SourceError, match=message):
-            I2CRegisters.open(1, 0x68, MPU_6050, opener=lambda _, bus=bus: bus)  # type: ignore[misc]
+            I2CRegisters.open(1, 0x68, MPU_6050, opener=lambda _, bus=bus: bus)  # type: ignore[misc]  # mypy types no lambda with a default
         assert bus.is_closed
     clone = SimulatedI2C({0x68: chip(0x75, b"\x70")})
     assert I2CRegisters(clone, 0x68, replace(MPU_6050, identity=None)).read() == (0,) * 6
@@ -128,7 +128,7 @@ def test_a_bus_that_gives_too_few_bytes_is_an_error() -> None:
 )
 def test_maps_that_make_no_sense_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
-        replace(LITTLE, **changes)  # type: ignore[arg-type]
+        replace(LITTLE, **changes)  # type: ignore[arg-type]  # keywords by name, checked when called
 
 
 @pytest.mark.parametrize("address", [0x00, 0x07, 0x78, 0xD0])

@@ -179,7 +179,7 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked() -> None:
 
 def test_an_array_that_promises_more_than_it_holds_is_refused() -> None:
     header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(  # type: ignore[no-untyped-call]
+    np.lib.format.write_array_header_1_0(  # type: ignore[no-untyped-call]  # the library has no types there
         header, {"descr": "<f4", "fortran_order": False, "shape": (1 << 40,)}
     )
     data = pack({"case000_input0.npy": header.getvalue()})

@@ -85,7 +85,7 @@ def test_a_wav_file_says_its_rate_and_samples_are_told(path: Path, tmp_path: Pat
             (np.zeros((9, 2)), {}, r"samples: got shape \(9, 2\)"),
         ):
             with pytest.raises(InvalidInput, match=message):
-                model.predict(given, **options)  # type: ignore[arg-type]
+                model.predict(given, **options)  # type: ignore[arg-type]  # keywords by name, checked when called
 
 
 def test_a_stream_of_sound_is_answered_by_windows_of_half_a_windows_step(path: Path, tmp_path: Path) -> None:

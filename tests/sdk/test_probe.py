@@ -129,7 +129,7 @@ def test_a_model_that_wants_more_memory_than_it_may_have_is_an_error(tmp_path: P
 def test_limits_are_positive() -> None:
     for wrong in ({"seconds": 0}, {"memory_bytes": 0}):
         with pytest.raises(InvalidInput, match="limits: got"):
-            ChildLimits(**wrong)  # type: ignore[arg-type]
+            ChildLimits(**wrong)  # type: ignore[arg-type]  # keywords by name, checked when called
 
 
 def test_python_that_runs_out_of_memory_in_the_child_says_so(tmp_path: Path) -> None:

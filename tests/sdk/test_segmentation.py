@@ -32,7 +32,7 @@ def segment(
     path = write_answering(
         tmp_path / "a.onnx", {"out": answer}, size_wh=(8, 4), task=IMAGE_SEGMENTATION, labels=LABELS
     )
-    with edgewise.load(path, **options) as model:  # type: ignore[arg-type]
+    with edgewise.load(path, **options) as model:  # type: ignore[arg-type]  # keywords by name, checked when called
         answer = model.predict(picture)
     assert isinstance(answer, edgewise.Segmentation)
     return answer

@@ -177,7 +177,7 @@ def test_a_reader_that_waits_ends_when_the_source_is_closed() -> None:
 )
 def test_rates_and_channels_that_make_no_sense_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(InvalidInput, match="expected a positive rate, at least one channel"):
-        SensorSource(lambda: None, **options)  # type: ignore[arg-type]
+        SensorSource(lambda: None, **options)  # type: ignore[arg-type]  # mypy types no lambda with a default
     with pytest.raises(InvalidInput, match="rate_hz, block_samples: got 0"):
         SimulatedSensor(series(3), rate_hz=0, channels=("x", "y"))
 

@@ -182,7 +182,7 @@ def test_a_series_too_short_is_refused_or_filled_up(tmp_path: Path) -> None:
 )
 def test_cards_that_make_no_sense_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(CardError, match=message):
-        replace(SPEC, **options)  # type: ignore[arg-type]
+        replace(SPEC, **options)  # type: ignore[arg-type]  # keywords by name, checked when called
 
 
 def test_a_card_that_does_not_fit_the_input_is_named(tmp_path: Path, tiny: Path) -> None:

@@ -157,7 +157,7 @@ def utterances() -> Array:
 
 def spot(model: edgewise.Model, pieces: list[Array], **options: float) -> list[Keyword]:
     classifier = AudioClassifier(model, preprocess=SPEC)
-    spotter = KeywordSpotter(classifier, step_s=0.05, **options)  # type: ignore[arg-type]
+    spotter = KeywordSpotter(classifier, step_s=0.05, **options)  # type: ignore[arg-type]  # keywords by name, checked when called
     return [word for piece in pieces for word in spotter.push(piece)]
 
 
@@ -227,7 +227,7 @@ def test_a_spotter_that_is_reset_begins_at_zero(tones: edgewise.Model) -> None:
 def test_numbers_out_of_range_are_refused(tones: edgewise.Model, options: dict[str, float]) -> None:
     name, value = next(iter(options.items()))
     with pytest.raises(CardError, match=f"keyword spotting: {name}: got {value}, expected"):
-        KeywordSpotter(AudioClassifier(tones, preprocess=SPEC), **options)  # type: ignore[arg-type]
+        KeywordSpotter(AudioClassifier(tones, preprocess=SPEC), **options)  # type: ignore[arg-type]  # keywords by name, checked when called
 
 
 def test_a_card_says_how_rows_are_made_and_what_scores_are(tones: edgewise.Model, tmp_path: Path) -> None:

@@ -217,7 +217,7 @@ def test_simulated_frames_are_made_or_taken_from_a_list(tmp_path: Path) -> None:
         assert [frame.image for frame in source] == [tmp_path / "a.png"]
     for wrong in ({"rate_hz": 0}, {"size_wh": (0, 1)}, {"count": -1}):
         with pytest.raises(InvalidInput, match="expected"):
-            SimulatedSource(**wrong)  # type: ignore[arg-type]
+            SimulatedSource(**wrong)  # type: ignore[arg-type]  # keywords by name, checked when called
 
 
 # Which source

@@ -191,11 +191,11 @@ def test_a_file_without_card_is_told_how(tmp_path: Path, tokenizer: Path) -> Non
     path = write_encoder(tmp_path / "a.onnx", -1, None)
     options = {"task": "text-embedding", "tokenizer": tokenizer}
     with (
-        edgewise.load(path, **options) as model,  # type: ignore[arg-type]
+        edgewise.load(path, **options) as model,  # type: ignore[arg-type]  # keywords by name, checked when called
         pytest.raises(CardError, match=r"preprocess=TextPreprocess\(pooling=...\)"),
     ):
         model.predict(TEXT)
-    with edgewise.load(path, preprocess=TextPreprocess(pooling="cls"), **options) as model:  # type: ignore[arg-type]
+    with edgewise.load(path, preprocess=TextPreprocess(pooling="cls"), **options) as model:  # type: ignore[arg-type]  # keywords by name, checked when called
         assert model.predict(TEXT).vector == pytest.approx(pooled(tokenizer, TEXT, "cls"), abs=SAME)
 
 
@@ -252,7 +252,7 @@ def test_what_is_no_text_is_refused(tmp_path: Path, tokenizer: Path) -> None:
 )
 def test_cards_that_make_no_sense_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(CardError, match=message):
-        TextPreprocess(**options)  # type: ignore[arg-type]
+        TextPreprocess(**options)  # type: ignore[arg-type]  # keywords by name, checked when called
 
 
 def test_outputs_and_inputs_that_do_not_fit_are_named(tmp_path: Path, tokenizer: Path, tiny: Path) -> None:

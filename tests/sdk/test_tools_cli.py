@@ -20,7 +20,7 @@ PATIENCE_S = 60.0
 def edgewise(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
     command = [EDGEWISE, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload, no-any-return]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload, no-any-return]  # keywords by name, checked when called
 
 
 def test_bench_shows_one_file(tiny: Path) -> None:

@@ -41,7 +41,7 @@ def compare_app(
         found = compare(
             first, second, samples=samples, preprocess=preprocess, shapes=shapes, progress=progress
         )
-    print(json.dumps(_as_dict(found), indent=2) if as_json else "\n".join(_rows(found)))  # noqa: T201
+    print(json.dumps(_as_dict(found), indent=2) if as_json else "\n".join(_rows(found)))  # noqa: T201 - the command's output
     worst = found.agreement.worst
     if min_db is not None and worst.snr_db < min_db:
         raise VerificationFailed(

@@ -147,7 +147,7 @@ def convert_app(
     with Drawn() as progress:
         result = convert(request, progress)
     if as_json:
-        print(json.dumps(_as_dict(result), indent=2))  # noqa: T201
+        print(json.dumps(_as_dict(result), indent=2))  # noqa: T201 - the command's output
     else:
         table(result)
 

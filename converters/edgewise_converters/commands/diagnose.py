@@ -50,7 +50,7 @@ def diagnose_app(
     )
     with Drawn() as progress:
         found = diagnose_pair(request, against, progress) if against else diagnose(request, progress)
-    print(json.dumps(asdict(found), indent=2) if as_json else "\n".join(_lines(found, top)))  # noqa: T201
+    print(json.dumps(asdict(found), indent=2) if as_json else "\n".join(_lines(found, top)))  # noqa: T201 - the command's output
 
 
 def _lines(found: "Diagnosis", top: int) -> list[str]:

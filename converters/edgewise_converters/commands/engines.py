@@ -30,17 +30,17 @@ def install_command(
     what = f"{name} {choice.release.version} for Python {choice.python_version}"
     present = installed(choice.engine)
     if present is not None and present.version == choice.release.version:
-        print(f"{what}: is installed already, in {present.folder}")  # noqa: T201
+        print(f"{what}: is installed already, in {present.folder}")  # noqa: T201 - the command's output
         return
     size = choice.release.size_mb
-    print(  # noqa: T201
+    print(  # noqa: T201 - the command's output
         f"{what}: {size} MB on the disk with all it needs, less to download; into {home()}", file=sys.stderr
     )
     if not yes and sys.stdin.isatty():
         typer.confirm("Go on?", default=True, abort=True, err=True)
     with Drawn() as progress:
         made = install(choice, progress.stage)
-    print(f"{what}: installed in {made.folder}")  # noqa: T201
+    print(f"{what}: installed in {made.folder}")  # noqa: T201 - the command's output
 
 
 @engines_app.command("list")
@@ -56,7 +56,7 @@ def list_command(
             name: {"version": e.version, "python": e.python_version, "folder": str(e.folder)} if e else None
             for name, e in found.items()
         }
-        print(json.dumps(rows, indent=2))  # noqa: T201
+        print(json.dumps(rows, indent=2))  # noqa: T201 - the command's output
         return
     for name, engine in found.items():
         said = (
@@ -64,7 +64,7 @@ def list_command(
             if engine
             else f"not installed: edgewise engines install {name}"
         )
-        print(f"{name:10} {said}")  # noqa: T201
+        print(f"{name:10} {said}")  # noqa: T201 - the command's output
 
 
 @engines_app.command("remove")
@@ -74,4 +74,4 @@ def remove_command(name: Annotated[str, typer.Argument(help=_NAME)]) -> None:
     from edgewise_converters.engines.catalogue import engine_named
 
     count = remove(engine_named(name))
-    print(f"{name}: {'removed' if count else 'was not installed'}")  # noqa: T201
+    print(f"{name}: {'removed' if count else 'was not installed'}")  # noqa: T201 - the command's output

@@ -13,7 +13,7 @@ def main() -> None:
     limit = int(os.environ["EDGEWISE_MEMORY_BYTES"])
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     model, out, way = sys.argv[1:]
-    import onnx2tf  # type: ignore[import-not-found,unused-ignore]
+    import onnx2tf  # type: ignore[import-not-found,unused-ignore]  # installed in its own environment only
 
     onnx2tf.convert(
         input_onnx_file_path=model,

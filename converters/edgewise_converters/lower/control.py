@@ -71,7 +71,7 @@ def repeat(
     split = 1 + len(limit)
 
     def goes_on(inner: Lowering, now: list[Tensor]) -> Tensor:
-        last = now[1] if limit else inner.ints(rounds, f"{name}/rounds")  # type: ignore[arg-type]
+        last = now[1] if limit else inner.ints(rounds, f"{name}/rounds")  # type: ignore[arg-type]  # rounds is a number where there is no limit
         return inner.emit("LESS", [now[0], last], (), f"{name}/goes_on", dtype=np.bool_)
 
     def step(inner: Lowering, now: list[Tensor]) -> list[Tensor]:

@@ -23,7 +23,7 @@ def lower_if(low: Lowering, node: ir.Node) -> None:
             low,
             f"{name}/{kind}",
             outer,
-            lambda inner, given, model=model: _computed(inner, model, given),  # type: ignore[misc]
+            lambda inner, given, model=model: _computed(inner, model, given),  # type: ignore[misc]  # mypy types no lambda with a default
         )
         for kind, model in (("then", branches.then), ("else", branches.otherwise))
     )

@@ -128,7 +128,7 @@ def _repeating(low: Lowering, tensor: Tensor, rows: _Rows, mode: str, name: str)
 def _sources(size: int, before: int, after: int, mode: str) -> list[int]:
     """Which element each place along a padded axis repeats."""
     kept = np.arange(size)[max(-before, 0) : size - max(-after, 0)]
-    chosen = np.pad(kept, (max(before, 0), max(after, 0)), mode=mode)  # type: ignore[call-overload]
+    chosen = np.pad(kept, (max(before, 0), max(after, 0)), mode=mode)  # type: ignore[call-overload]  # numpy's overloads want literals
     return [int(i) for i in chosen]
 
 

@@ -160,7 +160,7 @@ def _max_with_indices(low: Lowering, node: ir.Node) -> None:
     space = source.shape[1:-1]
     padded = f.pad(source, [(0, 0), *window.explicit, (0, 0)], _lowest(source.dtype))
     order = "F" if int_of(node, "storage_order", 0) else "C"
-    numbers = np.arange(int(np.prod(space))).reshape(space, order=order)  # type: ignore[call-overload]
+    numbers = np.arange(int(np.prod(space))).reshape(space, order=order)  # type: ignore[call-overload]  # numpy's overloads want literals
     numbers = np.pad(numbers, window.explicit)
     best: Tensor | None = None
     where: Tensor | None = None

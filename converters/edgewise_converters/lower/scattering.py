@@ -186,5 +186,5 @@ def _neutral(reduction: str, dtype: np.dtype[np.generic]) -> Array:
         return np.ones((1, 1, 1), dtype)
     if dtype.kind == "f":
         return np.full((1, 1, 1), -np.inf if reduction == "max" else np.inf, dtype)
-    limits = np.iinfo(dtype)  # type: ignore[type-var]
+    limits = np.iinfo(dtype)  # type: ignore[type-var]  # numpy's stub knows no dtype by name
     return np.full((1, 1, 1), limits.min if reduction == "max" else limits.max, dtype)

@@ -129,7 +129,7 @@ def _original(node: ir.Node) -> str:
 def _shape(value: ir.Value | None) -> tuple[int, ...] | None:
     if value is None or value.shape is None or not all(isinstance(dim, int) for dim in value.shape):
         return None
-    return tuple(int(dim) for dim in value.shape)  # type: ignore[arg-type]
+    return tuple(int(dim) for dim in value.shape)  # type: ignore[arg-type]  # every dim is a number here
 
 
 def _boxes(node: ir.Node) -> _Bound | None:

@@ -54,7 +54,7 @@ def _rank(value: ir.Value | None) -> int:
 
 
 def _dims(value: ir.Value | None) -> list[int]:
-    return [] if value is None or value.shape is None else [int(dim) for dim in value.shape]  # type: ignore[arg-type]
+    return [] if value is None or value.shape is None else [int(dim) for dim in value.shape]  # type: ignore[arg-type]  # every dim is a number here
 
 
 def _axis(node: ir.Node, default: int, of: int = 0) -> int:

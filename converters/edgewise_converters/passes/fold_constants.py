@@ -45,7 +45,7 @@ def _fold_shapes(graph: ir.Graph) -> bool:
         shape = node.inputs[0].shape
         if shape is None or not all(isinstance(dim, int) for dim in shape):
             continue
-        dims = np.array([int(dim) for dim in shape], np.int64)  # type: ignore[arg-type]
+        dims = np.array([int(dim) for dim in shape], np.int64)  # type: ignore[arg-type]  # every dim is a number here
         start = node.attributes["start"].as_int() if "start" in node.attributes else 0
         end = node.attributes["end"].as_int() if "end" in node.attributes else len(dims)
         result = dims[start:end] if node.op_type == "Shape" else np.array(dims.prod(), np.int64)
@@ -141,7 +141,7 @@ def _foldable(graph: ir.Graph, *, keeps_integers: bool) -> list[ir.Node]:
 def _elements(value: ir.Value) -> int:
     if value.shape is None or not all(isinstance(dim, int) for dim in value.shape):
         return 0
-    return int(np.prod([int(dim) for dim in value.shape], dtype=np.int64))  # type: ignore[arg-type]
+    return int(np.prod([int(dim) for dim in value.shape], dtype=np.int64))  # type: ignore[arg-type]  # every dim is a number here
 
 
 def _leaves(value: ir.Value, nodes: list[ir.Node]) -> bool:

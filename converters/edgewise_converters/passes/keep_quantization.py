@@ -120,7 +120,7 @@ def _in_blocks(node: ir.Node) -> bool:
     """Whether a DequantizeLinear is of a constant matrix with scales in blocks."""
     arrays = [constant(value) for value in node.inputs]
     known = all(array is not None for array in arrays)
-    return "block_size" in node.attributes and known and arrays[0].ndim == 2  # type: ignore[union-attr]
+    return "block_size" in node.attributes and known and arrays[0].ndim == 2  # type: ignore[union-attr]  # known says that it is an array
 
 
 def _unblock(node: ir.Node) -> None:

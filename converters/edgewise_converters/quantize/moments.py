@@ -170,8 +170,8 @@ class MomentsObserver:
     def _patches(self, image: Array, rng: np.random.Generator) -> Array:
         """Some of the patches that the kernel meets, zero where it reaches past the border: [rows, positions, C]."""
         options = self._operator.options
-        strides = int(options.get("strideH", 1)), int(options.get("strideW", 1))  # type: ignore[arg-type]
-        dilations = int(options.get("dilationHFactor", 1)), int(options.get("dilationWFactor", 1))  # type: ignore[arg-type]
+        strides = int(options.get("strideH", 1)), int(options.get("strideW", 1))  # type: ignore[arg-type]  # an option's type is its operator's matter
+        dilations = int(options.get("dilationHFactor", 1)), int(options.get("dilationWFactor", 1))  # type: ignore[arg-type]  # an option's type is its operator's matter
         height, width = image.shape[:2] if self._dense else self._operator.output.shape[1:3]
         total = height * width
         chosen = np.arange(total) if total <= self._rows else rng.choice(total, self._rows, replace=False)

@@ -115,7 +115,7 @@ def quantization_of(
         scale, zero_point = scale_of(low, high)
         return Quantization((scale,), (zero_point,))
     largest = max(-low, high, _SMALLEST_SPAN)
-    return Quantization((float(np.float32(largest / np.iinfo(dtype).max)),), (0,))  # type: ignore[type-var]
+    return Quantization((float(np.float32(largest / np.iinfo(dtype).max)),), (0,))  # type: ignore[type-var]  # numpy's stub knows no dtype by name
 
 
 CHOOSERS: dict[str, RangeChooser] = {

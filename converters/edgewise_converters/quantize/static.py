@@ -197,7 +197,7 @@ class _StaticQuantizer:
         name = f"{tensor.name}/{width.dtype}"
         if operator.kind in SAME_SCALE or operator.kind == CONCATENATION:
             quantization = self.scales[width.dtype].of(operator.output)
-            limits = np.iinfo(width.dtype)  # type: ignore[type-var]
+            limits = np.iinfo(width.dtype)  # type: ignore[type-var]  # numpy's stub knows no dtype by name
             # In float64: the fill of a padded maximum pooling lies near the end of float32.
             steps = np.rint(tensor.data.astype(np.float64) / quantization.scale) + quantization.zero_point
             integers = np.clip(steps, limits.min, limits.max).astype(width.dtype)

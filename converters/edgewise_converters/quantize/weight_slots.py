@@ -40,7 +40,7 @@ _AXES: dict[str, dict[int, int | Callable[[Operator, int], int]]] = {
     "CONV_3D": {1: 4},
     "CONV_3D_TRANSPOSE": {1: 3},
     "BATCH_MATMUL": {0: _matrix_axis, 1: _matrix_axis},
-    "GATHER": {0: lambda operator, _: int(operator.options.get("axis", 0))},  # type: ignore[arg-type]
+    "GATHER": {0: lambda operator, _: int(operator.options.get("axis", 0))},  # type: ignore[arg-type]  # an option's type is its operator's matter
 }
 """By kind of operator, which input may be weights, and their axis (schema.fbs and the kernels' filter shapes)."""
 

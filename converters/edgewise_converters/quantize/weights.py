@@ -31,7 +31,7 @@ def quantize_weights(
 
     ``floor`` bounds the scales from below; the lowest integer of ``dtype`` stays unused.
     """
-    limit = np.iinfo(dtype).max  # type: ignore[type-var]
+    limit = np.iinfo(dtype).max  # type: ignore[type-var]  # numpy's stub knows no dtype by name
     others = tuple(a for a in range(weights.ndim) if a != axis)
     largest = np.abs(weights).max(axis=others if axis is not None else None).reshape(-1).astype(np.float64)
     # A channel without weights takes a scale like its neighbours': only its bias matters.

@@ -46,7 +46,7 @@ def _clipped(operator: Operator) -> str | None:
 
     A state grows by less than one in a step, so that few steps cannot reach the limit.
     """
-    limit, data = float(operator.options.get("cellClip", 0.0)), operator.inputs[0]  # type: ignore[arg-type]
+    limit, data = float(operator.options.get("cellClip", 0.0)), operator.inputs[0]  # type: ignore[arg-type]  # an option's type is its operator's matter
     assert data is not None
     steps = data.shape[0 if operator.options.get("timeMajor") else 1]
     if not limit or steps <= limit:

@@ -35,7 +35,7 @@ def static_shape(value: ir.Value) -> tuple[int, ...]:
         raise SourceError(
             f"value '{value.name}': its shape is {value.shape}, expected one known before running"
         )
-    return tuple(int(dim) for dim in value.shape)  # type: ignore[arg-type]
+    return tuple(int(dim) for dim in value.shape)  # type: ignore[arg-type]  # every dim is a number here
 
 
 def read_onnx(
@@ -97,7 +97,7 @@ def _holds(dtype: np.dtype[np.generic], number: float) -> bool:
         return number in (0, 1)
     if dtype.kind not in "iu":
         return dtype.kind == "f"
-    limits = np.iinfo(dtype)  # type: ignore[type-var]
+    limits = np.iinfo(dtype)  # type: ignore[type-var]  # numpy's stub knows no dtype by name
     return number.is_integer() and limits.min <= number <= limits.max
 
 

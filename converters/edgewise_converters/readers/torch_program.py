@@ -86,7 +86,7 @@ class TorchReference:
 
 def _torch(path: Path) -> Any:
     try:
-        import onnxscript  # noqa: F401
+        import onnxscript  # noqa: F401 - only whether it is there
         import torch
         import torch.utils._pytree
     except ImportError as error:

@@ -87,7 +87,7 @@ def _open(path: Path) -> edgewise.Model:
     reasons = []
     for preset in ({}, *_PRESETS):
         try:
-            model = edgewise.load(path, task=OBJECT_DETECTION, score_threshold=MIN_SCORE, **preset)  # type: ignore[arg-type]
+            model = edgewise.load(path, task=OBJECT_DETECTION, score_threshold=MIN_SCORE, **preset)  # type: ignore[arg-type]  # keywords by name, checked when called
         except (EdgewiseError, OSError) as error:
             reasons.append(str(error))
             continue

@@ -15,7 +15,7 @@ HEADER = struct.Struct("<8sqqq")
 def is_possible() -> bool:
     """Whether deltas can be applied here."""
     try:
-        import bsdiff4  # noqa: F401
+        import bsdiff4  # noqa: F401 - only whether it is there
     except ImportError:
         return False
     return True

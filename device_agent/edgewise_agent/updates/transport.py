@@ -136,7 +136,7 @@ def find_places(patterns: tuple[str, ...]) -> list[str]:
             found += _mounted_at(pattern)
         else:
             expanded = str(Path(pattern.removeprefix("file://")).expanduser())
-            found += sorted(path for path in glob.glob(expanded) if Path(path, "metadata").is_dir())  # noqa: PTH207
+            found += sorted(path for path in glob.glob(expanded) if Path(path, "metadata").is_dir())  # noqa: PTH207 - a pattern of the user, not below one folder
     return found
 
 

@@ -74,7 +74,7 @@ def check_inputs(specs: Sequence[TensorSpec], inputs: Sequence[Array]) -> None:
 
 def numpy_name(dtype: object) -> str:
     """The numpy name of a dtype that a runtime reports."""
-    return np.dtype(dtype).name  # type: ignore[call-overload, no-any-return]
+    return np.dtype(dtype).name  # type: ignore[call-overload, no-any-return]  # numpy's overloads want literals
 
 
 def first_line(error: BaseException) -> str:

@@ -9,7 +9,7 @@ NEVER = np.float32(-np.inf)
 
 
 def heads(body: str, **values: object) -> Case:
-    return case(body, x=Q, x2=K, x3=V, opset=23, **values)  # type: ignore[arg-type]
+    return case(body, x=Q, x2=K, x3=V, opset=23, **values)  # type: ignore[arg-type]  # keywords by name, checked when called
 
 
 MASK = np.random.default_rng(3).random((4, 5)) > 0.3

@@ -11,11 +11,11 @@ W = (4, 4, 1, 1)
 CONV = "a = Conv(x, w)"
 
 
-def ints(*values: int) -> np.ndarray:  # type: ignore[type-arg]
+def ints(*values: int) -> np.ndarray:  # type: ignore[type-arg]  # a shape of no interest
     return np.array(values, np.int64)
 
 
-def table(*rows: list[int]) -> np.ndarray:  # type: ignore[type-arg]
+def table(*rows: list[int]) -> np.ndarray:  # type: ignore[type-arg]  # a shape of no interest
     return np.array(rows, np.int64)
 
 

@@ -46,7 +46,7 @@ def check_exactly(this: Case, expected: list[dict[str, Array]]) -> None:
 
 def edges(dtype: type[np.generic], *, avoid_zero: bool = False) -> Array:
     """The ends of a type and what lies about zero, eight numbers."""
-    info = np.iinfo(dtype)  # type: ignore[type-var]
+    info = np.iinfo(dtype)  # type: ignore[type-var]  # numpy's stub knows no dtype by name
     low = -7 if info.min < 0 else 11
     values = [info.min, info.max, 0, 1, 2, low, 77, info.max // 2]
     return np.array([3 if avoid_zero and not v else v for v in values], dtype)
@@ -62,7 +62,7 @@ def test_arithmetic_wraps_around(operator: str, dtype: type[np.generic]) -> None
 def test_division_rounds_towards_zero(dtype: type[np.generic]) -> None:
     divisors = np.array([3, 2, 7, 1, 5, 2, 10, 9], dtype)
     exactly(case("y = Div(x, x2)", x=edges(dtype), x2=divisors, opset=14))
-    if np.iinfo(dtype).min < 0:  # type: ignore[type-var]
+    if np.iinfo(dtype).min < 0:  # type: ignore[type-var]  # numpy's stub knows no dtype by name
         exactly(case("y = Div(x, x2)", x=edges(dtype)[1:], x2=-divisors[1:], opset=14))
 
 
@@ -81,7 +81,7 @@ def test_division_of_int64_is_exact_to_the_last_bit() -> None:
 def test_remainder_with_either_sign(dtype: type[np.generic], fmod: int) -> None:
     divisors = np.array([3, 2, 7, 1, 5, 2, 10, 9], dtype)
     exactly(case(f"y = Mod<fmod={fmod}>(x, x2)", x=edges(dtype), x2=divisors))
-    if np.iinfo(dtype).min < 0:  # type: ignore[type-var]
+    if np.iinfo(dtype).min < 0:  # type: ignore[type-var]  # numpy's stub knows no dtype by name
         exactly(case(f"y = Mod<fmod={fmod}>(x, x2)", x=edges(dtype), x2=-divisors))
 
 

@@ -8,7 +8,7 @@ TYPES = (np.bool_, np.int8, np.uint8, np.int16, np.int32, np.int64)
 SHAPE = (1, 4, 4, 6)
 
 
-def ints(*values: int) -> np.ndarray:  # type: ignore[type-arg]
+def ints(*values: int) -> np.ndarray:  # type: ignore[type-arg]  # a shape of no interest
     return np.array(values, np.int64)
 
 
@@ -37,7 +37,7 @@ CASES = [
 """All but what onnxruntime cannot do either."""
 
 
-def data(dtype: type) -> np.ndarray:  # type: ignore[type-arg]
+def data(dtype: type) -> np.ndarray:  # type: ignore[type-arg]  # a shape of no interest
     numbers = np.arange(np.prod(SHAPE)).reshape(SHAPE)
     return (numbers % 3 == 0) if dtype is np.bool_ else (numbers - 40).astype(dtype)
 

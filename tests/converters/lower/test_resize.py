@@ -14,9 +14,9 @@ def resize(
     values = {"x": X, "w": W, **values}
     if scales:
         body = f"a = Conv(x, w) y = Resize<{attributes}>(a, , s)"
-        return case(body, s=np.array(scales, np.float32), opset=19, **values)  # type: ignore[arg-type]
+        return case(body, s=np.array(scales, np.float32), opset=19, **values)  # type: ignore[arg-type]  # keywords by name, checked when called
     body = f"a = Conv(x, w) y = Resize<{attributes}>(a, , , s)"
-    return case(body, s=np.array(sizes, np.int64), opset=19, **values)  # type: ignore[arg-type]
+    return case(body, s=np.array(sizes, np.int64), opset=19, **values)  # type: ignore[arg-type]  # keywords by name, checked when called
 
 
 BROKEN, DOWN = (1.0, 1.0, 1.7, 1.3), (1.0, 1.0, 0.6, 0.7)

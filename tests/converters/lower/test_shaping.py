@@ -8,11 +8,11 @@ X = (1, 4, 5, 6)
 W = (4, 4, 1, 1)
 
 
-def ints(*values: int) -> np.ndarray:  # type: ignore[type-arg]
+def ints(*values: int) -> np.ndarray:  # type: ignore[type-arg]  # a shape of no interest
     return np.array(values, np.int64)
 
 
-def floats(*values: float) -> np.ndarray:  # type: ignore[type-arg]
+def floats(*values: float) -> np.ndarray:  # type: ignore[type-arg]  # a shape of no interest
     return np.array(values, np.float32)
 
 

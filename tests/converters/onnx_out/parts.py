@@ -43,7 +43,7 @@ def samples_of(this: Case, count: int = SAMPLES) -> list[dict[str, Array]]:
     """Seeded inputs of a distribution that calibration can learn."""
     rng = np.random.default_rng(3)
     shapes = {name: shape for name, shape in this.values.items() if name.startswith("x")}
-    return [{n: rng.standard_normal(s).astype(np.float32) for n, s in shapes.items()} for _ in range(count)]  # type: ignore[call-overload]
+    return [{n: rng.standard_normal(s).astype(np.float32) for n, s in shapes.items()} for _ in range(count)]  # type: ignore[call-overload]  # numpy's overloads want literals
 
 
 def observed(model: ir.Model, names: set[str], feeds: list[dict[str, Array]]) -> Observed:

@@ -134,7 +134,7 @@ def test_what_cannot_be_is_refused_in_words(
     }  # fmt: skip
     asked.setdefault("out", folder / "out.onnx")
     with pytest.raises(kind, match=said):
-        convert(Request(**asked))  # type: ignore[arg-type]
+        convert(Request(**asked))  # type: ignore[arg-type]  # keywords by name, checked when called
     assert not (folder / "out.onnx").exists()
 
 

@@ -25,7 +25,7 @@ FROM_TWO_EXPORTERS_DB = 110.0
 
 def converted(source: Path, out: Path, **wishes: object) -> Result:
     """In LiteRT alone, which is what the original is computed in."""
-    return convert(Request(source=source, target="rpi4", out=out, **wishes))  # type: ignore[arg-type]
+    return convert(Request(source=source, target="rpi4", out=out, **wishes))  # type: ignore[arg-type]  # keywords by name, checked when called
 
 
 @pytest.fixture

@@ -84,4 +84,4 @@ def main(folder: Path) -> dict[str, object]:
 
 if __name__ == "__main__":
     sys.path.append(sys.argv[2])
-    print(json.dumps(main(Path(sys.argv[1]))))  # noqa: T201
+    print(json.dumps(main(Path(sys.argv[1]))))  # noqa: T201 - the command's output

@@ -35,7 +35,7 @@ class Types:
         """Up to plus and minus ``limit``."""
         if self.dtype == FLOAT:
             return None
-        return Quantization((float(np.float32(limit / np.iinfo(self.dtype).max)),), (0,))  # type: ignore[type-var]
+        return Quantization((float(np.float32(limit / np.iinfo(self.dtype).max)),), (0,))  # type: ignore[type-var]  # numpy's stub knows no dtype by name
 
     def real(self, name: str, values: Array) -> Tensor:
         """A constant of real numbers, in the activations' scale."""
@@ -191,7 +191,7 @@ def _main(runtime: str, dtype: str, names: list[str]) -> None:
             near = decibel(wanted, answer(graph_of(name, np.dtype(dtype)), data, runtime))
         except (BackendUnavailable, InvalidInput):
             near = -np.inf
-        print(name, near, flush=True)  # noqa: T201
+        print(name, near, flush=True)  # noqa: T201 - the command's output
 
 
 if __name__ == "__main__":

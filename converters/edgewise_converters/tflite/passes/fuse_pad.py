@@ -40,8 +40,8 @@ def _same(user: Operator, shape: tuple[int, ...], axis: int) -> tuple[int, int]:
     weights = user.inputs[1]
     assert weights is not None
     letter = "H" if axis == 1 else "W"
-    stride = int(user.options.get(f"stride{letter}", 1) or 1)  # type: ignore[arg-type]
-    dilation = int(user.options.get(f"dilation{letter}Factor", 1) or 1)  # type: ignore[arg-type]
+    stride = int(user.options.get(f"stride{letter}", 1) or 1)  # type: ignore[arg-type]  # an option's type is its operator's matter
+    dilation = int(user.options.get(f"dilation{letter}Factor", 1) or 1)  # type: ignore[arg-type]  # an option's type is its operator's matter
     reach = (weights.shape[axis] - 1) * dilation + 1
     steps = -(-shape[axis] // stride)
     total = max((steps - 1) * stride + reach - shape[axis], 0)
