@@ -26,8 +26,8 @@ from edgewise_agent.service.unattended import Unattended
 from edgewise_agent.settings.change import SettingsChange
 from edgewise_agent.settings.config import Settings
 from edgewise_agent.settings.trial import SettingsTrial
-from edgewise_agent.updates.assembly import make_managers, updating
-from edgewise_agent.updates.manager import UpdateManager
+from edgewise_agent.updates.assembly import make_updaters, updating
+from edgewise_agent.updates.model_updater import ModelUpdater
 from edgewise_agent.vitals import Vitals
 from edgewise_agent.wire.json_profile import parse_command
 from edgewise_messages import DeviceAddress, Response, Severity, SnapshotChunk
@@ -84,7 +84,7 @@ def _run(held: Resources, ending: Ending) -> None:
         on_exchange=lambda name, text: agent.exchanged(name, text),
     )
     pipelines = {name: assembly.pipeline(name, slot) for name, slot in held.slots.items()}
-    managers = make_managers(
+    updaters = make_updaters(
         settings, pipelines, held.stores, recorder, is_stopping=lambda: bool(agent.stop_reason)
     )
     parts = Parts(
@@ -98,7 +98,7 @@ def _run(held: Resources, ending: Ending) -> None:
         respond=responses.put,
         latency={name: assembly.latency_watch(name, slot) for name, slot in held.slots.items()},
         guard=_make_guard(settings, clock),
-        actions=_actions(held, managers, responses, ending),
+        actions=_actions(held, updaters, responses, ending),
     )
     interval_s = settings.report.interval_s
     agent = Agent(parts, report_interval_s=interval_s, phase_s=phase(client_id(settings), interval_s))
@@ -121,7 +121,7 @@ def _run(held: Resources, ending: Ending) -> None:
     with (
         _stopping_on_signals(agent),
         _committing(outbox, settings.outbox.commit_interval_s),
-        updating(managers, held.stores),
+        updating(updaters, held.stores),
     ):
         courier.start()
         try:
@@ -167,14 +167,14 @@ def _make_guard(settings: Settings, clock: SystemClock) -> CommandGuard:
 
 def _actions(
     held: Resources,
-    managers: Mapping[str, UpdateManager],
+    updaters: Mapping[str, ModelUpdater],
     responses: "queue.SimpleQueue[Response | SnapshotChunk]",
     ending: Ending,
 ) -> dict[str, Action]:
     """Of commands beside those that the loop does itself."""
     settings = held.settings
     changing = CommandActions(
-        settings.commands, change=held.change, updates=managers, restart=ending.ask_restart
+        settings.commands, change=held.change, updates=updaters, restart=ending.ask_restart
     )
     keeping = held.keeping.actions(
         to=[destination_of(url, settings.privacy) for url in settings.broker.url],

@@ -62,7 +62,7 @@ def test_every_page_of_the_agent_is_linked() -> None:
 
 
 def test_the_chapter_on_updates_lists_every_event() -> None:
-    source = (DOCS.parent / "device_agent/edgewise_agent/updates/manager.py").read_text()
+    source = (DOCS.parent / "device_agent/edgewise_agent/updates/model_updater.py").read_text()
     sent = set(re.findall(r'_tell\(\s*"([\w.-]+)"', source))
     page = (DOCS / "agent/updates.md").read_text()
     assert len(sent) >= 8

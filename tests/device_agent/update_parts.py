@@ -18,8 +18,8 @@ from edgewise.golden import GoldenCase
 from edgewise.model_file import write_model
 from edgewise.testing import tiny_card, tiny_golden, write_tiny_model
 from edgewise_agent.updates.folder_model import FolderModel
-from edgewise_agent.updates.manager import UpdateManager
 from edgewise_agent.updates.model_store import ModelStore, Running
+from edgewise_agent.updates.model_updater import ModelUpdater
 from edgewise_agent.updates.opening import open_current
 from edgewise_agent.updates.places import Places
 from edgewise_agent.updates.settings import UpdateSettings
@@ -123,7 +123,7 @@ class Device:
         self.store.recover()
         self.live, running = open_current(self.store, lambda it: FolderModel(it.path, [self.photos]))
         transport = Transport(should_stop=lambda: self.is_stopping)
-        self.manager = UpdateManager(
+        self.manager = ModelUpdater(
             self.store,
             self.live,
             self.settings,

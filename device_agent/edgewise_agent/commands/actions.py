@@ -7,7 +7,7 @@ from edgewise_agent.commands.desk import Action, Refuse
 from edgewise_agent.commands.settings import CommandSettings
 from edgewise_agent.errors import InvalidSettings
 from edgewise_agent.settings.change import SettingsChange
-from edgewise_agent.updates.manager import UpdateManager
+from edgewise_agent.updates.model_updater import ModelUpdater
 from edgewise_messages import Command, CommandName
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -21,7 +21,7 @@ class CommandActions:
         settings: CommandSettings,
         *,
         change: SettingsChange | None,
-        updates: Mapping[str, UpdateManager],
+        updates: Mapping[str, ModelUpdater],
         restart: Callable[[str], None],
     ) -> None:
         """``change`` is None for an agent without a settings file; ``updates`` are by pipeline.
@@ -60,7 +60,7 @@ class CommandActions:
         only = str(command.arguments.get("sha256") or "").lower()
         return self._pipeline(command).roll_back(f"asked by command {command.id}", only=only)
 
-    def _pipeline(self, command: Command) -> UpdateManager:
+    def _pipeline(self, command: Command) -> ModelUpdater:
         name = command.arguments.get("pipeline")
         known = ", ".join(self._updates) or "none: no updates.repository in the settings"
         if name is None and len(self._updates) == 1:

@@ -9,8 +9,8 @@ from edgewise_agent.pipelines.pipeline import MAIN, Pipeline
 from edgewise_agent.recorder import Recorder
 from edgewise_agent.settings.config import Settings
 from edgewise_agent.updates.live_pipeline import LivePipeline
-from edgewise_agent.updates.manager import Scalar, UpdateManager
 from edgewise_agent.updates.model_store import ModelStore
+from edgewise_agent.updates.model_updater import ModelUpdater, Scalar
 from edgewise_agent.updates.trial import ChildTrial
 from edgewise_messages import Severity
 
@@ -28,50 +28,50 @@ def recovered_stores(settings: Settings) -> dict[str, ModelStore]:
 
 
 @contextlib.contextmanager
-def updating(managers: Mapping[str, UpdateManager], stores: Mapping[str, ModelStore]) -> Iterator[None]:
+def updating(updaters: Mapping[str, ModelUpdater], stores: Mapping[str, ModelStore]) -> Iterator[None]:
     """Each on a thread of its own, until left; leaving in order is no fault of a model that is watched."""
     threads = [
-        threading.Thread(target=manager.run, name=f"updates {name}", daemon=True)
-        for name, manager in managers.items()
+        threading.Thread(target=updater.run, name=f"updates {name}", daemon=True)
+        for name, updater in updaters.items()
     ]
     for thread in threads:
         thread.start()
     try:
         yield
     finally:
-        for manager in managers.values():
-            manager.stop()
+        for updater in updaters.values():
+            updater.stop()
         for thread in threads:
             thread.join(PATIENCE_S)
-        for name in stores.keys() - managers.keys():
+        for name in stores.keys() - updaters.keys():
             stores[name].pause_watch()
 
 
-def make_managers(
+def make_updaters(
     settings: Settings,
     pipelines: Mapping[str, Pipeline],
     stores: Mapping[str, ModelStore],
     recorder: Recorder,
     *,
     is_stopping: Callable[[], bool],
-) -> dict[str, UpdateManager]:
+) -> dict[str, ModelUpdater]:
     """By pipeline; none without updates.repository."""
     if not settings.updates.repository:
         return {}
     return {
-        name: _make_manager(settings, name, pipeline, stores[name], recorder, is_stopping)
+        name: _make_updater(settings, name, pipeline, stores[name], recorder, is_stopping)
         for name, pipeline in pipelines.items()
     }
 
 
-def _make_manager(
+def _make_updater(
     settings: Settings,
     name: str,
     pipeline: Pipeline,
     store: ModelStore,
     recorder: Recorder,
     is_stopping: Callable[[], bool],
-) -> UpdateManager:
+) -> ModelUpdater:
     from edgewise_agent.updates.places import Places  # and python-tuf: memory for those who update only
     from edgewise_agent.updates.transport import Transport
 
@@ -82,7 +82,7 @@ def _make_manager(
 
     folder: Path = settings.device.state_dir / "updates" / name
     transport = Transport(ca_file=updates.ca_file, should_stop=is_stopping)
-    return UpdateManager(
+    return ModelUpdater(
         store,
         LivePipeline(pipeline, settings.pipelines[name]),
         updates,

@@ -33,7 +33,7 @@ Tell = Callable[[str, str, Severity, Mapping[str, Scalar]], None]
 log = logging.getLogger("edgewise.agent.updates")
 
 
-class UpdateManager:
+class ModelUpdater:
     """`step` and `run` belong to one thread; everything else may be called from any."""
 
     def __init__(
