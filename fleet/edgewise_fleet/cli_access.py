@@ -82,8 +82,11 @@ def remove_user(name: NameArgument, store: StoreOption = DEFAULT_STORE) -> None:
 def list_users(store: StoreOption = DEFAULT_STORE) -> None:
     """Print users and their roles."""
     with _gate(store) as gate:
-        for user in gate.users.all():
-            typer.echo(f"{user.name}\t{user.role.value}")
+        users = gate.users.all()
+    for user in users:
+        typer.echo(f"{user.name}\t{user.role.value}")
+    if not users:
+        typer.echo("No users: nobody has to log in", err=True)
 
 
 @tokens_app.command("add")
@@ -111,5 +114,8 @@ def remove_token(name: NameArgument, store: StoreOption = DEFAULT_STORE) -> None
 def list_tokens(store: StoreOption = DEFAULT_STORE) -> None:
     """Print the names and roles of tokens."""
     with _gate(store) as gate:
-        for token in gate.users.tokens():
-            typer.echo(f"{token.name}\t{token.role.value}")
+        tokens = gate.users.tokens()
+    for token in tokens:
+        typer.echo(f"{token.name}\t{token.role.value}")
+    if not tokens:
+        typer.echo("No tokens", err=True)

@@ -46,7 +46,8 @@ def list_devices(store: Path, *, group: str | None, tags: Sequence[str], as_json
 def change_device(store: Path, name: str, assignments: Sequence[str], *, remove: bool, as_json: bool) -> str:
     """Show one entry, after changing it. Raises BadEntry, BadCommand, StoreUnusable."""
     address = parse_address(name)
-    opened = SqliteSteering(store)
+    # Only a change makes the store: a look at a misspelt one must not leave an empty file.
+    opened = SqliteSteering(store, create=bool(assignments))
     try:
         if remove:
             if not opened.remove(address):

@@ -35,8 +35,12 @@ def read_entries(path: Path) -> tuple[DeviceEntry, ...]:
     """Raises BadEntry, which names the line."""
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadEntry(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    except OSError as error:
+        raise BadEntry(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise BadEntry(
+            f"{path}: byte {error.start} is not UTF-8; expected a .csv or .json file, saved as UTF-8"
+        ) from error
     entries = _read_json(text, path) if path.suffix == ".json" else _read_csv(text, path)
     seen: set[tuple[str, str]] = set()
     for entry in entries:

@@ -72,8 +72,12 @@ def open_writer(path: Path) -> sqlite3.Connection:
 
 def open_reader(path: Path) -> sqlite3.Connection:
     """A connection that cannot write."""
+    if path.is_dir():
+        raise StoreUnusable(f"store {path}: a folder; expected the file that `edgewise fleet serve` keeps")
     if not path.is_file():
         raise StoreUnusable(f"store {path}: no such file; `edgewise fleet serve --store {path}` makes it")
+    if path.stat().st_size == 0:
+        raise StoreUnusable(f"store {path}: an empty file; `edgewise fleet serve --store {path}` fills it")
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=ro",
         uri=True,
