@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from fleet.postgres_parts import Postgres
+from fleet.store_parts import CAMERA, LATENCY, NOW_MS, arrived, latency, status, telemetry
 
 from edgewise_fleet.store import (
     Bucket,
@@ -16,7 +17,6 @@ from edgewise_fleet.store import (
     MetaArrival,
     RecordsArrival,
     RejectedArrival,
-    StatusArrival,
     Store,
     open_store,
 )
@@ -25,17 +25,12 @@ from edgewise_messages import (
     Clock,
     DeviceAddress,
     DeviceState,
-    Drift,
     Event,
     Meta,
     ModelInfo,
-    Status,
     Telemetry,
 )
 
-CAMERA = DeviceAddress("lab", "camera")
-NOW_MS = 1_790_000_000_000
-LATENCY = "model.latency_p50_ms"
 Query = Callable[[str], list[tuple[object, ...]]]
 
 
@@ -70,27 +65,6 @@ def query(address: str) -> Query:
             connection.close()
 
     return ask
-
-
-def telemetry(
-    seq: int, value: object, *, boot: str = "b1", at_ms: int = NOW_MS, clock: Clock = Clock.NTP
-) -> Telemetry:
-    return Telemetry(ts_ms=at_ms, mono_ns=seq, boot=boot, seq=seq, clock=clock, metrics={LATENCY: value})  # type: ignore[dict-item]
-
-
-def arrived(*records: Telemetry | Event | Drift, received_ms: int = NOW_MS) -> RecordsArrival:
-    return RecordsArrival(CAMERA, received_ms, records)
-
-
-def status(
-    state: DeviceState, *, boot: str = "b1", received_ms: int = NOW_MS, retained: bool = False
-) -> StatusArrival:
-    return StatusArrival(CAMERA, received_ms, Status(state=state, ts_ms=received_ms, boot=boot), retained)
-
-
-def latency(store: Store) -> float:
-    (row,) = store.devices()
-    return row.metrics[LATENCY]
 
 
 def test_a_record_that_comes_twice_is_kept_once(store: Store, query: Query) -> None:

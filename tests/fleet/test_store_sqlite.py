@@ -5,28 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fleet.store_parts import CAMERA, LATENCY, NOW_MS, arrived, latency, telemetry
 
 from edgewise_fleet.errors import StoreUnusable
 from edgewise_fleet.store import (
-    RecordsArrival,
     SqliteStore,
-    StatusArrival,
 )
 from edgewise_fleet.store.migrations import load_migrations
 from edgewise_fleet.store.schema import APPLICATION_ID
-from edgewise_messages import (
-    Clock,
-    DeviceAddress,
-    DeviceState,
-    Drift,
-    Event,
-    Status,
-    Telemetry,
-)
-
-CAMERA = DeviceAddress("lab", "camera")
-NOW_MS = 1_790_000_000_000
-LATENCY = "model.latency_p50_ms"
 
 
 @pytest.fixture
@@ -34,27 +20,6 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
     opened = SqliteStore(tmp_path / "fleet.db")
     yield opened
     opened.close()
-
-
-def telemetry(
-    seq: int, value: object, *, boot: str = "b1", at_ms: int = NOW_MS, clock: Clock = Clock.NTP
-) -> Telemetry:
-    return Telemetry(ts_ms=at_ms, mono_ns=seq, boot=boot, seq=seq, clock=clock, metrics={LATENCY: value})  # type: ignore[dict-item]
-
-
-def arrived(*records: Telemetry | Event | Drift, received_ms: int = NOW_MS) -> RecordsArrival:
-    return RecordsArrival(CAMERA, received_ms, records)
-
-
-def status(
-    state: DeviceState, *, boot: str = "b1", received_ms: int = NOW_MS, retained: bool = False
-) -> StatusArrival:
-    return StatusArrival(CAMERA, received_ms, Status(state=state, ts_ms=received_ms, boot=boot), retained)
-
-
-def latency(store: SqliteStore) -> float:
-    (row,) = store.devices()
-    return row.metrics[LATENCY]
 
 
 def query(store: SqliteStore, sql: str) -> list[tuple[object, ...]]:
