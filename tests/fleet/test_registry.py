@@ -11,6 +11,7 @@ from fleet.simulated import SimulatedDevice, now_ms
 from edgewise_fleet.errors import BadEntry, StoreUnusable
 from edgewise_fleet.rollouts.state import Decision, DeviceProgress, Phase, Plan, Rollout, Stage
 from edgewise_fleet.steering.entries import DeviceEntry, changed, matches, parse_tags
+from edgewise_fleet.steering.listing import change_device
 from edgewise_fleet.steering.silences import read_silences
 from edgewise_fleet.steering.sqlite import SqliteSteering
 from edgewise_fleet.steering.tables import read_entries, write_entries
@@ -171,3 +172,20 @@ def test_what_is_no_fleet_store_is_said(tmp_path: Path) -> None:
         SqliteSteering(tmp_path / "x.db")
     with pytest.raises(StoreUnusable, match="no such file"):
         SqliteSteering(tmp_path / "y.db", create=False)
+    (tmp_path / "z.db").touch()
+    with pytest.raises(StoreUnusable, match="an empty file"):
+        SqliteSteering(tmp_path / "z.db")
+    with pytest.raises(StoreUnusable, match="a folder"):
+        SqliteSteering(tmp_path, create=False)
+
+
+def test_a_look_at_a_misspelt_store_makes_no_file(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnusable, match="no such file"):
+        change_device(tmp_path / "y.db", "shop/cam-1", [], remove=False, as_json=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes(b"group,device\n\xff,a\n")
+    with pytest.raises(BadEntry, match="byte 13 is not UTF-8"):
+        read_entries(tmp_path / "x.csv")

@@ -48,11 +48,7 @@ class SqliteSteering:
         """Raises StoreUnusable; without ``create`` also for a store that is not there."""
         self.path = path
         self._lock = threading.Lock()
-        if not path.is_file():
-            if not create:
-                raise StoreUnusable(
-                    f"store {path}: no such file; `edgewise fleet serve --store {path}` makes it"
-                )
+        if create and not path.exists():
             SqliteStore(path).close()
         SqliteStore(path, read_only=True).close()  # says what is no fleet store
         with self._as_store_error():
