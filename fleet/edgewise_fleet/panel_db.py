@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from edgewise_fleet.errors import StoreUnusable
+from edgewise_fleet.store.sqlite_file import as_store_error
 
 APPLICATION_ID = 0x45645061
 VERSION = 1
@@ -65,7 +66,7 @@ class PanelDb:
         """Open or make it. Raises StoreUnusable; the caller closes it."""
         self.path = path
         self._lock = threading.RLock()
-        with self._as_error():
+        with as_store_error(self.path):
             self._connection = sqlite3.connect(
                 path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
             )
@@ -78,18 +79,18 @@ class PanelDb:
 
     def read(self, query: str, values: Sequence[Value] = ()) -> list[tuple[Any, ...]]:
         """Rows of one query."""
-        with self._lock, self._as_error():
+        with self._lock, as_store_error(self.path):
             return self._connection.execute(query, tuple(values)).fetchall()
 
     def write(self, query: str, values: Sequence[Value] = ()) -> int:
         """Run one statement in a transaction of its own (or the one that is open); return the changed rows."""
-        with self._lock, self._as_error():
+        with self._lock, as_store_error(self.path):
             return self._connection.execute(query, tuple(values)).rowcount
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All writes inside, or none."""
-        with self._lock, self._as_error():
+        with self._lock, as_store_error(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -120,12 +121,3 @@ class PanelDb:
                 f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION_ID};"
                 f" PRAGMA user_version = {VERSION}; COMMIT;"
             )
-
-    @contextmanager
-    def _as_error(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            if isinstance(error, StoreUnusable):
-                raise
-            raise StoreUnusable(f"store {self.path}: {error}") from error

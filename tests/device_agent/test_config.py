@@ -281,3 +281,11 @@ def test_what_a_wire_profile_cannot_do_is_said(more: str, where: str, what: str)
     assert settings is None
     assert problem.where == where
     assert what in problem.message
+
+
+def test_a_file_far_too_large_is_refused_without_reading_it_whole(tmp_path: Path) -> None:
+    path = tmp_path / "disk.img"
+    with path.open("wb") as stream:
+        stream.truncate(1 << 40)  # sparse; more than any memory
+    with pytest.raises(InvalidSettings, match="more than 1024 KiB"):
+        load_settings(path)

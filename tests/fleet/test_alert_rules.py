@@ -95,3 +95,11 @@ def test_check_prints_the_rules_or_what_is_wrong(
     assert done.returncode == 1
     assert "did you mean 'webhooks'?" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_file_far_too_large_is_refused_without_reading_it_whole(tmp_path: Path) -> None:
+    file = tmp_path / "disk.img"
+    with file.open("wb") as stream:
+        stream.truncate(1 << 40)  # sparse; more than any memory
+    with pytest.raises(BadRules, match="name a TOML file of rules"):
+        load_rules(file)

@@ -13,6 +13,7 @@ from edgewise_fleet.store import (
 )
 from edgewise_fleet.store.migrations import load_migrations
 from edgewise_fleet.store.schema import APPLICATION_ID
+from edgewise_fleet.store.sqlite_file import as_store_error
 
 
 @pytest.fixture
@@ -115,3 +116,15 @@ def test_a_store_of_the_first_version_is_brought_up_to_date_whole(tmp_path: Path
     assert query(store, "SELECT count, sum FROM rollup_minute") == [(2, 10.0)]
     store.close()
     SqliteStore(path).close()
+
+
+def test_a_full_disk_is_said_with_what_is_free(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "x.db")
+    connection.execute("PRAGMA max_page_count = 2")
+    with (
+        pytest.raises(StoreUnusable, match=r"full; \d+\.\d MB are free on its disk"),
+        as_store_error(tmp_path / "x.db"),
+    ):
+        for number in range(9):
+            connection.execute(f"CREATE TABLE t{number} (a)")
+    connection.close()

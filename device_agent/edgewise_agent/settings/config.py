@@ -99,18 +99,26 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Of the settings file; not a key in it."""
 
 
+MAX_FILE_BYTES = 1024 * 1024
+"""A model or a disk image named by mistake must not fill a small board's memory before it is refused."""
+
+
 def load_settings(path: Path) -> Settings:
     """Read and check the settings file; relative paths start at its folder.
 
     Raises InvalidSettings with every problem found.
     """
     try:
-        data = path.read_bytes()
+        with path.open("rb") as stream:
+            data = stream.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError as error:
         hint = f"no such file; `edgewise agent init --out {path}` writes one to fill in"
         raise InvalidSettings(str(path), (Problem(WHOLE_FILE, hint),)) from error
     except OSError as error:
         raise InvalidSettings(str(path), (Problem(WHOLE_FILE, _reason(error)),)) from error
+    if len(data) > MAX_FILE_BYTES:
+        hint = f"more than {MAX_FILE_BYTES // 1024} KiB, which no settings file takes; name the agent's TOML file"
+        raise InvalidSettings(str(path), (Problem(WHOLE_FILE, hint),))
     settings, problems = parse_settings(data, base=path.absolute().parent)
     if settings is None:
         raise InvalidSettings(str(path), problems)

@@ -125,6 +125,9 @@ class RuleFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     silence: tuple[Silence, ...] = ()
 
 
+MAX_FILE_CHARACTERS = 4_000_000
+
+
 def builtin_rules() -> tuple[AnyRule, ...]:
     """The rules that hold without a file."""
     text = files("edgewise_fleet.alerts").joinpath("builtin.toml").read_text(encoding="utf-8")
@@ -134,10 +137,15 @@ def builtin_rules() -> tuple[AnyRule, ...]:
 def load_rules(path: Path) -> RuleFile:
     """Read a file. Raises BadRules, which says where and what to do."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as stream:
+            text = stream.read(MAX_FILE_CHARACTERS + 1)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise BadRules(f"alerts {path}: {reason}; name a TOML file") from error
+    if len(text) > MAX_FILE_CHARACTERS:
+        raise BadRules(
+            f"alerts {path}: more than {MAX_FILE_CHARACTERS} characters; name a TOML file of rules"
+        )
     return parse_rules(text, where=f"alerts {path}")
 
 

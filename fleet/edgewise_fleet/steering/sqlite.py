@@ -18,6 +18,7 @@ from edgewise_fleet.errors import StoreUnusable
 from edgewise_fleet.rollouts.state import Decision, DeviceProgress, Rollout
 from edgewise_fleet.steering.entries import DeviceEntry
 from edgewise_fleet.store import SqliteStore
+from edgewise_fleet.store.sqlite_file import as_store_error
 from edgewise_messages import DeviceAddress
 
 BUSY_TIMEOUT_S = 10.0
@@ -176,6 +177,7 @@ class SqliteSteering:
     @contextmanager
     def _as_store_error(self) -> Iterator[None]:
         try:
-            yield
-        except (sqlite3.DatabaseError, msgspec.MsgspecError) as error:
+            with as_store_error(self.path):
+                yield
+        except msgspec.MsgspecError as error:
             raise StoreUnusable(f"store {self.path}: {error}") from error

@@ -1,6 +1,7 @@
 """An SQLite file as a fleet store: opened, checked, owned, brought up to date."""
 
 import fcntl
+import shutil
 import sqlite3
 import uuid
 from collections.abc import Iterator
@@ -23,16 +24,27 @@ def as_store_error(path: Path) -> Iterator[None]:
     """SQLite's and the file system's errors as StoreUnusable."""
     try:
         yield
-    except sqlite3.DatabaseError as error:
-        if getattr(error, "sqlite_errorname", "") == "SQLITE_NOTADB":
+    except sqlite3.Error as error:
+        name = getattr(error, "sqlite_errorname", "")
+        if name == "SQLITE_NOTADB":
             raise StoreUnusable(
                 f"store {path}: not an SQLite file; name another with --store, or move this one away"
             ) from error
-        raise StoreUnusable(f"store {path}: {error}") from error
+        # SQLite says "disk I/O error" where the write-ahead log found no room.
+        hint = f"; {_free(path)}" if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")) else ""
+        raise StoreUnusable(f"store {path}: {error}{hint}") from error
     except OSError as error:
         if isinstance(error, StoreUnusable):
             raise
         raise StoreUnusable(f"store {path}: {error.strerror or error}") from error
+
+
+def _free(path: Path) -> str:
+    try:
+        free = shutil.disk_usage(path.absolute().parent).free
+    except OSError as error:
+        return f"its folder: {error.strerror}"
+    return f"{free / 1e6:.1f} MB are free on its disk"
 
 
 def own(path: Path) -> BinaryIO:
