@@ -1,7 +1,6 @@
 """The compiled resize: nearer to exact arithmetic than Pillow, the same pictures as without it, safe to call."""
 
 import hashlib
-import threading
 import tracemalloc
 from collections.abc import Callable
 from importlib import import_module
@@ -170,24 +169,6 @@ def test_every_processor_gives_these_bytes() -> None:
     """tests/arm/test_kernel_on_boards.py looks at the same on ARM."""
     for name, expected in KERNEL_ANSWERS.items():
         assert hashlib.sha256(kernel_answer(name)).hexdigest() == expected, name
-
-
-def test_threads_do_not_disturb_each_other(photo_like: Photo) -> None:
-    reader = ImageReader(ImagePreprocess((224, 224)))
-    arrays = [np.asarray(photo_like(size_wh)) for size_wh in ((800, 600), (640, 360), (360, 800))]
-    expected = [reader.read(array) for array in arrays]
-    wrong: list[int] = []
-
-    def read(first: int) -> None:
-        indices = [index % 3 for index in range(first, first + 12)]
-        wrong.extend(index for index in indices if (reader.read(arrays[index]) != expected[index]).any())
-
-    threads = [threading.Thread(target=read, args=(first,)) for first in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong
 
 
 def test_nothing_grows_from_picture_to_picture(photo_like: Photo) -> None:

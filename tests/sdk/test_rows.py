@@ -101,9 +101,10 @@ def test_part_of_an_array_and_an_array_upside_down_are_arrays_too(photo_like: Ph
         assert np.abs(reader.read_pixels(view).astype(int) - pillows).max() <= PILLOW_TOLERANCE
 
 
-def test_pictures_of_several_sizes_in_several_threads_do_not_mix(photo_like: Photo) -> None:
-    reader = ImageReader(ImagePreprocess((224, 224)), compiled=False)
-    arrays = [np.asarray(photo_like(size_wh)) for size_wh in ((1920, 1080), (1280, 720), (1080, 1920))]
+@pytest.mark.parametrize("compiled", [True, False])
+def test_pictures_of_several_sizes_in_several_threads_do_not_mix(photo_like: Photo, compiled: bool) -> None:
+    reader = ImageReader(ImagePreprocess((224, 224)), compiled=compiled)
+    arrays = [np.asarray(photo_like(size_wh)) for size_wh in ((1920, 1080), (1280, 720), (360, 800))]
     expected = [reader.read(array) for array in arrays]
     wrong: list[int] = []
 
