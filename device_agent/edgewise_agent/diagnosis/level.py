@@ -126,11 +126,6 @@ class LevelWatch:
         self._while_raised: deque[_Seen] = deque(maxlen=FAST)
         self._raised_from: Level | None = None
 
-    @property
-    def is_raised(self) -> bool:
-        """True from a rise until normal again."""
-        return self._raised_from is not None
-
     def see(self, value: float, *, at_s: float) -> Level | None:
         """Take one value in; a Level when it turns."""
         if self._raised_from is not None:

@@ -63,7 +63,6 @@ class AlertWatch:
         self._rules = rules
         self._channels = {channel.name: channel for channel in channels}
         self._now_ms = now_ms
-        self._judge_every_s = judge_every_s
         self._events: deque[Heard] = deque(maxlen=HELD_EVENTS) if heard is None else heard
         self._wanted = {
             name

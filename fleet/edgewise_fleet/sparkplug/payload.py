@@ -17,7 +17,7 @@ from edgewise_messages import MalformedMessage
 Value: TypeAlias = float | int | bool | str | None
 _SIGNED_BITS = {1: 8, 2: 16, 3: 32, 4: 64}
 """Int8 to Int64, which travel in unsigned fields ("Datatype Details")."""
-BOOLEAN, INT64, TEXTS = 11, 4, frozenset({12, 14, 15})
+BOOLEAN, INT64 = 11, 4
 _FIELDS = (
     ("name", 1, "STRING"), ("alias", 2, "UINT64"), ("timestamp", 3, "UINT64"), ("datatype", 4, "UINT32"),
     ("is_historical", 5, "BOOL"), ("is_transient", 6, "BOOL"), ("is_null", 7, "BOOL"),
