@@ -11,13 +11,13 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from device_agent.folder_model import FolderModel
 from PIL import Image
 
 from edgewise import tiny_model
 from edgewise.golden import GoldenCase
 from edgewise.model_file import write_model
 from edgewise.testing import tiny_card, tiny_golden, write_tiny_model
-from edgewise_agent.updates.folder_model import FolderModel
 from edgewise_agent.updates.model_store import ModelStore, Running
 from edgewise_agent.updates.model_updater import ModelUpdater
 from edgewise_agent.updates.opening import open_current

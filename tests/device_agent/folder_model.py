@@ -1,4 +1,4 @@
-"""A LiveModel over folders of pictures: for tests, and for who runs one classifier over a folder."""
+"""A LiveModel over folders of pictures: one real classifier, driven picture by picture."""
 
 import threading
 import time
