@@ -320,3 +320,18 @@ def renew_command(
         opened.rotate(new_key)
     opened.renew()
     typer.echo(f"Renewed {repository}")
+
+
+@fleet_app.command("withdraw")
+def withdraw_command(
+    target: Annotated[str, typer.Argument(help="Its name in the repository, as models/door.tflite.")],
+    repository: RepositoryOption,
+    keys: KeysOption = None,
+) -> None:
+    """Take a name out of the update repository; devices that run its model go on with it."""
+    from edgewise_fleet.publishing import open_repository
+
+    opened, _ = open_repository(repository, keys, create=False)
+    version = opened.withdraw(target)
+    typer.echo(f"Withdrew version {version} of {target} from {repository}")
+    typer.echo(f"Published again, it needs a --version above {version}: devices take nothing older")

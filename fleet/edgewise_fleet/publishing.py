@@ -117,16 +117,14 @@ class PublishedRepository:
 
     def _add_delta(self, targets: Targets, name: str, old: str, new: str) -> dict[str, str]:
         """Digest of the old file to the delta's target; deltas to earlier versions of the name go."""
-        folder = f"{DELTAS}/{name}/"
-        for stale in [target for target in targets.targets if target.startswith(folder)]:
-            del targets.targets[stale]
+        _drop_deltas(targets, name)
         if old == new or not self._target_file(name, old).exists():
             return {}
         files = [self._target_file(name, digest).read_bytes() for digest in (old, new)]
         data = make_delta(*files) if max(map(len, files)) <= DELTA_LIMIT_BYTES else None
         if data is None:
             return {}
-        target = f"{folder}{old[:16]}-{new[:16]}.bsdiff"
+        target = f"{_delta_folder(name)}{old[:16]}-{new[:16]}.bsdiff"
         info = TargetFile.from_data(target, data, ["sha256"])
         file = self._target_file(target, info.hashes["sha256"])
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -138,13 +136,21 @@ class PublishedRepository:
         """Where TUF's consistent snapshots have it."""
         return self.folder / "targets" / Path(name).parent / f"{sha256}.{Path(name).name}"
 
-    def withdraw(self, target: str) -> None:
-        """Take a name out; devices that run it go on. Raises RepositoryProblem, KeyProblem."""
+    def withdraw(self, target: str) -> int:
+        """Take a name and its deltas out; devices that run it go on. Return the version that it had.
+
+        Raises RepositoryProblem, KeyProblem.
+        """
         with _saying(self.folder):
             metadata: Metadata[Targets] = self._latest(Targets.type)
-            if metadata.signed.targets.pop(target, None) is None:
-                raise RepositoryProblem(f"{self.folder}: no target {target!r} in it")
+            known = metadata.signed.targets.pop(target, None)
+            if known is None:
+                raise RepositoryProblem(
+                    f"{self.folder}: no target {target!r} in it; it has {', '.join(self.targets()) or 'none'}"
+                )
+            _drop_deltas(metadata.signed, target)
             self._release_targets(metadata)
+        return _version_of(known)
 
     def renew(self) -> None:
         """Sign snapshot and timestamp anew, before they expire; needs their two keys only."""
@@ -286,6 +292,15 @@ def _saying(folder: Path) -> Iterator[None]:
         if isinstance(error, FleetError):
             raise
         raise RepositoryProblem(f"{error.filename or folder}: {error.strerror or error}") from error
+
+
+def _delta_folder(name: str) -> str:
+    return f"{DELTAS}/{name}/"
+
+
+def _drop_deltas(targets: Targets, name: str) -> None:
+    for stale in [target for target in targets.targets if target.startswith(_delta_folder(name))]:
+        del targets.targets[stale]
 
 
 def _version_of(info: TargetFile | None) -> int:

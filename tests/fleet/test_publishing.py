@@ -33,11 +33,28 @@ def test_versions_of_a_name_count_up(repository: PublishedRepository, model: Pat
 
 
 def test_a_name_can_be_withdrawn(repository: PublishedRepository, model: Path) -> None:
+    model.write_bytes(bytes(range(256)) * 40)
     repository.publish(model)
-    repository.withdraw("models/door.tflite")
-    assert repository.targets() == {}
-    with pytest.raises(RepositoryProblem, match="no target"):
+    model.write_bytes(bytes(range(256)) * 40 + b"changed")
+    repository.publish(model)  # with a delta from the first
+    repository.publish(model, target="models/other.tflite")
+    assert repository.withdraw("models/door.tflite") == 2
+    assert list(repository.targets()) == ["models/other.tflite"]
+    signed = (repository.metadata / "5.targets.json").read_text()
+    assert "door" in (repository.metadata / "4.targets.json").read_text()
+    assert "door" not in signed
+    with pytest.raises(RepositoryProblem, match="no target 'models/door.tflite' in it; it has "):
         repository.withdraw("models/door.tflite")
+
+
+def test_the_command_withdraws_and_says_what_is_next(repository: PublishedRepository, model: Path) -> None:
+    repository.publish(model)
+    command = [EDGEWISE, "fleet", "withdraw", "--repository", repository.folder, "--keys", repository.keys]
+    done = subprocess.run([*command, "models/door.tflite"], capture_output=True, text=True, check=True)
+    assert "needs a --version above 1" in done.stdout
+    assert repository.targets() == {}
+    again = subprocess.run([*command, "models/door.tflite"], capture_output=True, text=True)
+    assert (again.returncode, "no target" in again.stderr, "Traceback" in again.stderr) == (1, True, False)
 
 
 def test_publishing_that_was_cut_off_before_the_timestamp_never_happened(
