@@ -91,7 +91,8 @@ class Recorder:
         return self._clock.mono_ns()
 
     def _now(self) -> tuple[int, int, Clock]:
-        return self._clock.now_ms(), self._clock.mono_ns(), self._clock.state()
+        mono_ns = self._clock.mono_ns()  # first: see SparkplugSession._births
+        return self._clock.now_ms(), mono_ns, self._clock.state()
 
 
 def _cut(value: Scalar) -> Scalar:

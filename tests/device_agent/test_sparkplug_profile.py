@@ -233,6 +233,32 @@ def test_what_was_recorded_before_the_clock_was_set_is_stamped_anew(make: Callab
     assert payload.metrics[0].timestamp_ms == T_MS + 1_000_000
 
 
+def test_a_wall_clock_set_back_makes_births_again_and_what_follows_is_live(born: Setup) -> None:
+    born.clock.behind_ms = 3_600_000
+    ((kind, payload),) = map(kind_and_payload, born.session.due().messages)
+    assert (kind, payload.timestamp_ms) == ("NBIRTH", born.clock.now_ms())
+    assert born.session.due().messages == ()
+    record = born.telemetry({"board.temperature_c": 61.5})
+    ((_, payload),) = born.say(record)
+    assert [(metric.timestamp_ms, metric.is_historical) for metric in payload.metrics] == [
+        (record.ts_ms, False)
+    ]
+
+
+def test_a_birth_has_one_time_however_long_it_takes(make: Callable[..., Setup]) -> None:
+    """A record made while the births are written is after them for a host, too."""
+    setup = make()
+
+    class Ticking(HandClock):
+        def now_ms(self) -> int:
+            self.mono += SECOND_NS
+            return super().now_ms()
+
+    setup.profile.clock = ticking = Ticking()
+    (birth,) = (decode_payload(message.payload) for message in setup.session.due().messages)
+    assert birth.timestamp_ms == T_MS + 1001 * 1000 < ticking.now_ms()
+
+
 def test_a_rebirth_is_at_once_and_the_next_one_waits_without_data_in_between(born: Setup) -> None:
     born.ask_rebirth()
     assert len(born.session.due().messages) == 1

@@ -90,7 +90,7 @@ class SqliteSteering:
 
     def rollouts(self) -> tuple[Rollout, ...]:
         """All, oldest first."""
-        rows = self._read("SELECT state, version FROM rollouts ORDER BY created_ms, id")
+        rows = self._read("SELECT state, version FROM rollouts ORDER BY created_ms, rowid")
         return tuple(
             msgspec.structs.replace(msgspec.json.decode(state, type=Rollout), version=version)
             for state, version in rows

@@ -53,10 +53,13 @@ def data_has_values(trace: Trace) -> Findings:
 
 
 def data_chronological(trace: Trace) -> Findings:
-    """5. Values of a metric that are not historical come in the order of their time."""
+    """5. Values of a metric that are not historical come in the order of their time; a birth begins it anew."""
     for life in trace.lives:
         latest_ms: dict[int, int] = {}
-        for said in life.of(*DATA):
+        for said in life.of("NBIRTH", *DATA):
+            if said.kind == "NBIRTH":
+                latest_ms.clear()
+                continue
             for metric in _live(said):
                 before_ms = latest_ms.get(metric.alias or 0, 0)
                 stamp_ms = metric.timestamp_ms or before_ms
@@ -68,11 +71,15 @@ def data_chronological(trace: Trace) -> Findings:
 def history_flagged(trace: Trace) -> Findings:
     """5. What is older than the birth is flagged is_historical: it must not pass for the present value."""
     for life in trace.lives:
-        births = life.of("NBIRTH")
-        if not births:
-            continue
-        born_ms = births[0].payload.timestamp_ms or 0
-        for said in life.of(*DATA):
+        born_ms: int | None = None
+        for said in life.of("NBIRTH", *DATA):
+            if said.kind == "NBIRTH":
+                # A rebirth takes nothing from what was live before it; a clock set back is the one that counts.
+                stamp_ms = said.payload.timestamp_ms or 0
+                born_ms = stamp_ms if born_ms is None else min(born_ms, stamp_ms)
+                continue
+            if born_ms is None:
+                continue
             for metric in _live(said):
                 wrong = f"alias {metric.alias}: {metric.timestamp_ms} is before the birth at {born_ms}"
                 yield unless((metric.timestamp_ms or born_ms) >= born_ms, wrong)

@@ -109,14 +109,15 @@ class SparkplugSession:
         return Opening(self._death(), (self._profile.topic("NCMD"), *self._host.topics))
 
     def due(self) -> Turn:
-        """Births when the primary host is there; again with other models, or when a host asked and the last are old."""
+        """Births when the primary host is there; again with other models, after the wall clock was set back behind
+        them, or when a host asked and the last are old."""
         if self._host.has_left:
             return Turn(
                 (), takes_records=False, leaves_because=f"primary host {self._host.host_id} is offline"
             )
         if not self._host.is_online:
             return Turn((), takes_records=False)
-        if not self._is_born or self._models != self._profile.models():
+        if not self._is_born or self._models != self._profile.models() or self._now_ms() < self._born_ms:
             return Turn(self._births())
         if self._rebirth_asked:
             now_s = self._profile.monotonic_s()
@@ -174,15 +175,17 @@ class SparkplugSession:
         return Message(self._profile.topic("NDEATH"), encode_payload(payload))
 
     def _births(self) -> tuple[Message, ...]:
-        if not self._is_born:
-            self._born_mono_ns, self._born_ms = self._profile.clock.mono_ns(), self._now_ms()
+        born_ms = self._now_ms()
+        if not self._is_born or born_ms < self._born_ms:
+            # In this order, and a record's the other way round: what is not before one is not before the other.
+            self._born_ms, self._born_mono_ns = born_ms, self._profile.clock.mono_ns()
         self._is_born, self._rebirth_asked, self._models = True, False, self._profile.models()
         self._seq = 0
         node = [*self._controls(), *map(self._birth_of, self._profile.catalogue.of(NODE))]
-        messages = [self._publish("NBIRTH", NODE, node)]
+        messages = [self._publish("NBIRTH", NODE, node, born_ms)]
         for device in self._profile.catalogue.devices:
             metrics = [self._birth_of(entry) for entry in self._profile.catalogue.of(device)]
-            messages.append(self._publish("DBIRTH", device, metrics))
+            messages.append(self._publish("DBIRTH", device, metrics, born_ms))
         return tuple(messages)
 
     def _controls(self) -> list[Metric]:
@@ -232,10 +235,10 @@ class SparkplugSession:
         return clock.now_ms() - (clock.mono_ns() - record.mono_ns) // 1_000_000
 
     def _data(self, device: str, metrics: list[Metric]) -> Message:
-        return self._publish("DDATA" if device else "NDATA", device, metrics)
+        return self._publish("DDATA" if device else "NDATA", device, metrics, self._now_ms())
 
-    def _publish(self, kind: str, device: str, metrics: Iterable[Metric]) -> Message:
-        payload = Payload(tuple(metrics), timestamp_ms=self._now_ms(), seq=self._seq)
+    def _publish(self, kind: str, device: str, metrics: Iterable[Metric], timestamp_ms: int) -> Message:
+        payload = Payload(tuple(metrics), timestamp_ms=timestamp_ms, seq=self._seq)
         self._seq = (self._seq + 1) % SEQ_MODULUS
         return Message(self._profile.topic(kind, device), encode_payload(payload), qos=AT_MOST_ONCE)
 
