@@ -2,9 +2,9 @@
 
 import platform
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 
 from edgewise.device import board_name
+from edgewise.version import VERSION
 from edgewise_agent.clock import TimeSource
 from edgewise_agent.pipelines.pipeline import MAIN
 from edgewise_agent.settings.config import Settings
@@ -29,7 +29,7 @@ def describe(
         ts_ms=clock.now_ms(),
         boot=boot,
         board=board_name(),
-        agent_version=edgewise_version(),
+        agent_version=VERSION,
         settings_sha256=settings.sha256,
         raw_data_leaves_device=settings.privacy.raw_leaves,
         model=first,
@@ -42,11 +42,3 @@ def describe(
             "machine": platform.machine(),
         },
     )
-
-
-def edgewise_version() -> str:
-    """Of the installed distribution; empty when run from a folder without installation."""
-    try:
-        return version("edgewise")
-    except PackageNotFoundError:
-        return ""

@@ -4,10 +4,14 @@ The parser of the command line and what it imports are a fifth of the agent's me
 settings are read. So the command replaces itself (execve(2): same process id, same terminal, same signals) by this.
 """
 
-import argparse
+import contextlib
+import importlib.util
 import os
 import sys
+from collections.abc import Iterator
+from getopt import GetoptError, getopt
 from pathlib import Path
+from types import ModuleType
 
 ENVIRONMENT = {
     "PYTHONNODEBUGRANGES": "1",  # no tables of columns in code, which only a traceback shows
@@ -17,6 +21,7 @@ ENVIRONMENT = {
 }
 """Set where the user has set nothing. glibc and OpenBLAS read theirs at the start only."""
 _INTERRUPTED = 130
+_WRONG_WORDS = 2
 
 
 def replace_by_lean(config: Path, *, verbose: bool) -> None:
@@ -31,13 +36,18 @@ def replace_by_lean(config: Path, *, verbose: bool) -> None:
 
 
 def main() -> int:
-    """The exit code, as the command has it: 0, 1 with the reason on stderr, 130 after Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="edgewise agent run", allow_abbrev=False)
-    parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--verbose", action="store_true")
-    chosen = parser.parse_args()
+    """The exit code, as the command has it: 0, 1 with the reason on stderr, 2 for other words, 130 after Ctrl-C."""
     try:
-        run(chosen.config, verbose=chosen.verbose)
+        options, rest = getopt(sys.argv[1:], "", ["config=", "verbose"])
+        chosen = dict(options)
+        config = Path(chosen["--config"])
+        if rest:
+            raise GetoptError(f"got {rest[0]!r}")
+    except (GetoptError, KeyError) as error:
+        print(f"error: {error}; expected --config FILE [--verbose]", file=sys.stderr)  # noqa: T201 - the command's output
+        return _WRONG_WORDS
+    try:
+        run(config, verbose="--verbose" in chosen)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)  # noqa: T201 - this is the command's own output
         return _INTERRUPTED
@@ -48,6 +58,8 @@ def main() -> int:
 
 def run(config: Path, *, verbose: bool) -> None:
     """Raises AgentError or edgewise.EdgewiseError when it cannot begin."""
+    import_without_spare_parts()
+
     from edgewise import EdgewiseError
     from edgewise_agent.errors import AgentError, StateInUse
     from edgewise_agent.logs.lines import log_to_stderr
@@ -69,6 +81,32 @@ def run(config: Path, *, verbose: bool) -> None:
             raise
     if starts_again:
         restart_self()
+
+
+def import_without_spare_parts() -> None:
+    """Load msgspec and paho without what they import and, here, do not use: two megabytes.
+
+    - msgspec prefers typing_extensions; since Python 3.11 typing has the same.
+    - paho looks for the proxy of the environment by urllib.request, which brings HTTP and mail along, but only where
+      PySocks is installed.
+    """
+    with _empty("typing_extensions"):
+        import msgspec  # noqa: F401 - for whoever imports it next
+    with contextlib.nullcontext() if importlib.util.find_spec("socks") else _empty("urllib.request"):
+        import paho.mqtt.client  # noqa: F401
+
+
+@contextlib.contextmanager
+def _empty(name: str) -> Iterator[None]:
+    """What is imported meanwhile finds nothing in the module ``name``; later imports find the real one."""
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = ModuleType(name)
+    try:
+        yield
+    finally:
+        del sys.modules[name]
 
 
 def _report(error: Exception) -> int:

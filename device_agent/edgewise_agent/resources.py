@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgewise_agent.description import edgewise_version
+from edgewise.version import VERSION
 from edgewise_agent.keeping import Keeping, open_keeping
 from edgewise_agent.logs.file import log_to_file
 from edgewise_agent.outbox.outbox import Outbox
@@ -57,7 +57,7 @@ def open_resources(
             group=settings.device.group,
             device=settings.device.id,
             status=settings.status,
-            version=edgewise_version(),
+            version=VERSION,
         )
     )
     power = make_power_watch(settings.power)

@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from edgewise_agent.agent import LONGEST_STEP_S, Agent, Parts
 from edgewise_agent.clock import SystemClock
@@ -27,10 +28,12 @@ from edgewise_agent.settings.change import SettingsChange
 from edgewise_agent.settings.config import Settings
 from edgewise_agent.settings.trial import SettingsTrial
 from edgewise_agent.updates.assembly import make_updaters, updating
-from edgewise_agent.updates.model_updater import ModelUpdater
 from edgewise_agent.vitals import Vitals
 from edgewise_agent.wire.json_profile import parse_command
 from edgewise_messages import DeviceAddress, Response, Severity, SnapshotChunk
+
+if TYPE_CHECKING:
+    from edgewise_agent.updates.model_updater import ModelUpdater
 
 DRAIN_S = 3.0
 """Most that a graceful stop spends on sending what is still waiting; the rest waits on disk."""
@@ -167,7 +170,7 @@ def _make_guard(settings: Settings, clock: SystemClock) -> CommandGuard:
 
 def _actions(
     held: Resources,
-    updaters: Mapping[str, ModelUpdater],
+    updaters: "Mapping[str, ModelUpdater]",
     responses: "queue.SimpleQueue[Response | SnapshotChunk]",
     ending: Ending,
 ) -> dict[str, Action]:

@@ -3,7 +3,6 @@
 A command that changes anything carries an ed25519 signature over `signed_bytes`: who may sign is the device's setting.
 """
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -196,6 +195,8 @@ def _noun(kind: type | tuple[type, ...]) -> str:
 
 
 def _nearest(name: str, kind: CommandKind) -> str:
+    import difflib  # only for whoever mistyped; a device that runs for years needs none of it
+
     known = list(kind.arguments)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if close:

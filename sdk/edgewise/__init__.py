@@ -1,7 +1,8 @@
 """Run a model on this device: ``edgewise.load("model.tflite").predict("cat.jpg")``."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from edgewise.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from edgewise.anomaly_card import AnomalyCard
@@ -65,52 +66,46 @@ __all__ = [
     "fit_mahalanobis", "fit_nearest", "fit_threshold", "load", "read_model", "write_model",
 ]  # fmt: skip
 
-_HOMES = (
-    "errors",
-    "child_process",
-    "tensors",
-    "detection_card",
-    "pose_card",
-    "audio_card",
-    "anomaly_card",
-    "series_card",
-    "text_card",
-    "model_card",
-    "golden",
-    "model_file",
-    "self_test",
-    "recurrent_state",
-    "tasks.classification",
-    "tasks.detection",
-    "tasks.segmentation",
-    "tasks.embedding",
-    "tasks.gallery",
-    "tasks.pose",
-    "model",
-    "delegate",
-    "placement",
-    "threads",
-    "loading",
-    "pipeline",
-    "tasks.audio_classification",
-    "tasks.keyword_spotting",
-    "tasks.voice_activity",
-    "tasks.text.reader",
-    "tasks.series_classification",
-    "tasks.anomaly",
-    "tasks.anomaly_fit",
-    "tasks.tensors",
+__getattr__ = lazy_names(
+    "edgewise",
+    {
+        "anomaly_card": "AnomalyCard",
+        "audio_card": "AudioPreprocess",
+        "child_process": "ChildLimits",
+        "delegate": "Delegate",
+        "detection_card": "DetectionCard",
+        "errors": "BackendUnavailable CardError DelegateUnavailable EdgewiseError InvalidInput "
+        "ModelCrashed ModelFileError ShapeMismatch SourceError UnreadableImage",
+        "golden": "GoldenCase",
+        "loading": "load",
+        "model": "Model",
+        "model_card": "ImagePreprocess ModelCard TensorCard",
+        "model_file": "ModelFile read_model write_model",
+        "pipeline": "Found Pipeline PipelineAnswer",
+        "placement": "PlacedOperator Placement",
+        "pose_card": "PoseCard",
+        "recurrent_state": "RecurrentState",
+        "self_test": "SelfTest",
+        "series_card": "SeriesPreprocess",
+        "tasks.anomaly": "Anomaly",
+        "tasks.anomaly_fit": "FittedThreshold fit_mahalanobis fit_nearest fit_threshold",
+        "tasks.audio_classification": "AudioClassification AudioClassifier",
+        "tasks.classification": "Category Classification",
+        "tasks.detection": "Detection Detections",
+        "tasks.embedding": "Embedding",
+        "tasks.gallery": "Gallery Match",
+        "tasks.keyword_spotting": "Keyword KeywordSpotter",
+        "tasks.pose": "Pose Poses",
+        "tasks.segmentation": "ClassArea Segmentation",
+        "tasks.series_classification": "SeriesAnswer SeriesClassifier",
+        "tasks.tensors": "Tensors",
+        "tasks.text.options": "TextOptions",
+        "tasks.text.page": "PageText TextLine",
+        "tasks.text.reader": "LineReader TextReader",
+        "tasks.voice_activity": "SpeechSegment VoiceActivity VoiceActivityOptions",
+        "tensors": "Quantization TensorSpec",
+        "text_card": "TextPreprocess",
+        "threads": "ThreadBudget ThreadShare",
+    },
 )
-
-
-def __getattr__(name: str) -> Any:
-    """Import on first use, so that ``import edgewise`` and the command's help do without numpy."""
-    if name not in __all__:
-        raise AttributeError(f"module 'edgewise' has no attribute {name!r}")
-    home = next(home for home in map(_import, _HOMES) if hasattr(home, name))
-    globals()[name] = value = getattr(home, name)
-    return value
-
-
-def _import(home: str) -> Any:
-    return import_module(f"edgewise.{home}")
+"""So ``import edgewise`` and the command's help do without numpy."""

@@ -6,11 +6,13 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from importlib.metadata import EntryPoint, entry_points, version
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+
+from edgewise.version import VERSION
 
 if TYPE_CHECKING:
     from edgewise.batch import Result
@@ -253,7 +255,7 @@ def _unavailable(entry: EntryPoint, error: Exception) -> Callable[[], None]:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"edgewise {version('edgewise')}")
+        typer.echo(f"edgewise {VERSION}")
         raise typer.Exit
 
 

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import flatbuffers
-
 
 class Writer:
     """Builds one flatbuffer from its leaves to its root. What it returns are offsets to give to `table`."""
 
     def __init__(self) -> None:
+        import flatbuffers  # a device that only reads models needs none of it
+
         self._builder: Any = flatbuffers.Builder(1024)
 
     def text(self, value: str) -> int:

@@ -146,6 +146,70 @@ def test_the_running_agent_is_the_commands_process_without_its_parser(
     assert agent.end() == 0
 
 
+def python(code: str) -> None:
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_spare_parts_of_libraries_are_left_out_and_there_for_whoever_wants_them() -> None:
+    python(
+        "import sys\n"
+        "from edgewise_agent.lean import import_without_spare_parts\n"
+        "import_without_spare_parts()\n"
+        "assert not {'urllib.request', 'http.client', 'email', 'typing_extensions'} & set(sys.modules)\n"
+        "import msgspec, urllib.request, typing_extensions\n"
+        "from typing import NotRequired, TypedDict\n"
+        "Row = TypedDict('Row', {'a': int, 'b': NotRequired[int]})\n"
+        "assert msgspec.json.decode(b'{\"a\": 1}', type=Row) == {'a': 1}\n"
+        "assert urllib.request.getproxies and typing_extensions.get_type_hints\n"
+    )
+
+
+def test_paho_finds_the_proxy_where_pysocks_is_installed(tmp_path: Path) -> None:
+    (tmp_path / "socks.py").write_text("HTTP = SOCKS4 = SOCKS5 = 1\n")
+    python(
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "import os; os.environ['mqtt_proxy'] = 'http://proxy:3128'\n"
+        "from edgewise_agent.lean import import_without_spare_parts\n"
+        "import_without_spare_parts()\n"
+        "import paho.mqtt.client as mqtt\n"
+        "client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)\n"
+        "client._host = 'broker'\n"
+        "assert client._get_proxy()['proxy_addr'] == 'proxy'\n"
+    )
+
+
+def test_nothing_of_http_is_loaded_before_somebody_asks_for_the_status() -> None:
+    python(
+        "import sys\n"
+        "from edgewise_agent.lean import import_without_spare_parts\n"
+        "import_without_spare_parts()\n"
+        "import edgewise_agent.run\n"
+        "from edgewise_agent.status.server import StatusServer\n"
+        "from edgewise_agent.status.settings import StatusSettings\n"
+        "from edgewise_agent.status.status_board import StatusBoard\n"
+        "board = StatusBoard(group='g', device='d', version='1', silent=dict)\n"
+        "server = StatusServer(StatusSettings(port=0), board)\n"
+        "wrong = {'http.server', 'http.client', 'edgewise_agent.wire.sparkplug.profile', 'argparse', 'difflib',\n"
+        "         'edgewise.streams.microphone', 'edgewise.streams.camera', 'edgewise_agent.updates.model_updater',\n"
+        "         'edgewise_agent.rules.facts', 'importlib.metadata', 'statistics', 'tuf', 'cryptography'}\n"
+        "assert not wrong & set(sys.modules), wrong & set(sys.modules)\n"
+        "from urllib.request import urlopen\n"
+        "assert urlopen(f'http://127.0.0.1:{server.port}/healthz', timeout=30).read() == b'ok\\n'\n"
+        "assert 'http.server' in sys.modules\n"
+        "server.close()\n"
+    )
+
+
+@pytest.mark.parametrize("words", [[], ["--config"], ["--nonsense"], ["--config", "a.toml", "b.toml"]])
+def test_the_lean_process_says_which_words_it_takes(words: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "edgewise_agent.lean", *words], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "expected --config FILE [--verbose]" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("debug", [False, True])
 def test_errors_of_the_lean_process_are_one_line_unless_asked_for(tmp_path: Path, debug: bool) -> None:
     environment = {**os.environ, **({"EDGEWISE_DEBUG": "1"} if debug else {})}

@@ -131,6 +131,17 @@ def test_opened_to_the_network_it_answers_every_name_and_warns(
     assert "whoever reaches this device can read the page" in caplog.text
 
 
+def test_it_listens_on_ipv6_too(serve: Callable[..., StatusServer], caplog: pytest.LogCaptureFixture) -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    server = serve(make_board(), address="::1")
+    with socket.create_connection(("::1", server.port), timeout=WAIT_S) as client:
+        client.sendall(b"GET /healthz HTTP/1.0\r\nHost: [::1]\r\n\r\n")
+        assert b" 200 " in client.makefile("rb").readline()
+
+
 def test_a_client_that_says_nothing_holds_nobody_up(serve: Callable[..., StatusServer]) -> None:
     server = serve(make_board())
     with socket.create_connection(("127.0.0.1", server.port)):

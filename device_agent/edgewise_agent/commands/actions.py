@@ -2,13 +2,16 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from edgewise_agent.commands.desk import Action, Refuse
 from edgewise_agent.commands.settings import CommandSettings
 from edgewise_agent.errors import InvalidSettings
 from edgewise_agent.settings.change import SettingsChange
-from edgewise_agent.updates.model_updater import ModelUpdater
 from edgewise_messages import Command, CommandName
+
+if TYPE_CHECKING:
+    from edgewise_agent.updates.model_updater import ModelUpdater
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -21,7 +24,7 @@ class CommandActions:
         settings: CommandSettings,
         *,
         change: SettingsChange | None,
-        updates: Mapping[str, ModelUpdater],
+        updates: "Mapping[str, ModelUpdater]",
         restart: Callable[[str], None],
     ) -> None:
         """``change`` is None for an agent without a settings file; ``updates`` are by pipeline.
@@ -60,7 +63,7 @@ class CommandActions:
         only = str(command.arguments.get("sha256") or "").lower()
         return self._pipeline(command).roll_back(f"asked by command {command.id}", only=only)
 
-    def _pipeline(self, command: Command) -> ModelUpdater:
+    def _pipeline(self, command: Command) -> "ModelUpdater":
         name = command.arguments.get("pipeline")
         known = ", ".join(self._updates) or "none: no updates.repository in the settings"
         if name is None and len(self._updates) == 1:

@@ -2,10 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import median
 
 from edgewise_agent.diagnosis.history import History
-from edgewise_agent.diagnosis.level import fell, more_often, rose
+from edgewise_agent.diagnosis.level import fell, median, more_often, rose
 
 UNDER_VOLTAGE, CAPPED, THROTTLED, SOFT_LIMIT = 1, 2, 4, 8
 """Bits of `vcgencmd get_throttled`."""

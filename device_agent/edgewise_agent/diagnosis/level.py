@@ -10,10 +10,12 @@ chance of at most half of FALSE_ALARM for each report. Besides, the window's med
 
 import math
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
-from statistics import median
+
+import numpy as np
 
 FAST, SLOW = 5, 20
 MOST_BASELINE = 60
@@ -24,6 +26,11 @@ BY_CHANCE = 1e-4
 RATIO = 1.5
 NORMAL_RATIO = 1.25
 """Hysteresis: back to normal only when the latest FAST values are all below this."""
+
+
+def median(values: Iterable[float]) -> float:
+    """Of at least one; the mean of the two in the middle. The module statistics would bring fractions along."""
+    return float(np.median(list(values)))
 
 
 @lru_cache(maxsize=256)

@@ -28,8 +28,6 @@ from edgewise_agent.rules.vocabulary import KINDS
 from edgewise_agent.service.heartbeat import Heartbeats, never_mind
 from edgewise_agent.settings.config import Settings
 from edgewise_agent.sources.choice import make_source
-from edgewise_agent.sources.mqtt_inputs import MqttReceiver
-from edgewise_agent.sources.pushed import Receiver
 from edgewise_agent.state_folder import StateFolder
 from edgewise_agent.updates.model_store import ModelStore, Running
 from edgewise_agent.updates.opening import open_current
@@ -40,6 +38,7 @@ from edgewise_messages.metrics import PIPELINE_SEPARATOR
 
 if TYPE_CHECKING:
     from edgewise_agent.offload import Offloader
+    from edgewise_agent.sources.pushed import Receiver
 
 log = logging.getLogger("edgewise.agent.pipeline")
 
@@ -196,8 +195,10 @@ class Assembly:
         )
         return RulesWatch(parts)
 
-    def _receiver(self, topic: str) -> Receiver:
+    def _receiver(self, topic: str) -> "Receiver":
         """Subscribed on a connection of its own, under the device's name."""
+        from edgewise_agent.sources.mqtt_inputs import MqttReceiver
+
         name = f"{client_id(self._settings)}:{topic}"
 
         def connect(on_message: Callable[[Message], None]) -> Connection:

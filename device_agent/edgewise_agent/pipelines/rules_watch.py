@@ -12,13 +12,13 @@ from edgewise_agent.pipelines.answers import told_of
 from edgewise_agent.pipelines.pipeline import Answered
 from edgewise_agent.privacy.names import Names
 from edgewise_agent.recorder import Recorder, Scalar
-from edgewise_agent.rules.facts import facts_of
 from edgewise_agent.snapshots import SnapshotStore, encode_input
 from edgewise_messages import Severity
 
 if TYPE_CHECKING:  # rules load a library, which an agent without any does not need
     from edgewise_agent.offload import Offloader, OffloadOutcome
     from edgewise_agent.rules import Fired, RuleSet, Sampler
+    from edgewise_agent.rules.facts import Facts
 
 TELL_FAILURES_EVERY_S = 60.0
 
@@ -79,7 +79,7 @@ class RulesWatch:
         is_asked_about = isinstance(answered.item, Frame) and isinstance(answered.answer, Classification)
         if self._parts.offloader is None or not is_asked_about:
             return None
-        facts = facts_of(answered.answer)
+        facts = _facts_of(answered.answer)
         return self._parts.offloader.consider(
             lambda: encode_input(answered.item), label=facts.label, score=facts.score
         )
@@ -105,7 +105,7 @@ class RulesWatch:
     def _sample(self, answered: Answered, mono_s: float) -> None:
         if self._parts.sampler is None:
             return
-        label = facts_of(answered.answer).label
+        label = _facts_of(answered.answer).label
         weight = self._parts.sampler.weight(label, mono_s=mono_s)
         if weight is not None:
             told = {**told_of(answered.answer), "weight": round(weight, 3), **self._input(answered)}
@@ -127,3 +127,11 @@ class RulesWatch:
     def _event(self, name: str, message: str, severity: Severity, data: Mapping[str, Scalar]) -> None:
         more: dict[str, Scalar] = {"pipeline": self._parts.pipeline} if self._parts.pipeline else {}
         self._parts.recorder.event(name, message, severity=severity, data={**data, **more})
+
+
+def _facts_of(answer: Any) -> "Facts":
+    from edgewise_agent.rules.facts import (
+        facts_of,
+    )  # knows every kind of answer; needed by rules, sampling, offload
+
+    return facts_of(answer)

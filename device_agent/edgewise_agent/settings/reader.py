@@ -1,6 +1,5 @@
 """Tables of a TOML file into frozen Structs: every problem at once, each with its place and the nearest known name."""
 
-import difflib
 from collections.abc import Callable
 from pathlib import Path
 from types import UnionType
@@ -160,6 +159,8 @@ def _in_words(kind: Any, message: str) -> str:
 
 def nearest(name: str, known: Any) -> str:
     """ "; did you mean 'x'?", or what there is."""
+    import difflib  # a device whose settings are right needs none of it
+
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
 

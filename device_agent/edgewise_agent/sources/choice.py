@@ -2,25 +2,25 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import parse_qsl
 
-import edgewise.streams as streams
+import edgewise.streams as streams  # its names are loaded when they are used
 from edgewise.errors import InvalidInput, SourceError
-from edgewise.streams import I2CRegisters, RegisterMap, SensorSource, SerialLines
 from edgewise.streams.choice import AnySource
 from edgewise.streams.folder import SUFFIXES
-from edgewise.streams.sound import BLOCK_SAMPLES
+from edgewise.streams.frame import BLOCK_SAMPLES
 from edgewise_agent.pipelines.settings import PipelineSettings
-from edgewise_agent.sources.http_inputs import HttpReceiver
 from edgewise_agent.sources.images import PictureFiles
-from edgewise_agent.sources.pushed import PushedSource, Receiver
+
+if TYPE_CHECKING:
+    from edgewise_agent.sources.pushed import Receiver
 
 CHIPS = {"mpu-6050": (0x68, streams.MPU_6050)}
 """I2C chips by name: their usual address and registers."""
 LOCAL_HOST = "127.0.0.1"
 
-MakeReceiver: TypeAlias = Callable[[str], Receiver]
+MakeReceiver: TypeAlias = "Callable[[str], Receiver]"
 """A receiver of what is published on a topic."""
 
 
@@ -39,9 +39,11 @@ def make_source(
     kind, _, rest = word.partition(":")
     match kind:
         case "mqtt":
-            return PushedSource(word, subscribe(_topic(rest, word)))
+            return _pushed(word, subscribe(_topic(rest, word)))
         case "push":
-            return PushedSource(word, HttpReceiver(*_address(rest, word)))
+            from edgewise_agent.sources.http_inputs import HttpReceiver  # brings an HTTP server along
+
+            return _pushed(word, HttpReceiver(*_address(rest, word)))
         case "serial":
             return _serial(rest, word)
         case "i2c":
@@ -52,6 +54,12 @@ def make_source(
         raise SourceError(
             f"{error}, 'mqtt:TOPIC', 'push:PORT', 'serial:PORT?...' or 'i2c:CHIP?...'"
         ) from error
+
+
+def _pushed(word: str, receiver: "Receiver") -> AnySource:
+    from edgewise_agent.sources.pushed import PushedSource  # knows pictures, sound and measurements
+
+    return PushedSource(word, receiver)
 
 
 def _is_pictures(word: str) -> bool:
@@ -83,8 +91,8 @@ def _serial(rest: str, word: str) -> AnySource:
     baud = int(_number(options, "baud", word, 115_200))
     return _Opening(
         word,
-        lambda: SensorSource(
-            SerialLines.open(port, channels=len(channels), baud=baud),
+        lambda: streams.SensorSource(
+            streams.SerialLines.open(port, channels=len(channels), baud=baud),
             rate_hz=rate_hz,
             channels=channels,
             is_paced=False,
@@ -104,11 +112,11 @@ def _i2c(rest: str, word: str) -> AnySource:
     return _chip(word, bus, address, registers, _number(options, "rate_hz", word))
 
 
-def _chip(word: str, bus: int, address: int, registers: RegisterMap, rate_hz: float) -> AnySource:
+def _chip(word: str, bus: int, address: int, registers: "streams.RegisterMap", rate_hz: float) -> AnySource:
     return _Opening(
         word,
-        lambda: SensorSource(
-            I2CRegisters.open(bus, address, registers),
+        lambda: streams.SensorSource(
+            streams.I2CRegisters.open(bus, address, registers),
             rate_hz=rate_hz,
             channels=registers.channels,
             name=word,
@@ -121,9 +129,9 @@ class _Opening:
 
     is_live = False
 
-    def __init__(self, name: str, make: Callable[[], SensorSource]) -> None:
+    def __init__(self, name: str, make: "Callable[[], streams.SensorSource]") -> None:
         self.name, self._make = name, make
-        self._source: SensorSource | None = None
+        self._source: streams.SensorSource | None = None
 
     def open(self) -> None:
         """See `edgewise.streams.Source.open`."""
@@ -132,7 +140,7 @@ class _Opening:
             source.open()
             self._source = source
 
-    def read(self) -> streams.SensorBlock | None:
+    def read(self) -> "streams.SensorBlock | None":
         """See `edgewise.streams.Source.read`."""
         return None if self._source is None else self._source.read()
 

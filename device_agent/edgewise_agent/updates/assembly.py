@@ -4,15 +4,16 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgewise_agent.pipelines.pipeline import MAIN, Pipeline
 from edgewise_agent.recorder import Recorder
 from edgewise_agent.settings.config import Settings
-from edgewise_agent.updates.live_pipeline import LivePipeline
 from edgewise_agent.updates.model_store import ModelStore
-from edgewise_agent.updates.model_updater import ModelUpdater, Scalar
-from edgewise_agent.updates.trial import ChildTrial
 from edgewise_messages import Severity
+
+if TYPE_CHECKING:
+    from edgewise_agent.updates.model_updater import ModelUpdater, Scalar
 
 PATIENCE_S = 5.0
 """What a stop waits for the step at hand; a child that tries a model dies with us."""
@@ -28,7 +29,7 @@ def recovered_stores(settings: Settings) -> dict[str, ModelStore]:
 
 
 @contextlib.contextmanager
-def updating(updaters: Mapping[str, ModelUpdater], stores: Mapping[str, ModelStore]) -> Iterator[None]:
+def updating(updaters: "Mapping[str, ModelUpdater]", stores: Mapping[str, ModelStore]) -> Iterator[None]:
     """Each on a thread of its own, until left; leaving in order is no fault of a model that is watched."""
     threads = [
         threading.Thread(target=updater.run, name=f"updates {name}", daemon=True)
@@ -54,7 +55,7 @@ def make_updaters(
     recorder: Recorder,
     *,
     is_stopping: Callable[[], bool],
-) -> dict[str, ModelUpdater]:
+) -> "dict[str, ModelUpdater]":
     """By pipeline; none without updates.repository."""
     if not settings.updates.repository:
         return {}
@@ -71,13 +72,17 @@ def _make_updater(
     store: ModelStore,
     recorder: Recorder,
     is_stopping: Callable[[], bool],
-) -> ModelUpdater:
-    from edgewise_agent.updates.places import Places  # and python-tuf: memory for those who update only
+) -> "ModelUpdater":
+    # With python-tuf: memory for those who update only.
+    from edgewise_agent.updates.live_pipeline import LivePipeline
+    from edgewise_agent.updates.model_updater import ModelUpdater
+    from edgewise_agent.updates.places import Places
     from edgewise_agent.updates.transport import Transport
+    from edgewise_agent.updates.trial import ChildTrial
 
     updates = settings.updates
 
-    def tell(event: str, message: str, severity: Severity, data: Mapping[str, Scalar]) -> None:
+    def tell(event: str, message: str, severity: Severity, data: "Mapping[str, Scalar]") -> None:
         recorder.event(event, message, severity=severity, data=dict(data), durable=True)
 
     folder: Path = settings.device.state_dir / "updates" / name

@@ -10,7 +10,6 @@ from edgewise_agent.wire.home_assistant import Memory, Overlay, without_overlay
 from edgewise_agent.wire.home_assistant_payload import Place
 from edgewise_agent.wire.json_profile import JsonProfile
 from edgewise_agent.wire.profile import Profile
-from edgewise_agent.wire.sparkplug.profile import SparkplugProfile
 from edgewise_messages import Channel, DeviceAddress, Format, Meta, Response, SnapshotChunk
 
 HOME_ASSISTANT_FILE = "home-assistant.json"
@@ -58,6 +57,10 @@ def make_profile(settings: Settings, facts: DeviceFacts) -> Profile:
 
 def _bare_profile(settings: Settings, facts: DeviceFacts, address: DeviceAddress) -> Profile:
     if settings.report.profile == "sparkplug":
+        from edgewise_agent.wire.sparkplug.profile import (
+            SparkplugProfile,
+        )  # memory that no other profile needs
+
         return SparkplugProfile(
             address,
             settings.sparkplug,

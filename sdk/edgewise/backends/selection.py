@@ -1,6 +1,5 @@
 """Which runtimes work here, found by running a tiny model in each: that one imports proves nothing."""
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -112,6 +111,8 @@ def _candidates(form: str, name: str | None) -> list[_Runtime]:
         return fitting
     chosen = [runtime for runtime in fitting if runtime.name == name]
     if not chosen:
+        import difflib  # only for whoever mistyped
+
         names = [runtime.name for runtime in fitting]
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"; did you mean '{near[0]}'?" if near else ""

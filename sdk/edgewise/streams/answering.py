@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from edgewise.errors import CardError, InvalidInput, ShapeMismatch
 from edgewise.recurrent_state import RecurrentState
-from edgewise.streams.frame import Block, Frame, SensorBlock
-from edgewise.streams.sound import BLOCK_SAMPLES
+from edgewise.streams.frame import BLOCK_SAMPLES, Block, Frame, SensorBlock
 from edgewise.streams.windows import Windows, windows_for
 from edgewise.tapped import Tap
 from edgewise.tensors import Array, FloatArray, TensorSpec

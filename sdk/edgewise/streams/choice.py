@@ -4,11 +4,10 @@ import os
 from pathlib import Path
 from typing import TypeAlias
 
+import edgewise.streams as streams  # its names are loaded when they are used
 from edgewise.errors import InvalidInput, SourceError
-from edgewise.streams.camera import PicameraSource, VideoSource
-from edgewise.streams.folder import SUFFIXES, FolderSource
-from edgewise.streams.frame import Block, Frame, SensorBlock
-from edgewise.streams.sound import BLOCK_SAMPLES, MicrophoneSource, WavSource
+from edgewise.streams.folder import SUFFIXES
+from edgewise.streams.frame import BLOCK_SAMPLES, Block, Frame, SensorBlock
 from edgewise.streams.source import Source
 
 AnySource: TypeAlias = Source[Frame | Block | SensorBlock]
@@ -32,7 +31,7 @@ def open_source(
     Raises SourceError when there is no such file, InvalidInput for anything else.
     """
     if isinstance(what, int) and not isinstance(what, bool) and what >= 0:
-        return VideoSource(what)
+        return streams.VideoSource(what)
     if isinstance(what, str | os.PathLike):
         text = os.fspath(what)
         if isinstance(what, str) and (named := _named(text, block_samples)) is not None:
@@ -47,23 +46,25 @@ def _named(text: str, block_samples: int) -> AnySource | None:
     """What is no path."""
     kind, colon, rest = text.partition(":")
     if text.isdecimal():
-        return VideoSource(int(text))
+        return streams.VideoSource(int(text))
     if colon and rest.startswith("//"):
         if kind.lower() not in _SCHEMES:
             raise InvalidInput(f"source: got {kind}://, expected one of {', '.join(_SCHEMES)}")
-        return VideoSource(text)
+        return streams.VideoSource(text)
     if colon and kind == "picamera":
         if rest and not rest.isdecimal():
             raise InvalidInput(f"source: got {text}, expected picamera: or picamera:NUMBER")
-        return PicameraSource(int(rest or 0))
+        return streams.PicameraSource(int(rest or 0))
     if colon and kind == "microphone":
-        return MicrophoneSource(int(rest) if rest.isdecimal() else rest or None, block_samples=block_samples)
+        return streams.MicrophoneSource(
+            int(rest) if rest.isdecimal() else rest or None, block_samples=block_samples
+        )
     return None
 
 
 def _file(path: Path, watch: bool, block_samples: int) -> AnySource:
     if path.is_dir():
-        return FolderSource(path, watch=watch)
+        return streams.FolderSource(path, watch=watch)
     if not path.exists():
         raise SourceError(f"{path}: no such file or folder; expected {_EXPECTED}")
     suffix = path.suffix.lower()
@@ -72,8 +73,8 @@ def _file(path: Path, watch: bool, block_samples: int) -> AnySource:
             f"{path}: got one picture, expected {_EXPECTED}; for one picture there is predict()"
         )
     if suffix in (".wav", ".wave"):
-        return WavSource(path, block_samples=block_samples)
+        return streams.WavSource(path, block_samples=block_samples)
     device = path.name.removeprefix("video")
     if path.parent == Path("/dev") and device.isdecimal():
-        return VideoSource(int(device))
-    return VideoSource(path)
+        return streams.VideoSource(int(device))
+    return streams.VideoSource(path)

@@ -5,6 +5,9 @@ from pathlib import Path
 
 from edgewise.tensors import Array, FloatArray
 
+BLOCK_SAMPLES = 512
+"""32 ms at 16 kHz, what voice detectors such as silero-vad take at once."""
+
 
 @dataclass(frozen=True, eq=False)
 class Frame:

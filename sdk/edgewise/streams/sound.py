@@ -9,13 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from edgewise.errors import InvalidInput, SourceError
-from edgewise.streams.frame import Block
+from edgewise.streams.frame import BLOCK_SAMPLES, Block
 from edgewise.streams.microphone import Recorder, open_microphone
 from edgewise.streams.source import SourceBase
 from edgewise.tensors import FloatArray
-
-BLOCK_SAMPLES = 512
-"""32 ms at 16 kHz, what voice detectors such as silero-vad take at once."""
 
 
 class WavSource(SourceBase[Block]):
