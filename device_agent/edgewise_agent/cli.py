@@ -50,10 +50,13 @@ def check_command(
     from edgewise_agent.errors import InvalidSettings
     from edgewise_agent.settings.check import Checked, check
     from edgewise_agent.settings.config import load_settings
+    from edgewise_agent.settings.working_copy import WorkingCopy, load_in_force
 
     settings: Settings | None = None
+    in_force = config
     try:
-        settings = load_settings(config)
+        in_force = WorkingCopy(config, load_settings(config).device.state_dir).in_force()
+        settings = load_in_force(config)
         checked = check(settings, connect=connect)
     except InvalidSettings as error:
         checked = Checked(error.problems, ())
@@ -63,7 +66,9 @@ def check_command(
             raise typer.Exit(1)
         return
     if checked.problems or settings is None:
-        raise InvalidSettings(str(config), checked.problems)
+        raise InvalidSettings(str(in_force), checked.problems)
+    if in_force != config:
+        typer.echo(f"{in_force} is in force: changed from afar; whoever edits {config} has the last word")
     _print_summary(config, settings, checked, connect=connect)
 
 

@@ -100,9 +100,9 @@ def serve_offload_command(
 
 
 def _state_dir(config: Path) -> Path:
-    from edgewise_agent.settings.config import load_settings
+    from edgewise_agent.settings.working_copy import load_in_force
 
-    return load_settings(config).device.state_dir
+    return load_in_force(config).device.state_dir
 
 
 def _head(text: str) -> "Head | None":

@@ -74,10 +74,10 @@ def status_command(
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as one JSON object.")] = False,
 ) -> None:
     """Say how the agent on this device is; exit code 1 when none runs or it is not well."""
-    from edgewise_agent.settings.config import load_settings
+    from edgewise_agent.settings.working_copy import load_in_force
     from edgewise_agent.status.client import read_status
 
-    settings = load_settings(config)
+    settings = load_in_force(config)
     status = read_status(settings.status, state_dir=settings.device.state_dir)
     if as_json:
         import json
@@ -97,9 +97,9 @@ def logs_command(
     """Show the agent's log: of the state folder, or of journald where it is not kept there."""
     from edgewise_agent.errors import NotRunning
     from edgewise_agent.logs.file import Follower, last_lines, log_files
-    from edgewise_agent.settings.config import load_settings
+    from edgewise_agent.settings.working_copy import load_in_force
 
-    settings = load_settings(config)
+    settings = load_in_force(config)
     folder = settings.device.state_dir
     if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
         raise NotRunning(f"{folder}: this user may not look into it: try sudo")
@@ -124,9 +124,9 @@ def send_test_command(
     Works while the agent runs and while it does not.
     """
     from edgewise_agent.send_test import send_test
-    from edgewise_agent.settings.config import load_settings
+    from edgewise_agent.settings.working_copy import load_in_force
 
-    sent = send_test(load_settings(config), timeout_s=timeout_s)
+    sent = send_test(load_in_force(config), timeout_s=timeout_s)
     typer.echo(
         f"{sent.broker} acknowledged in {sent.round_trip_ms:.1f} ms (connected in {sent.connect_ms:.1f} ms)"
     )

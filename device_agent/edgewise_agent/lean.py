@@ -65,11 +65,9 @@ def run(config: Path, *, verbose: bool) -> None:
     from edgewise_agent.logs.lines import log_to_stderr
     from edgewise_agent.restart import restart_self
     from edgewise_agent.run import run_agent
-    from edgewise_agent.settings.change import SettingsChange, load_on_trial
-    from edgewise_agent.settings.config import load_settings
+    from edgewise_agent.settings.change import load_on_trial
 
-    change = SettingsChange(config)
-    settings = load_on_trial(change, lambda: load_settings(config))
+    settings, change = load_on_trial(config)
     log_to_stderr(verbose=verbose)
     try:
         starts_again = run_agent(settings, change)

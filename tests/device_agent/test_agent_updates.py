@@ -97,7 +97,7 @@ def test_new_settings_are_kept_when_the_broker_is_reached_and_undone_when_not(
     assert wrong.outcome == "done", wrong.message
     (event,) = listener.wait_for(lambda: listener.events("settings.undone"), "the old ones are back")
     assert "the broker was not reached within 2 s" in event.message
-    text = (tmp_path / "agent.toml").read_text()
+    text = (tmp_path / "state/settings/agent.toml").read_text()
     assert "interval_s = 0.25" in text and "127.0.0.1:1\n" not in text
     missing = site.ask("set-settings", pipelines__main__model="none.tflite")
     assert missing.outcome == "done", missing.message

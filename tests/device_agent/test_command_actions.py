@@ -16,6 +16,7 @@ from edgewise_agent.commands.guard import CommandGuard
 from edgewise_agent.commands.settings import CommandSettings
 from edgewise_agent.settings.change import SettingsChange
 from edgewise_agent.settings.trial import SettingsTrial
+from edgewise_agent.settings.working_copy import WorkingCopy
 from edgewise_fleet.commanding import make_command
 from edgewise_fleet.keys import make_key
 from edgewise_messages import Command, Outcome, Severity, decode_notice, encode_notice
@@ -43,10 +44,12 @@ class Agent:
         self.device.start()
         self.file = folder / "agent.toml"
         self.file.write_text(SETTINGS)
+        copy = WorkingCopy(self.file, folder / "state")
+        self.copy = copy.file
         settings = CommandSettings(keys=(make_key(folder / "key"),))
         actions = CommandActions(
             settings,
-            change=SettingsChange(self.file),
+            change=SettingsChange(copy),
             updates={"door": self.device.manager},
             restart=self.restarts.append,
         )
@@ -94,7 +97,7 @@ def test_a_pipeline_that_there_is_not_is_named(agent: Agent) -> None:
 def test_new_settings_are_put_in_place_on_trial_and_the_agent_restarts(agent: Agent) -> None:
     outcome, message = agent.ask("set-settings", broker__url="mqtt://two", connect_within_s=7)
     assert (outcome, message) == (Outcome.DONE, "in place; undone unless the broker is reached within 7 s")
-    assert 'url = "mqtt://two"' in agent.file.read_text()
+    assert 'url = "mqtt://two"' in agent.copy.read_text()
     (reason,) = agent.restarts
     assert reason.startswith("new settings by command")
 
@@ -115,6 +118,7 @@ def test_settings_that_are_refused_change_nothing(
     assert outcome is Outcome.REJECTED
     assert said in message
     assert agent.file.read_text() == SETTINGS
+    assert not agent.copy.exists()
     assert agent.restarts == []
 
 
@@ -139,7 +143,7 @@ def test_a_trial_ends_with_the_connection_or_with_its_time(agent: Agent) -> None
     told: list[tuple[str, Severity]] = []
 
     def begin() -> SettingsTrial:
-        change = SettingsChange(agent.file)
+        change = SettingsChange(WorkingCopy(agent.file, agent.file.parent / "state"))
         change.begin()
         return SettingsTrial(
             change,
@@ -164,6 +168,6 @@ def test_a_trial_ends_with_the_connection_or_with_its_time(agent: Agent) -> None
     trial.check()
     trial.connected()
     assert agent.restarts[-1] == "new settings undone: the broker was not reached within 7 s"
-    assert "mqtt://two" in agent.file.read_text()
+    assert "mqtt://two" in agent.copy.read_text()
     begin()
     assert told[1:] == [("settings.undone", Severity.WARNING)]

@@ -1,6 +1,7 @@
 """New settings from afar: checked, tried, kept or undone; and cut at every step."""
 
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from edgewise_agent.errors import InvalidSettings
 from edgewise_agent.settings.change import STARTS, SettingsChange, load_on_trial
 from edgewise_agent.settings.config import load_settings
+from edgewise_agent.settings.working_copy import WorkingCopy, load_in_force
 
 BEFORE = """\
 # whose words these are
@@ -38,8 +40,16 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+def change_of(file: Path) -> SettingsChange:
+    return SettingsChange(WorkingCopy(file, file.parent / "state"))
+
+
+def copy_of(file: Path) -> Path:
+    return file.parent / "state/settings/agent.toml"
+
+
 def apply(file: Path, url: str = "mqtt://two:1883") -> bytes:
-    change = SettingsChange(file)
+    change = change_of(file)
     data = change.propose({"broker.url": url})
     change.apply(data, connect_within_s=30.0)
     return data
@@ -47,13 +57,12 @@ def apply(file: Path, url: str = "mqtt://two:1883") -> bytes:
 
 def start(file: Path) -> tuple[SettingsChange, str]:
     """What an agent does at its start, and the broker it then talks to."""
-    change = SettingsChange(file)
-    settings = load_on_trial(change, lambda: load_settings(file))
+    settings, change = load_on_trial(file)
     return change, str(settings.broker.url[0])
 
 
 def test_a_change_keeps_comments_and_everything_else(file: Path) -> None:
-    data = SettingsChange(file).propose(
+    data = change_of(file).propose(
         {"broker.url": "mqtt://two:1883", "report.interval_s": 5, "pipelines.main.source": '["a", "b"]'}
     )
     text = data.decode()
@@ -66,12 +75,12 @@ def test_a_change_keeps_comments_and_everything_else(file: Path) -> None:
 
 def test_none_takes_a_key_out_so_that_its_default_holds(file: Path) -> None:
     file.write_text(BEFORE + "\n[report]\ninterval_s = 3.0\n")
-    file.write_bytes(SettingsChange(file).propose({"report.interval_s": None}))
+    file.write_bytes(change_of(file).propose({"report.interval_s": None}))
     assert load_settings(file).report.interval_s == 10.0
 
 
 def test_a_whole_file_can_be_given(file: Path) -> None:
-    data = SettingsChange(file).propose({}, toml=BEFORE.replace("one", "three"))
+    data = change_of(file).propose({}, toml=BEFORE.replace("one", "three"))
     assert b"mqtt://three:1883" in data
 
 
@@ -96,22 +105,22 @@ def test_what_is_wrong_or_protected_is_refused_and_nothing_is_touched(
     file: Path, changes: dict[str, object], said: str
 ) -> None:
     with pytest.raises(InvalidSettings, match=said):
-        SettingsChange(file).propose(changes)
+        change_of(file).propose(changes)
     assert os.listdir(file.parent) == ["agent.toml"]  # noqa: PTH208
     assert file.read_text() == BEFORE
 
 
 def test_a_whole_file_cannot_change_what_is_protected_either(file: Path) -> None:
     with pytest.raises(InvalidSettings, match=r"commands\.keys: protected"):
-        SettingsChange(file).propose({}, toml=BEFORE.replace("owner.pub", "evil.pub"))
+        change_of(file).propose({}, toml=BEFORE.replace("owner.pub", "evil.pub"))
     with pytest.raises(InvalidSettings, match=r"commands\.keys: protected"):
-        SettingsChange(file).propose({}, toml=BEFORE.partition("[commands]")[0])
+        change_of(file).propose({}, toml=BEFORE.partition("[commands]")[0])
     with pytest.raises(InvalidSettings, match=r"not TOML|cannot be changed"):
-        SettingsChange(file).propose({}, toml="[[[")
+        change_of(file).propose({}, toml="[[[")
 
 
 def test_the_device_may_allow_protected_settings_but_never_its_keys(file: Path) -> None:
-    change = SettingsChange(file)
+    change = change_of(file)
     assert change.propose({"device.group": "b"}, allowed=("device.group",))
     with pytest.raises(InvalidSettings, match="on the device only"):
         change.propose({"commands.keys": '["evil.pub"]'}, allowed=("commands.*", "*"))
@@ -157,12 +166,65 @@ def test_settings_with_which_the_agent_keeps_ending_are_undone(file: Path) -> No
 
 def test_a_file_damaged_during_its_trial_is_undone_and_an_edited_one_kept(file: Path) -> None:
     apply(file)
-    file.write_bytes(b"\0" * 50)
+    copy_of(file).write_bytes(b"\0" * 50)
     assert start(file)[1] == "mqtt://one:1883"
     apply(file)
-    file.write_text(BEFORE.replace("one", "edited"))
+    copy_of(file).write_text(BEFORE.replace("one", "edited"))
     change, url = start(file)
     assert (url, change.is_on_trial) == ("mqtt://edited:1883", False)
+
+
+def test_whoever_edits_the_local_file_has_the_last_word(file: Path) -> None:
+    for ending in ("on trial", "confirmed"):
+        file.write_text(BEFORE)
+        apply(file)
+        change, url = start(file)
+        assert url == "mqtt://two:1883"
+        if ending == "confirmed":
+            change.confirm()
+            assert load_in_force(file).broker.url[0].host == "two"
+        file.write_text(BEFORE.replace("one", "edited"))
+        assert load_in_force(file).broker.url[0].host == "edited"
+        change, url = start(file)
+        assert (url, change.is_on_trial, change.take_notice()) == ("mqtt://edited:1883", False, None)
+        assert "mqtt://two:1883" in copy_of(file).with_name("agent.toml.dropped").read_text()
+
+
+def test_the_local_file_and_its_folder_are_only_read(file: Path) -> None:
+    """As under the unit that the agent installs, whose system is read-only."""
+    apply(file)
+    start(file)[0].confirm()
+    data = change_of(file).propose({"report.interval_s": 5})
+    change_of(file).apply(data, connect_within_s=1.0)
+    start(file)[0].undo("no broker")
+    assert start(file)[1] == "mqtt://two:1883"
+    assert sorted(path.name for path in file.parent.iterdir()) == ["agent.toml", "state"]
+    assert file.read_text() == BEFORE
+
+
+def test_a_start_without_changes_touches_no_file(file: Path) -> None:
+    start(file)
+    assert [path.name for path in file.parent.iterdir()] == ["agent.toml"]
+
+
+def test_a_copy_that_was_damaged_later_gives_way_to_the_local_file(file: Path) -> None:
+    apply(file)
+    start(file)[0].confirm()
+    copy_of(file).write_bytes(b"\0" * 50)
+    assert start(file)[1] == "mqtt://one:1883"
+
+
+def test_relative_paths_of_changed_settings_start_where_the_local_file_is(file: Path) -> None:
+    apply(file)
+    assert load_in_force(file).pipelines["main"].model == file.parent / "tiny.tflite"
+
+
+def test_a_state_folder_that_is_a_file_is_told(file: Path) -> None:
+    (file.parent / "state").write_text("no folder")
+    start(file)
+    with pytest.raises(OSError):
+        apply(file)
+    assert file.read_text() == BEFORE
 
 
 def test_a_second_change_waits_for_the_first(file: Path) -> None:
@@ -175,9 +237,9 @@ def test_a_second_change_waits_for_the_first(file: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_written_leaves_the_old_settings(file: Path) -> None:
-    change = SettingsChange(file)
+    change = change_of(file)
     data = change.propose({"broker.url": "mqtt://two:1883"})
-    file.with_name("agent.toml.trial").mkdir()
+    copy_of(file).with_name("agent.toml.trial").mkdir(parents=True)
     with pytest.raises(OSError):
         change.apply(data, connect_within_s=1.0)
     assert file.read_text() == BEFORE
@@ -221,8 +283,7 @@ def test_whatever_is_cut_the_next_start_has_settings_that_work(file: Path, endin
 
     cuts = 0
     for step in range(1, 200):
-        for left in file.parent.iterdir():
-            left.unlink()
+        shutil.rmtree(file.parent / "state", ignore_errors=True)
         file.write_text(BEFORE)
         if not cut_in_child(file.parent, work, step):
             break
@@ -233,5 +294,5 @@ def test_whatever_is_cut_the_next_start_has_settings_that_work(file: Path, endin
             change.undo("no broker")
             _, url = start(file)
             assert url == "mqtt://one:1883"
-        assert not list(file.parent.glob(".*.part"))
+        assert not list(file.parent.rglob(".*.part"))
     assert cuts >= FEWEST_CUTS

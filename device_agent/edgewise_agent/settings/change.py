@@ -1,12 +1,14 @@
 """New settings from afar, on trial: kept when the broker is reached with them, undone when not.
 
-Beside ``agent.toml`` lie, during a trial, ``agent.toml.before`` (the last settings that worked) and
-``agent.toml.trial`` (what is being tried). Each is written beside and renamed, in this order: before, trial,
-settings. Whatever is cut, one of the first two says what to do at the next start:
+They are changed in a copy in the state folder (working_copy.py); the local file is never written. Beside the copy
+``agent.toml`` lie, during a trial, ``agent.toml.before`` (the last settings that worked) and ``agent.toml.trial`` (what
+is being tried). Each is written beside and renamed, in this order: before, trial, settings. Whatever is cut, one of the
+first two says what to do at the next start:
 
 - the settings are still the old ones: the change never happened, the trial is over;
 - they are the new ones: the trial goes on, at most `STARTS` times;
-- they are neither: somebody edited them meanwhile, and they are kept if they can be read.
+- they are neither: somebody edited them meanwhile, and they are kept if they can be read;
+- the local file was edited: it counts, and the trial is over.
 """
 
 import hashlib
@@ -24,8 +26,9 @@ from msgspec import Struct
 
 from edgewise.atomic_file import write_bytes
 from edgewise_agent.errors import WHOLE_FILE, InvalidSettings, Problem
-from edgewise_agent.settings.config import Settings, parse_settings
+from edgewise_agent.settings.config import Settings, load_settings, parse_settings
 from edgewise_agent.settings.text import changed_text
+from edgewise_agent.settings.working_copy import WorkingCopy
 
 STARTS = 3
 """New settings with which the agent ended so often without reaching the broker are undone."""
@@ -56,10 +59,11 @@ class Notice:
 
 
 class SettingsChange:
-    """The settings file and the trial of a new one. Not safe between threads."""
+    """The settings in force and the trial of new ones. Not safe between threads."""
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    def __init__(self, copy: WorkingCopy) -> None:
+        self._copy = copy
+        self._file = file = copy.file
         self._before = file.with_name(f"{file.name}.before")
         self._trial_file = file.with_name(f"{file.name}.trial")
 
@@ -78,9 +82,11 @@ class SettingsChange:
     def begin(self) -> None:
         """At every start, before the settings are read: put right what a cut left. Raises OSError."""
         self._clear_pieces()
+        if self._copy.drop_if_outdated():
+            self._end()
         trial = self._trial()
         if trial is None:
-            self._trial_file.unlink(missing_ok=True)  # one that cannot be read tells nothing
+            self._end()  # one that cannot be read tells nothing
             return
         if trial.state == "undone":
             self._restore()
@@ -103,10 +109,10 @@ class SettingsChange:
 
         Raises InvalidSettings with every problem: also a protected setting that is not ``allowed``. Touches nothing.
         """
-        now = self._file.read_bytes()
+        now = self._copy.in_force().read_bytes()
         text = toml if toml is not None else now.decode()
         data = changed_text(text, changes, file="new settings").encode()
-        settings, problems = parse_settings(data, base=self._file.absolute().parent)
+        settings, problems = parse_settings(data, base=self._copy.base)
         if settings is not None:
             problems = tuple(_protected(now, data, allowed))
         if problems:
@@ -121,9 +127,10 @@ class SettingsChange:
         if self.is_on_trial:
             text = "other new settings are on trial; wait until the broker is reached, or they are undone"
             raise InvalidSettings("new settings", (Problem(WHOLE_FILE, text),))
-        now = self._file.read_bytes()
+        now = self._copy.in_force().read_bytes()
         if now == data:
             raise InvalidSettings("new settings", (Problem(WHOLE_FILE, "they are what it has"),))
+        self._copy.make()
         write_bytes(self._before, [now])
         trial = _Trial(_sha256(now), _sha256(data), connect_within_s)
         self._write_trial(trial)
@@ -176,11 +183,12 @@ class SettingsChange:
             write_bytes(self._file, [self._before.read_bytes()])
 
     def _end(self) -> None:
-        self._trial_file.unlink(missing_ok=True)
+        if self._trial_file.exists():  # else nothing is asked of a file system that may be read-only
+            self._trial_file.unlink(missing_ok=True)
 
     def _is_sound(self) -> bool:
         try:
-            settings, _ = parse_settings(self._file.read_bytes(), base=self._file.absolute().parent)
+            settings, _ = parse_settings(self._file.read_bytes(), base=self._copy.base)
         except OSError:
             return False
         return settings is not None
@@ -202,19 +210,32 @@ class SettingsChange:
                     piece.unlink()
 
 
-def load_on_trial(change: SettingsChange, load: Any) -> Settings:
-    """The settings, after `begin`; new ones that cannot be loaded are undone, and the old ones loaded.
+def load_on_trial(config: Path) -> tuple[Settings, SettingsChange]:
+    """The settings that the agent begins with; new ones that cannot be loaded are undone, and the old ones loaded.
 
-    ``load`` is `load_settings` of the file. Raises InvalidSettings.
+    Raises InvalidSettings, also where the state folder cannot be used.
     """
-    change.begin()
+    local = load_settings(config)
+    copy = WorkingCopy(config, local.device.state_dir)
+    change = SettingsChange(copy)
     try:
-        settings: Settings = load()
+        change.begin()
+    except OSError as error:
+        text = (
+            f"{error.filename or copy.file}: {error.strerror or error}; the agent must be able to write there"
+        )
+        raise InvalidSettings(str(config), (Problem("device.state_dir", text),)) from error
+
+    def load() -> Settings:
+        path = copy.in_force()
+        return local if path == config else load_settings(path, base=copy.base)
+
+    try:
+        return load(), change
     except InvalidSettings as error:
         if not change.undo(str(error)):
-            raise
-        settings = load()
-    return settings
+            copy.drop(str(error))
+    return load(), change
 
 
 def _protected(before: bytes, after: bytes, allowed: tuple[str, ...]) -> list[Problem]:

@@ -103,8 +103,8 @@ MAX_FILE_BYTES = 1024 * 1024
 """A model or a disk image named by mistake must not fill a small board's memory before it is refused."""
 
 
-def load_settings(path: Path) -> Settings:
-    """Read and check the settings file; relative paths start at its folder.
+def load_settings(path: Path, *, base: Path | None = None) -> Settings:
+    """Read and check the settings file; relative paths start at ``base``, or at its folder.
 
     Raises InvalidSettings with every problem found.
     """
@@ -119,7 +119,7 @@ def load_settings(path: Path) -> Settings:
     if len(data) > MAX_FILE_BYTES:
         hint = f"more than {MAX_FILE_BYTES // 1024} KiB, which no settings file takes; name the agent's TOML file"
         raise InvalidSettings(str(path), (Problem(WHOLE_FILE, hint),))
-    settings, problems = parse_settings(data, base=path.absolute().parent)
+    settings, problems = parse_settings(data, base=base or path.absolute().parent)
     if settings is None:
         raise InvalidSettings(str(path), problems)
     return settings
