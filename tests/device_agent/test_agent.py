@@ -176,7 +176,9 @@ def settings(folder: Path, **more: Any) -> PipelineSettings:
 
 def test_the_first_report_comes_at_once_and_the_last_at_the_stop(run: Callable[..., Running]) -> None:
     running = run("a.jpg", report_interval_s=3600.0)
-    wait_until(lambda: len(running.seen) > 5, "it infers")
+    wait_until(running.telemetry, "the first report, with nothing to wait for")
+    seen = len(running.seen)
+    wait_until(lambda: len(running.seen) > seen + 5, "it infers")
     running.stop()
     first, last = running.telemetry()
     assert first.metrics["model.inferences"] < last.metrics["model.inferences"]
