@@ -14,7 +14,7 @@ from dockerfile_parse import DockerfileParser
 from edgewise_agent.lean import ENVIRONMENT
 from edgewise_agent.service.unit import MEMORY_MAX_MB
 from edgewise_agent.settings.config import parse_settings
-from edgewise_agent.status.server import _PLACES
+from edgewise_agent.status.answers import _PLACES
 from edgewise_agent.status.settings import DEFAULT_PORT
 
 ROOT = Path(__file__).parents[2]
