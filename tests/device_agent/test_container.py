@@ -89,8 +89,9 @@ def test_the_container_file_is_in_step_with_the_project() -> None:
         (one["instruction"], one["value"]) for one in parser.structure if one["instruction"] != "COMMENT"
     ]
     assert [value.split()[0] for kind, value in steps if kind == "FROM"] == [
-        "docker.io/library/python:3.11-slim-bookworm"
-    ] * 2
+        "docker.io/library/python:3.11-bookworm",  # with a compiler
+        "docker.io/library/python:3.11-slim-bookworm",
+    ]
     for kind, value in steps:
         if kind == "COPY" and not value.startswith("--from"):
             assert all((ROOT / name).exists() for name in value.split()[:-1]), value
