@@ -19,6 +19,7 @@ from edgewise_fleet.errors import OpenToAll
 from edgewise_fleet.panel_db import PanelDb, panel_path
 from edgewise_fleet.ports import listen
 from edgewise_fleet.rollouts.serving import start_steering
+from edgewise_fleet.snapshots.serving import start_snapshots
 from edgewise_fleet.store import beside, is_postgres, open_store
 from edgewise_fleet.summary import DEFAULT_SILENT_AFTER_S
 from edgewise_fleet.tapped_store import TappedStore
@@ -58,7 +59,7 @@ class ServeSettings:
     sparkplug_host: str = ""
     """The id of the Sparkplug host application to be; empty for none."""
     rollout_key: Path | None = None
-    """Private key that signs what rollouts tell devices; without one rollouts wait."""
+    """Private key that signs what devices are told; without one rollouts wait and no snapshot can be asked for."""
 
 
 def run_server(settings: ServeSettings) -> None:
@@ -90,7 +91,10 @@ def run_server(settings: ServeSettings) -> None:
         collector, subscriber = start_collecting(
             store, url, share=settings.share, sparkplug_host=settings.sparkplug_host, stack=stack
         )
-        keeper = Keeper(kept, settings.upkeep)
+        snapshots = start_snapshots(
+            settings.store, records=kept, url=url, key=settings.rollout_key, stack=stack
+        )
+        keeper = Keeper(kept, settings.upkeep, also=[snapshots.book.prune])
         keeper.start()
         stack.callback(keeper.stop)
         steering = start_steering(
@@ -129,6 +133,7 @@ def run_server(settings: ServeSettings) -> None:
             rules=rules,
             watch=watch,
             rollouts=steering.rollouts,
+            snapshots=snapshots,
             trusted_hosts=settings.trusted_hosts,
             any_host=settings.open,
         )

@@ -79,7 +79,7 @@ def _start_runner(
     store: KeptSteering, records: Store, url: BrokerUrl, key: Path, silent_after_s: float, stack: ExitStack
 ) -> RolloutRunner:
     link = CommandLink(
-        url, answers=subscription(Channel.RESPONSE), on_message=lambda message: runner.hear(message)
+        url, answers=[subscription(Channel.RESPONSE)], on_message=lambda message: runner.hear(message)
     )
     runner = RolloutRunner(records, store, store, store, link=link, key=key, silent_after_s=silent_after_s)
     link.start()

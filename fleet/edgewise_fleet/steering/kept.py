@@ -3,15 +3,13 @@
 Each save is one transaction, and a rollout's version number tells who was later.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import msgspec
 
-from edgewise_fleet.errors import StoreUnusable
 from edgewise_fleet.rollouts.state import Decision, DeviceProgress, Rollout
 from edgewise_fleet.steering.entries import DeviceEntry
-from edgewise_fleet.store.database import Database, Writer
+from edgewise_fleet.store.database import Database, Writer, reading
 from edgewise_messages import DeviceAddress
 
 TURN = "rollouts"
@@ -31,7 +29,7 @@ class KeptSteering:
     def entries(self) -> tuple[DeviceEntry, ...]:
         """All, by group and device."""
         rows = self._database.read("SELECT entry FROM registry ORDER BY group_name, device")
-        with self._as_store_error():
+        with reading(self._database.where):
             return tuple(msgspec.json.decode(entry, type=DeviceEntry) for (entry,) in rows)
 
     def put(self, entries: Sequence[DeviceEntry]) -> None:
@@ -56,7 +54,7 @@ class KeptSteering:
         rows = self._database.read(
             f"SELECT state, version FROM rollouts ORDER BY created_ms, {self._database.insertion}"
         )
-        with self._as_store_error():
+        with reading(self._database.where):
             return tuple(
                 msgspec.structs.replace(msgspec.json.decode(state, type=Rollout), version=version)
                 for state, version in rows
@@ -68,7 +66,7 @@ class KeptSteering:
             "SELECT state FROM rollout_devices WHERE rollout_id = ? ORDER BY group_name, device",
             (rollout_id,),
         )
-        with self._as_store_error():
+        with reading(self._database.where):
             found = [msgspec.json.decode(state, type=DeviceProgress) for (state,) in rows]
         return {one.address: one for one in found}
 
@@ -109,7 +107,7 @@ class KeptSteering:
         rows = self._database.read(
             "SELECT decision FROM rollout_history WHERE rollout_id = ? ORDER BY number", (rollout_id,)
         )
-        with self._as_store_error():
+        with reading(self._database.where):
             return tuple(msgspec.json.decode(decision, type=Decision) for (decision,) in rows)
 
     def take_turn(self) -> bool:
@@ -119,13 +117,6 @@ class KeptSteering:
     def is_turn_taken(self) -> bool:
         """Whether any process carries them out now."""
         return self._database.is_turn_taken(TURN)
-
-    @contextmanager
-    def _as_store_error(self) -> Iterator[None]:
-        try:
-            yield
-        except msgspec.MsgspecError as error:
-            raise StoreUnusable(f"store {self._database.where}: {error}") from error
 
 
 def _put_rollout(writer: Writer, rollout: Rollout, beside: int | None) -> bool:

@@ -1,8 +1,12 @@
 """The seam under the tables that people write beside the records: one set of statements for both databases."""
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
+
+import msgspec
+
+from edgewise_fleet.errors import StoreUnusable
 
 Rows = list[tuple[Any, ...]]
 
@@ -45,3 +49,12 @@ class Database(Protocol):
 
     def close(self) -> None:
         """Release it, and the turns."""
+
+
+@contextmanager
+def reading(where: str) -> Iterator[None]:
+    """What cannot be decoded of what such tables hold is StoreUnusable."""
+    try:
+        yield
+    except msgspec.MsgspecError as error:
+        raise StoreUnusable(f"store {where}: {error}") from error

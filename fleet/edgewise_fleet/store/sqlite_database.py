@@ -38,8 +38,17 @@ class SqliteDatabase:
 
     insertion = "rowid"
 
-    def __init__(self, path: Path, *, tables: str, version_table: str, version: int) -> None:
-        """Open it and make the tables that are missing. Raises StoreUnusable."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        tables: str,
+        version_table: str,
+        version: int,
+        pragmas: Sequence[str] = (),
+        is_private: bool = False,
+    ) -> None:
+        """Open it and make the tables that are missing; ``is_private``: for its owner only. Raises StoreUnusable."""
         self.path = path
         self.where = str(path)
         self._lock = threading.Lock()
@@ -50,10 +59,14 @@ class SqliteDatabase:
             try:
                 # A command is sent after the state that knows of it is on the disk.
                 self._connection.execute("PRAGMA synchronous = FULL")
+                for pragma in pragmas:
+                    self._connection.execute(f"PRAGMA {pragma}")
                 self._prepare(tables, version_table, version)
             except BaseException:
                 self._connection.close()
                 raise
+            if is_private:
+                path.chmod(0o600)
 
     def read(self, query: str, values: Sequence[object] = ()) -> Rows:
         """What it gives."""
