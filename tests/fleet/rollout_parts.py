@@ -90,8 +90,8 @@ class Site:
         self.repository.create()
         self.server: Server | None = None
 
-    def serve(self) -> Server:
-        arguments = ["--rollout-key", str(self.key), "--silent-after", "5"]
+    def serve(self, silent_after_s: float = 5.0) -> Server:
+        arguments = ["--rollout-key", str(self.key), "--silent-after", f"{silent_after_s:g}"]
         if self.server is not None:  # again, on the same port, as devices know it
             arguments += ["--mqtt-port", str(self.server.mqtt_port)]
         self.server = self.servers.start(*arguments)
@@ -122,7 +122,13 @@ class Site:
         )  # fmt: skip
 
     def start_agent(
-        self, name: str, *, group: str = "real", interval_s: float = 0.02, watch_inputs: int = 200
+        self,
+        name: str,
+        *,
+        group: str = "real",
+        interval_s: float = 0.02,
+        watch_inputs: int = 200,
+        max_slowdown: float = 8.0,
     ) -> None:
         assert self.server
         folder = self.folder / name
@@ -157,7 +163,7 @@ poll_s = 1.0
 shadow_inputs = 50
 watch_inputs = {watch_inputs}
 watch_s = 1.0
-max_slowdown = 8.0
+max_slowdown = {max_slowdown}
 max_drift_moved = 0
 """)
         self.agents.append(Agent(folder, config))
