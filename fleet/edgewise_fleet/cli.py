@@ -107,7 +107,7 @@ def serve(
     rollout_key: Annotated[
         Path | None,
         typer.Option(
-            help="Private key that signs what rollouts tell devices; without one they wait.",
+            help="Private key that signs what rollouts, and requests for snapshots, tell devices.",
             show_default=False,
         ),
     ] = None,

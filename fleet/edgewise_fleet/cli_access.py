@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,20 +15,27 @@ users_app = typer.Typer(
 )
 tokens_app = typer.Typer(no_args_is_help=True, help="Tokens for scripts and Prometheus.")
 
-StoreOption = Annotated[Path, typer.Option("--store", help="The store of the fleet server.")]
+StoreOption = Annotated[
+    str,
+    typer.Option(
+        "--store",
+        help="The fleet server's; for postgresql://... it is fleet.db-panel here.",
+    ),
+]
 RoleOption = Annotated[
     str, typer.Option(help="viewer looks, operator also changes, admin also reads the audit log.")
 ]
 NameArgument = Annotated[str, typer.Argument(help="Its name.")]
-DEFAULT_STORE = Path("fleet.db")
+DEFAULT_STORE = "fleet.db"
 
 
 @contextmanager
-def _gate(store: Path) -> Iterator["Gate"]:
+def _gate(store: str) -> Iterator["Gate"]:
     from edgewise_fleet.access import Gate
     from edgewise_fleet.panel_db import PanelDb, panel_path
+    from edgewise_fleet.store import beside
 
-    db = PanelDb(panel_path(store))
+    db = PanelDb(panel_path(beside(store)))
     try:
         yield Gate(db)
     finally:

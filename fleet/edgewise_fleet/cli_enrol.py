@@ -8,7 +8,9 @@ import typer
 FolderOption = Annotated[
     Path, typer.Option("--folder", help="Authority, broker files and devices' credentials.")
 ]
-StoreOption = Annotated[Path, typer.Option(help="File of the fleet server, whose registry notes it.")]
+StoreOption = Annotated[
+    str, typer.Option(help="Of the fleet server, whose registry notes it: a file, or postgresql://...")
+]
 
 
 def add_enrolment(app: typer.Typer) -> None:
@@ -42,7 +44,7 @@ def enrol(
     device: Annotated[str, typer.Argument(help="DEVICE, or GROUP/DEVICE.")],
     broker: Annotated[str, typer.Option(help="What the device is to connect to: mqtts://host:port")],
     folder: FolderOption = Path("enrolment"),
-    store: StoreOption = Path("fleet.db"),
+    store: StoreOption = "fleet.db",
     password: Annotated[
         bool, typer.Option("--password", help="A password instead of a certificate.")
     ] = False,
@@ -65,7 +67,7 @@ def enrol(
 def revoke(
     device: Annotated[str, typer.Argument(help="DEVICE, or GROUP/DEVICE.")],
     folder: FolderOption = Path("enrolment"),
-    store: StoreOption = Path("fleet.db"),
+    store: StoreOption = "fleet.db",
 ) -> None:
     """Its credentials count no more, once the broker was told."""
     from edgewise_fleet.commanding import parse_address

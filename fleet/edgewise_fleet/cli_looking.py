@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-StoreOption = Annotated[Path, typer.Option("--store", help="File that a fleet server writes.")]
+StoreOption = Annotated[
+    str, typer.Option("--store", help="File that a fleet server writes, or postgresql://...")
+]
 UrlOption = Annotated[
     str | None,
     typer.Option("--url", help="Ask a running server instead: http://host:port.", show_default=False),
@@ -15,7 +17,7 @@ TokenOption = Annotated[
     typer.Option("--token-file", help="File with a token, where users must log in.", show_default=False),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON for machines.")]
-DEFAULT_STORE = Path("fleet.db")
+DEFAULT_STORE = "fleet.db"
 
 
 def add_looking(app: typer.Typer) -> None:

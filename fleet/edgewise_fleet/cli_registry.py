@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-StoreOption = Annotated[Path, typer.Option(help="File of the fleet server; it may be running.")]
+StoreOption = Annotated[
+    str, typer.Option(help="Of the fleet server, which may be running: a file, or postgresql://...")
+]
 
 
 def add_registry(app: typer.Typer) -> None:
@@ -22,7 +24,7 @@ def add_registry(app: typer.Typer) -> None:
 
 
 def devices_command(
-    store: StoreOption = Path("fleet.db"),
+    store: StoreOption = "fleet.db",
     group: Annotated[str | None, typer.Option(help="Only of this group.", show_default=False)] = None,
     tag: Annotated[list[str] | None, typer.Option(help="NAME or NAME=VALUE; several must all fit.")] = None,
     import_file: Annotated[
@@ -46,7 +48,7 @@ def devices_command(
 
 def device_command(
     name: Annotated[str, typer.Argument(help="DEVICE, or GROUP/DEVICE.")],
-    store: StoreOption = Path("fleet.db"),
+    store: StoreOption = "fleet.db",
     assignments: Annotated[
         list[str] | None,
         typer.Option(
@@ -66,7 +68,7 @@ def device_command(
 
 
 def energy_command(
-    store: StoreOption = Path("fleet.db"),
+    store: StoreOption = "fleet.db",
     days: Annotated[float, typer.Option(min=0.01, help="The last so many days.")] = 1.0,
     group: Annotated[str | None, typer.Option(help="Only of this group.", show_default=False)] = None,
     carbon: Annotated[float, typer.Option(min=0, help="Grams of CO2e per kWh of your grid.")] = 436.0,

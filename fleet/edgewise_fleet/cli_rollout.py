@@ -10,7 +10,9 @@ rollout_app = typer.Typer(
     help="Change the model of many devices, in stages; back by itself when it disappoints.",
 )
 
-StoreOption = Annotated[Path, typer.Option(help="File of the fleet server; it may be running.")]
+StoreOption = Annotated[
+    str, typer.Option(help="Of the fleet server, which may be running: a file, or postgresql://...")
+]
 RolloutArgument = Annotated[
     str | None,
     typer.Argument(help="A rollout's id or its beginning; the latest without.", show_default=False),
@@ -23,7 +25,7 @@ def start(
         str, typer.Argument(help="A name in the repository, or a model file, which is then published.")
     ],
     repository: Annotated[Path, typer.Option(help="The update repository's folder.")],
-    store: StoreOption = Path("fleet.db"),
+    store: StoreOption = "fleet.db",
     keys: Annotated[
         Path | None, typer.Option(help="Folder of the repository's keys.", show_default=False)
     ] = None,
@@ -90,7 +92,7 @@ def start(
 @rollout_app.command()
 def status(
     rollout: RolloutArgument = None,
-    store: StoreOption = Path("fleet.db"),
+    store: StoreOption = "fleet.db",
     all_of_them: Annotated[bool, typer.Option("--all", help="A line for every rollout.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print as JSON, every device with it.")] = False,
 ) -> None:
@@ -101,7 +103,7 @@ def status(
 
 
 @rollout_app.command()
-def pause(rollout: RolloutArgument = None, store: StoreOption = Path("fleet.db")) -> None:
+def pause(rollout: RolloutArgument = None, store: StoreOption = "fleet.db") -> None:
     """Tell nobody new; whoever has it is watched on, and a bad model is still halted."""
     from edgewise_fleet.rollouts.starting import apply_wish
 
@@ -109,7 +111,7 @@ def pause(rollout: RolloutArgument = None, store: StoreOption = Path("fleet.db")
 
 
 @rollout_app.command()
-def resume(rollout: RolloutArgument = None, store: StoreOption = Path("fleet.db")) -> None:
+def resume(rollout: RolloutArgument = None, store: StoreOption = "fleet.db") -> None:
     """Go on after a pause."""
     from edgewise_fleet.rollouts.starting import apply_wish
 
@@ -119,7 +121,7 @@ def resume(rollout: RolloutArgument = None, store: StoreOption = Path("fleet.db"
 @rollout_app.command()
 def halt(
     rollout: RolloutArgument = None,
-    store: StoreOption = Path("fleet.db"),
+    store: StoreOption = "fleet.db",
     reason: Annotated[str, typer.Option(help="For the history.")] = "by hand",
 ) -> None:
     """End it, and take the model back from every device that has it."""
@@ -131,7 +133,7 @@ def halt(
 @rollout_app.command()
 def history(
     rollout: RolloutArgument = None,
-    store: StoreOption = Path("fleet.db"),
+    store: StoreOption = "fleet.db",
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Every decision, with its reason."""

@@ -4,11 +4,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import msgspec
 
-from edgewise_fleet.store import DeviceRow, SqliteStore
+from edgewise_fleet.store import DeviceRow, FleetReader, open_store
 from edgewise_fleet.store.base import Points
 
 MEASURED, ESTIMATED = "power.measured_w", "power.estimated_w"
@@ -77,7 +76,7 @@ def counted(points: Points) -> float:
 
 
 def sum_energy(
-    store: SqliteStore, rows: Sequence[DeviceRow], *, days: float, factors: Factors, now_ms: int
+    store: FleetReader, rows: Sequence[DeviceRow], *, days: float, factors: Factors, now_ms: int
 ) -> Energy:
     """Over the last days. Measured power counts where a device has it, else estimated."""
     joules = {MEASURED: 0.0, ESTIMATED: 0.0}
@@ -117,9 +116,9 @@ def sum_energy(
     )
 
 
-def report_energy(store: Path, *, days: float, group: str | None, factors: Factors, as_json: bool) -> str:
+def report_energy(store: str, *, days: float, group: str | None, factors: Factors, as_json: bool) -> str:
     """For people or machines. Raises StoreUnusable."""
-    opened = SqliteStore(store, read_only=True)
+    opened = open_store(store, read_only=True)
     try:
         rows = [row for row in opened.devices() if group in (None, row.address.group)]
         energy = sum_energy(opened, rows, days=days, factors=factors, now_ms=time.time_ns() // 1_000_000)

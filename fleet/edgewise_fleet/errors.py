@@ -20,6 +20,7 @@ FleetError (Exception)
 ├── BadEntry         (ValueError)       an entry of the registry, or a file of them, that is none
 ├── BadRollout       (ValueError)       a plan, or a wish of a rollout, that makes no sense
 ├── EnrolmentProblem (OSError)          the fleet's authority or the broker's files cannot be read or written
+├── SnapshotProblem  (ValueError)       a snapshot that cannot be asked for, or is none
 ├── BadSimulation    (ValueError)       a simulated fleet that cannot be made, here or at all
 └── DeviceSilent     (TimeoutError)     the device did not answer a command in time
 """
@@ -109,6 +110,10 @@ class BadRollout(FleetError, ValueError):
 
 class EnrolmentProblem(FleetError, OSError):
     """A certificate authority, a credential or a broker file that is missing, taken or unsound."""
+
+
+class SnapshotProblem(FleetError, ValueError):
+    """A snapshot that cannot be asked for just now, or what a device sent as one and is none."""
 
 
 class BadSimulation(FleetError, ValueError):

@@ -54,10 +54,10 @@ class Source(Protocol):
 
 
 class StoreSource:
-    """The file alone."""
+    """The store alone."""
 
-    def __init__(self, path: Path) -> None:
-        self._store = open_store(str(path), read_only=True)
+    def __init__(self, address: str) -> None:
+        self._store = open_store(address, read_only=True)
 
     def fleet(self) -> FleetSummary:
         """All devices, judged now."""
@@ -179,7 +179,7 @@ class Looker:
         raise UnknownDevice(f"device {name!r} is in several groups: say which, {groups}")
 
 
-def open_looker(store: Path, url: str | None, token_file: Path | None) -> Looker:
+def open_looker(store: str, url: str | None, token_file: Path | None) -> Looker:
     """Ask the server if there is an address, else the file."""
     if url is None:
         return Looker(StoreSource(store))

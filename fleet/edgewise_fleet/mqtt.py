@@ -274,7 +274,7 @@ def exchange(
         if is_answer(message.payload):
             found.put(message.payload)
 
-    sender = CommandLink(url, answers=answers, on_message=look)
+    sender = CommandLink(url, answers=[answers], on_message=look)
     sender.start()
     try:
         sender.publish(topic, payload, wait_s=CONNECT_TIMEOUT_S)
@@ -288,8 +288,11 @@ def exchange(
 class CommandLink(Subscriber):
     """Sends commands and hears responses; its session ends with it."""
 
-    def __init__(self, url: BrokerUrl, *, answers: str, on_message: Callable[[Message], None]) -> None:
+    def __init__(
+        self, url: BrokerUrl, *, answers: Sequence[str], on_message: Callable[[Message], None]
+    ) -> None:
+        """``answers`` are the filters to listen to."""
         client_id = f"edgewise-command-{secrets.token_hex(6)}"
         super().__init__(
-            url, client_id=client_id, filters=[answers], on_message=on_message, keeps_session=False
+            url, client_id=client_id, filters=answers, on_message=on_message, keeps_session=False
         )

@@ -19,7 +19,8 @@ from edgewise_fleet.errors import OpenToAll
 from edgewise_fleet.panel_db import PanelDb, panel_path
 from edgewise_fleet.ports import listen
 from edgewise_fleet.rollouts.serving import start_steering
-from edgewise_fleet.store import is_postgres, open_store
+from edgewise_fleet.snapshots.serving import start_snapshots
+from edgewise_fleet.store import beside, is_postgres, open_store
 from edgewise_fleet.summary import DEFAULT_SILENT_AFTER_S
 from edgewise_fleet.tapped_store import TappedStore
 from edgewise_fleet.upkeep import Keeper, UpkeepSettings
@@ -58,7 +59,7 @@ class ServeSettings:
     sparkplug_host: str = ""
     """The id of the Sparkplug host application to be; empty for none."""
     rollout_key: Path | None = None
-    """Private key that signs what rollouts tell devices; without one rollouts wait."""
+    """Private key that signs what devices are told; without one rollouts wait and no snapshot can be asked for."""
 
 
 def run_server(settings: ServeSettings) -> None:
@@ -73,7 +74,7 @@ def run_server(settings: ServeSettings) -> None:
         check_sharing(store=settings.store, broker=settings.broker, share=settings.share, name=settings.name)
         kept = open_store(settings.store, collector=settings.name)
         stack.callback(kept.close)
-        panel_db = PanelDb(panel_path(_beside(settings.store)))
+        panel_db = PanelDb(panel_path(beside(settings.store)))
         stack.callback(panel_db.close)
         gate = Gate(panel_db)
         _check_open(settings, gate)
@@ -90,11 +91,14 @@ def run_server(settings: ServeSettings) -> None:
         collector, subscriber = start_collecting(
             store, url, share=settings.share, sparkplug_host=settings.sparkplug_host, stack=stack
         )
-        keeper = Keeper(kept, settings.upkeep)
+        snapshots = start_snapshots(
+            settings.store, records=kept, url=url, key=settings.rollout_key, stack=stack
+        )
+        keeper = Keeper(kept, settings.upkeep, also=[snapshots.book.prune])
         keeper.start()
         stack.callback(keeper.stop)
         steering = start_steering(
-            _beside(settings.store),
+            settings.store,
             records=kept,
             url=url,
             key=settings.rollout_key,
@@ -129,15 +133,11 @@ def run_server(settings: ServeSettings) -> None:
             rules=rules,
             watch=watch,
             rollouts=steering.rollouts,
+            snapshots=snapshots,
             trusted_hosts=settings.trusted_hosts,
             any_host=settings.open,
         )
         serve_pages(panel, web_socket)
-
-
-def _beside(store: str) -> Path:
-    """The file that holds what is no record: the store's own, or one here where that is a PostgreSQL server."""
-    return Path("fleet.db" if is_postgres(store) else store)
 
 
 def _check_open(settings: ServeSettings, gate: Gate) -> None:

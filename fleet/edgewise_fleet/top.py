@@ -28,15 +28,15 @@ COLOURS = {
 }
 
 
-def read_store(store: FleetReader, *, silent_after_s: float) -> FleetSummary:
-    """The fleet from its file alone; the broker's state is not known there."""
+def read_store(store: FleetReader, address: str, *, silent_after_s: float) -> FleetSummary:
+    """The fleet from its store alone; the broker's state is not known there."""
     now_ms = time.time_ns() // 1_000_000
     return summarise(
         store.devices(),
         store.counts(),
         now_ms=now_ms,
         silent_after_s=silent_after_s,
-        expected_silence_s=read_silences(path) if (path := getattr(store, "path", None)) else None,
+        expected_silence_s=read_silences(address),
     )
 
 
@@ -47,7 +47,7 @@ def open_source(
     if url is not None:
         return UrlSource(url, token).fleet
     opened = open_store(str(store), read_only=True)
-    return lambda: read_store(opened, silent_after_s=silent_after_s)
+    return lambda: read_store(opened, str(store), silent_after_s=silent_after_s)
 
 
 def to_json(fleet: FleetSummary) -> str:

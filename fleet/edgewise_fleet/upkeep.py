@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from edgewise_fleet.errors import StoreUnusable
@@ -27,8 +28,12 @@ class UpkeepSettings:
 class Keeper:
     """A thread that looks after one store. With several collectors on one database any number may run."""
 
-    def __init__(self, store: Upkeep, settings: UpkeepSettings) -> None:
+    def __init__(
+        self, store: Upkeep, settings: UpkeepSettings, *, also: Sequence[Callable[[int], int]] = ()
+    ) -> None:
+        """``also`` forget what is no record and older than a time in milliseconds; how many it was."""
         self._store = store
+        self._also = also
         self._settings = settings
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
@@ -62,6 +67,8 @@ class Keeper:
                 pruned = self._store.prune(now_ms - int(keep.raw_days * DAY_MS), keep=keep)
                 if pruned:
                     log.info("forgot %d records older than %g days", pruned, keep.raw_days)
+                for forget in self._also:
+                    forget(now_ms - int(keep.raw_days * DAY_MS))
             self._pruned_s = time.monotonic()
         if self._settings.max_size_bytes:
             shrunk = self._store.shrink(self._settings.max_size_bytes)

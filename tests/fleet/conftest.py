@@ -30,6 +30,15 @@ def postgres() -> Iterator[Postgres]:
     cluster.remove()
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Of a store that is not there yet, one of each kind."""
+    if request.param == "sqlite":
+        return str(tmp_path / "fleet.db")
+    cluster: Postgres = request.getfixturevalue("postgres")
+    return cluster.new_database()
+
+
 @pytest.fixture
 def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
     broker = Mosquitto(tmp_path / "broker")

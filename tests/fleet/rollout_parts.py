@@ -77,6 +77,7 @@ class Site:
     """Everything in one folder."""
 
     folder: Path
+    store: str = "fleet.db"
     servers: Servers = field(init=False)
     agents: list[Agent] = field(default_factory=list)
     simulations: list[subprocess.Popen[str]] = field(default_factory=list)
@@ -89,8 +90,8 @@ class Site:
         self.repository.create()
         self.server: Server | None = None
 
-    def serve(self) -> Server:
-        arguments = ["--rollout-key", str(self.key), "--silent-after", "5"]
+    def serve(self, silent_after_s: float = 5.0) -> Server:
+        arguments = ["--rollout-key", str(self.key), "--silent-after", f"{silent_after_s:g}"]
         if self.server is not None:  # again, on the same port, as devices know it
             arguments += ["--mqtt-port", str(self.server.mqtt_port)]
         self.server = self.servers.start(*arguments)
@@ -121,7 +122,13 @@ class Site:
         )  # fmt: skip
 
     def start_agent(
-        self, name: str, *, group: str = "real", interval_s: float = 0.02, watch_inputs: int = 200
+        self,
+        name: str,
+        *,
+        group: str = "real",
+        interval_s: float = 0.02,
+        watch_inputs: int = 200,
+        max_slowdown: float = 8.0,
     ) -> None:
         assert self.server
         folder = self.folder / name
@@ -156,7 +163,7 @@ poll_s = 1.0
 shadow_inputs = 50
 watch_inputs = {watch_inputs}
 watch_s = 1.0
-max_slowdown = 8.0
+max_slowdown = {max_slowdown}
 max_drift_moved = 0
 """)
         self.agents.append(Agent(folder, config))
@@ -171,12 +178,16 @@ max_drift_moved = 0
     def roll_out(self, name: str, *more: str) -> str:
         """Begin; the rollout's id."""
         told = self.fleet(
-            "rollout", "start", f"models/{name}.tflite", "--repository", "updates", "--silence", "15s", *more
-        )
+            "rollout", "start", f"models/{name}.tflite", "--repository", "updates", "--silence", "15s",
+            "--store", self.store, *more,
+        )  # fmt: skip
         return told.split()[1].rstrip(":")
 
     def status(self, rollout: str) -> dict[str, Any]:
-        return dict(json.loads(self.fleet("rollout", "status", rollout, "--json")))
+        return dict(json.loads(self.fleet("rollout", "status", rollout, "--json", "--store", self.store)))
+
+    def history(self, rollout: str) -> str:
+        return self.fleet("rollout", "history", rollout, "--store", self.store)
 
     def wait_for(self, rollout: str, phase: str, wait_s: float = WAIT_S) -> dict[str, Any]:
         deadline = time.monotonic() + wait_s
@@ -185,9 +196,7 @@ max_drift_moved = 0
             if found["rollout"].get("phase", "running") == phase:
                 return found
             is_over = found["rollout"].get("phase") in ("done", "halted")
-            assert not is_over and time.monotonic() < deadline, (
-                f"not {phase}: {self.fleet('rollout', 'history', rollout)}"
-            )
+            assert not is_over and time.monotonic() < deadline, f"not {phase}: {self.history(rollout)}"
             time.sleep(0.3)
 
     def wait_for_devices(self, count: int, group: str) -> None:
@@ -197,7 +206,7 @@ max_drift_moved = 0
             time.sleep(0.3)
 
     def devices(self, group: str) -> list[dict[str, Any]]:
-        found = json.loads(self.fleet("registry", "list", "--group", group, "--json"))
+        found = json.loads(self.fleet("registry", "list", "--group", group, "--json", "--store", self.store))
         return [{"sha256": "", **one} for one in found]
 
     def running(self, group: str) -> dict[str, int]:

@@ -56,5 +56,5 @@ def test_measured_and_estimated_are_kept_apart(tmp_path: Path) -> None:
     assert energy.mark == "measured in part"
     assert energy.carbon_g == pytest.approx(3.6) and energy.energy_cost == pytest.approx(0.0045)
     assert energy.inferences == 3 * 590 and energy.cloud_cost == pytest.approx(3.54)
-    told = report_energy(tmp_path / "fleet.db", days=1e4, group="shop", factors=Factors(), as_json=False)
+    told = report_energy(str(tmp_path / "fleet.db"), days=1e4, group="shop", factors=Factors(), as_json=False)
     assert "measured in part" in told and "in the cloud" not in told and "1 devices told no power" in told

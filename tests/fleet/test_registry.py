@@ -3,19 +3,23 @@
 import json
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from fleet.simulated import SimulatedDevice, now_ms
 
-from edgewise_fleet.errors import BadEntry, StoreUnusable
+from edgewise_fleet.errors import BadEntry, BadRollout, StoreUnusable
 from edgewise_fleet.rollouts.state import Decision, DeviceProgress, Phase, Plan, Rollout, Stage
+from edgewise_fleet.rollouts.wishes import begin
+from edgewise_fleet.steering.choose import open_steering
 from edgewise_fleet.steering.entries import DeviceEntry, changed, matches, parse_tags
+from edgewise_fleet.steering.kept import KeptSteering
 from edgewise_fleet.steering.listing import change_device
 from edgewise_fleet.steering.silences import read_silences
 from edgewise_fleet.steering.sqlite import SqliteSteering
 from edgewise_fleet.steering.tables import read_entries, write_entries
-from edgewise_fleet.store import DeviceRow, SqliteStore
+from edgewise_fleet.store import DeviceRow, open_store
 from edgewise_fleet.summary import Condition, summarise
 from edgewise_messages import DeviceAddress
 
@@ -88,34 +92,33 @@ def test_a_wrong_file_is_refused_with_the_place(tmp_path: Path, name: str, text:
 
 
 def test_the_command_line_changes_the_registry_while_a_server_owns_the_store(
-    tmp_path: Path, fleet_command: Run
+    tmp_path: Path, address: str, fleet_command: Run
 ) -> None:
-    store = SqliteStore(tmp_path / "fleet.db")
+    store = open_store(address)
+
+    def registry(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return fleet_command("registry", *arguments, "--store", address)
+
     try:
-        done = fleet_command(
-            "registry", "device", "shop/cam-1", "--set", "location=Berlin", "--set", "tag.site=north"
-        )
+        done = registry("device", "shop/cam-1", "--set", "location=Berlin", "--set", "tag.site=north")
         assert done.stdout == "shop/cam-1\n  location: Berlin\n  tags: site=north\n"
         (tmp_path / "more.csv").write_text("group,device,tags\nshop,cam-2,site=south\nlab,cam-3,spare\n")
-        assert (
-            fleet_command("registry", "list", "--import", "more.csv").stdout
-            == "2 devices taken from more.csv\n"
-        )
-        listed = json.loads(fleet_command("registry", "list", "--tag", "site", "--json").stdout)
+        assert registry("list", "--import", "more.csv").stdout == "2 devices taken from more.csv\n"
+        listed = json.loads(registry("list", "--tag", "site", "--json").stdout)
         assert [one["entry"]["device"] for one in listed] == ["cam-1", "cam-2"]
-        assert "3 devices written" in fleet_command("registry", "list", "--export", "all.json").stdout
+        assert "3 devices written" in registry("list", "--export", "all.json").stdout
         assert len(read_entries(tmp_path / "all.json")) == 3
-        assert fleet_command("registry", "device", "lab/cam-3", "--remove").returncode == 0
-        gone = fleet_command("registry", "device", "lab/cam-3")
+        assert registry("device", "lab/cam-3", "--remove").returncode == 0
+        gone = registry("device", "lab/cam-3")
         assert (gone.returncode, "not in the registry" in gone.stderr) == (1, True)
-        bad = fleet_command("registry", "device", "shop/cam-1", "--set", "colour=red")
+        bad = registry("device", "shop/cam-1", "--set", "colour=red")
         assert (bad.returncode, "Traceback" in bad.stderr) == (1, False)
     finally:
         store.close()
 
 
-def test_a_device_that_may_sleep_is_silent_only_after_its_own_time(tmp_path: Path) -> None:
-    steering = SqliteSteering(tmp_path / "fleet.db")
+def test_a_device_that_may_sleep_is_silent_only_after_its_own_time(tmp_path: Path, address: str) -> None:
+    steering = open_steering(address)
     steering.put([ENTRY])
     steering.close()
     seen_ms = now_ms()
@@ -123,16 +126,16 @@ def test_a_device_that_may_sleep_is_silent_only_after_its_own_time(tmp_path: Pat
         DeviceRow(DeviceAddress("shop", name), seen_ms, seen_ms, None, 0, "", None, {})
         for name in ("cam-1", "cam-2")
     ]
-    store = SqliteStore(tmp_path / "fleet.db", read_only=True)
+    store = open_store(address, read_only=True)
     judged = summarise(
         rows,
         store.counts(),
         now_ms=seen_ms + 3_600_000,
-        expected_silence_s=read_silences(tmp_path / "fleet.db"),
+        expected_silence_s=read_silences(address),
     )
     store.close()
     assert [one.condition for one in judged.devices] == [Condition.ONLINE, Condition.SILENT]
-    assert read_silences(tmp_path / "none.db") == {}
+    assert read_silences(str(tmp_path / "none.db")) == {}
 
 
 def test_the_running_server_judges_silence_by_the_registry(
@@ -152,8 +155,8 @@ def test_the_running_server_judges_silence_by_the_registry(
     )
 
 
-def test_a_rollout_that_somebody_changed_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
-    store = SqliteSteering(tmp_path / "fleet.db")
+def test_a_rollout_that_somebody_changed_meanwhile_is_not_overwritten(address: str) -> None:
+    store = open_steering(address)
     plan = Plan(target="m.tflite", sha256="a" * 64, stages=(Stage(percent=100.0),))
     assert store.save(Rollout(id="r-1", created_ms=1, plan=plan))
     (mine,) = (yours,) = store.rollouts()
@@ -164,6 +167,38 @@ def test_a_rollout_that_somebody_changed_meanwhile_is_not_overwritten(tmp_path: 
     assert store.progress("r-1") == {progress.address: progress}
     assert (store.rollouts()[0].phase, store.rollouts()[0].version) == (Phase.RUNNING, 2)
     store.close()
+
+
+def test_entries_and_rollouts_come_in_one_order_whichever_store_keeps_them(address: str) -> None:
+    store = open_steering(address)
+    names = ["b", "B", "a-1", "a_1", "ä", "a"]
+    store.put([DeviceEntry(group="g", device=name) for name in names])
+    assert [one.device for one in store.entries()] == sorted(names)
+    plan = Plan(target="m.tflite", sha256="a" * 64, stages=(Stage(percent=100.0),))
+    for number in (3, 1, 2):  # of one millisecond: as they were begun
+        store.save(Rollout(id=f"r-{number}", created_ms=1, plan=plan))
+    assert [one.id for one in store.rollouts()] == ["r-3", "r-1", "r-2"]
+    assert not store.save(Rollout(id="r-4", created_ms=2, plan=plan), beside=2), "there are three"
+    assert store.save(Rollout(id="r-4", created_ms=2, plan=plan), beside=3)
+    store.close()
+
+
+def test_two_that_begin_a_rollout_at_once_do_not_both_get_it(address: str) -> None:
+    stores = [open_steering(address) for _ in range(4)]
+    plan = Plan(target="m.tflite", sha256="a" * 64, stages=(Stage(percent=100.0),))
+
+    def attempt(store: KeptSteering) -> str:
+        try:
+            return begin(store, plan).id
+        except BadRollout as error:
+            return str(error)
+
+    with ThreadPoolExecutor(len(stores)) as pool:
+        said = list(pool.map(attempt, stores))
+    assert len(stores[0].rollouts()) == 1
+    assert sum("is running for the same devices" in one for one in said) == 3
+    for store in stores:
+        store.close()
 
 
 def test_what_is_no_fleet_store_is_said(tmp_path: Path) -> None:
@@ -181,7 +216,7 @@ def test_what_is_no_fleet_store_is_said(tmp_path: Path) -> None:
 
 def test_a_look_at_a_misspelt_store_makes_no_file(tmp_path: Path) -> None:
     with pytest.raises(StoreUnusable, match="no such file"):
-        change_device(tmp_path / "y.db", "shop/cam-1", [], remove=False, as_json=False)
+        change_device(str(tmp_path / "y.db"), "shop/cam-1", [], remove=False, as_json=False)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -73,6 +73,6 @@ def test_a_server_killed_in_the_middle_goes_on_where_it_was(site: Site) -> None:
     site.wait_for(rollout, "done")
     assert kills >= 3
     assert site.running("sim") == {site.sha256("good"): 60}
-    history = site.fleet("rollout", "history", rollout)
+    history = site.history(rollout)
     for number in range(60):
         assert history.count(f"sim/sim-{number:02}  told") == 1, "nobody is told twice over"

@@ -57,6 +57,7 @@ def test_a_device_reports_through_the_embedded_broker(
         "fleet.db",
         "fleet.db-broker",
         "fleet.db-panel",
+        "fleet.db-snapshots",
         "serve-0.log",
     ]
     with pytest.raises(OSError, match="refused"):

@@ -1,7 +1,6 @@
 """Rollouts on the page, over the real store of rollouts."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -10,12 +9,13 @@ from edgewise_fleet.rollouts.plan import parse_stages
 from edgewise_fleet.rollouts.shown import ShownRollouts
 from edgewise_fleet.rollouts.state import Plan
 from edgewise_fleet.rollouts.wishes import begin
-from edgewise_fleet.steering.sqlite import SqliteSteering
+from edgewise_fleet.steering.choose import open_steering
+from edgewise_fleet.steering.kept import KeptSteering
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteSteering]:
-    made = SqliteSteering(tmp_path / "fleet.db")
+def store(address: str) -> Iterator[KeptSteering]:
+    made = open_steering(address)
     yield made
     made.close()
 
@@ -30,7 +30,7 @@ def plan(group: str) -> Plan:
     )
 
 
-def test_what_is_under_way_is_shown_newest_first_with_what_can_be_done(store: SqliteSteering) -> None:
+def test_what_is_under_way_is_shown_newest_first_with_what_can_be_done(store: KeptSteering) -> None:
     begin(store, plan("shop"))
     latest = begin(store, plan("lab"))
     first, _ = ShownRollouts(store).lines()
@@ -38,7 +38,7 @@ def test_what_is_under_way_is_shown_newest_first_with_what_can_be_done(store: Sq
     assert first.stage.startswith("1 of 2 (") and first.actions == ("pause", "roll back")
 
 
-def test_actions_change_the_rollout_and_say_who_took_it_back(store: SqliteSteering) -> None:
+def test_actions_change_the_rollout_and_say_who_took_it_back(store: KeptSteering) -> None:
     rollout = begin(store, plan("shop"))
     shown = ShownRollouts(store)
     assert shown.act(rollout.id, "pause", who="ann").endswith("is paused")

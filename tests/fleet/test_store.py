@@ -3,11 +3,9 @@
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import psycopg
 import pytest
-from fleet.postgres_parts import Postgres
 from fleet.store_parts import CAMERA, LATENCY, NOW_MS, arrived, latency, status, telemetry
 
 from edgewise_fleet.store import (
@@ -32,14 +30,6 @@ from edgewise_messages import (
 )
 
 Query = Callable[[str], list[tuple[object, ...]]]
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return str(tmp_path / "fleet.db")
-    postgres: Postgres = request.getfixturevalue("postgres")
-    return postgres.new_database()
 
 
 @pytest.fixture

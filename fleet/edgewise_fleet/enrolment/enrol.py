@@ -12,8 +12,8 @@ from edgewise_fleet.enrolment.authority import Authority, Pair, make_folder, pro
 from edgewise_fleet.enrolment.broker_files import FLEET_USER, access_rules, broker_configuration
 from edgewise_fleet.enrolment.passwords import make_password, password_line, with_line
 from edgewise_fleet.errors import EnrolmentProblem
+from edgewise_fleet.steering.choose import open_steering
 from edgewise_fleet.steering.entries import DeviceEntry
-from edgewise_fleet.steering.sqlite import SqliteSteering
 from edgewise_messages import DeviceAddress
 
 CERTIFICATE, PASSWORD, REVOKED = "certificate", "password", "revoked"
@@ -135,9 +135,9 @@ def user_of(address: DeviceAddress) -> str:
     return f"{address.group}/{address.device}"
 
 
-def note_credential(store: Path, address: DeviceAddress, credential: str) -> None:
+def note_credential(store: str, address: DeviceAddress, credential: str) -> None:
     """Into the registry. Raises StoreUnusable."""
-    steering = SqliteSteering(store)
+    steering = open_steering(store)
     try:
         known = {entry.address: entry for entry in steering.entries()}
         entry = known.get(address) or DeviceEntry(group=address.group, device=address.device)

@@ -1,4 +1,7 @@
-"""Runs rollouts: looks, lets the engine decide, saves, and only then sends. Killed anywhere, it goes on from there."""
+"""Runs rollouts: looks, lets the engine decide, saves, and only then sends. Killed anywhere, it goes on from there.
+
+Of several servers on one store one has the turn; the others stand by, hearing what devices answer.
+"""
 
 import logging
 import threading
@@ -15,7 +18,7 @@ from edgewise_fleet.rollouts.engine import Order, Step, advance
 from edgewise_fleet.rollouts.observation import Observation, observe
 from edgewise_fleet.rollouts.plan import is_meant
 from edgewise_fleet.rollouts.state import DevicePhase, DeviceProgress, Phase, Rollout
-from edgewise_fleet.steering.base import Registry, RolloutStore
+from edgewise_fleet.steering.base import Registry, RolloutStore, Turn
 from edgewise_fleet.steering.entries import DeviceEntry
 from edgewise_fleet.store import DeviceRow, EventRow, Store
 from edgewise_messages import (
@@ -54,6 +57,7 @@ class RolloutRunner:
         records: Store,
         steering: RolloutStore,
         registry: Registry,
+        turn: Turn,
         *,
         link: Publishes,
         key: Path,
@@ -65,6 +69,8 @@ class RolloutRunner:
         self._records = records
         self._steering = steering
         self._registry = registry
+        self._turn = turn
+        self._is_my_turn: bool | None = None
         self._link = link
         self._key = key
         self._silent_after_s = silent_after_s
@@ -95,7 +101,9 @@ class RolloutRunner:
                 self._responses[response.id] = response
 
     def look(self) -> bool:
-        """Once over every rollout that is not over; whether there was any. Raises FleetError."""
+        """Once over every rollout that is not over; whether there was any for this process. Raises FleetError."""
+        if not self._has_turn():
+            return False
         rollouts = self._steering.rollouts()
         now_ms = _now_ms()
         active = [one for one in rollouts if is_active(one, now_ms, is_latest=one is rollouts[-1])]
@@ -120,6 +128,13 @@ class RolloutRunner:
                 log.exception("rollouts: unexpected error")
                 self._say(f"rollouts: {error!r}")
             self._stopping.wait(self._tick_s)
+
+    def _has_turn(self) -> bool:
+        is_mine = self._turn.take_turn()
+        if is_mine is not self._is_my_turn:
+            log.info("rollouts: %s", "carried out here" if is_mine else "another server has the turn")
+        self._is_my_turn = is_mine
+        return is_mine
 
     def _say(self, trouble: str) -> None:
         if trouble != self.trouble:

@@ -13,8 +13,9 @@ from edgewise_fleet.mqtt import CommandLink
 from edgewise_fleet.rollouts.runner import RolloutRunner
 from edgewise_fleet.rollouts.shown import ShownRollouts
 from edgewise_fleet.rollouts.wishes import OPEN
+from edgewise_fleet.steering.choose import open_steering
+from edgewise_fleet.steering.kept import KeptSteering
 from edgewise_fleet.steering.silences import silences_of
-from edgewise_fleet.steering.sqlite import SqliteSteering
 from edgewise_fleet.store import Store
 from edgewise_messages import Channel, DeviceAddress, subscription
 
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 class Steering:
     """What pages need of it."""
 
-    def __init__(self, store: SqliteSteering) -> None:
+    def __init__(self, store: KeptSteering) -> None:
         self.runner: RolloutRunner | None = None
         self._store = store
         self.rollouts = ShownRollouts(store)
@@ -53,17 +54,19 @@ class Steering:
             return
         try:
             self._silences = silences_of(self._store.entries())
-            self._waiting = sum(one.phase in OPEN for one in self._store.rollouts())
+            # Another server of the same database may have a key.
+            taken = self._store.is_turn_taken()
+            self._waiting = 0 if taken else sum(one.phase in OPEN for one in self._store.rollouts())
         except StoreUnusable as error:
             log.error("registry: %s", error)
         self._read_at = time.monotonic()
 
 
 def start_steering(
-    path: Path, *, records: Store, url: BrokerUrl, key: Path | None, silent_after_s: float, stack: ExitStack
+    address: str, *, records: Store, url: BrokerUrl, key: Path | None, silent_after_s: float, stack: ExitStack
 ) -> Steering:
     """Open the registry; with a key also run rollouts. Raises KeyProblem, BrokerRefused, StoreUnusable."""
-    store = SqliteSteering(path)
+    store = open_steering(address)
     stack.callback(store.close)
     steering = Steering(store)
     if key is not None:
@@ -73,12 +76,12 @@ def start_steering(
 
 
 def _start_runner(
-    store: SqliteSteering, records: Store, url: BrokerUrl, key: Path, silent_after_s: float, stack: ExitStack
+    store: KeptSteering, records: Store, url: BrokerUrl, key: Path, silent_after_s: float, stack: ExitStack
 ) -> RolloutRunner:
     link = CommandLink(
-        url, answers=subscription(Channel.RESPONSE), on_message=lambda message: runner.hear(message)
+        url, answers=[subscription(Channel.RESPONSE)], on_message=lambda message: runner.hear(message)
     )
-    runner = RolloutRunner(records, store, store, link=link, key=key, silent_after_s=silent_after_s)
+    runner = RolloutRunner(records, store, store, store, link=link, key=key, silent_after_s=silent_after_s)
     link.start()
     stack.callback(link.stop)
     runner.start()

@@ -13,8 +13,9 @@ from edgewise_fleet.rollouts import wishes
 from edgewise_fleet.rollouts.observation import observe
 from edgewise_fleet.rollouts.plan import dry_run, is_meant
 from edgewise_fleet.rollouts.state import Gates, Plan, Rollout, Stage
-from edgewise_fleet.steering.sqlite import SqliteSteering
-from edgewise_fleet.store import SqliteStore
+from edgewise_fleet.steering.choose import open_steering
+from edgewise_fleet.steering.kept import KeptSteering
+from edgewise_fleet.store import open_store
 from edgewise_fleet.summary import DEFAULT_SILENT_AFTER_S
 from edgewise_messages import DeviceAddress
 
@@ -37,7 +38,7 @@ class Wanted:
     gates: Gates = field(default_factory=Gates)
 
 
-def start_rollout(store: Path, wanted: Wanted, *, dry: bool) -> Iterator[str]:
+def start_rollout(store: str, wanted: Wanted, *, dry: bool) -> Iterator[str]:
     """Lines of what was begun, or would be. Raises BadRollout, RepositoryProblem, KeyProblem, StoreUnusable."""
     repository, _ = open_repository(wanted.repository, wanted.keys, create=False)
     if Path(wanted.model).is_file() and dry:
@@ -68,7 +69,7 @@ def start_rollout(store: Path, wanted: Wanted, *, dry: bool) -> Iterator[str]:
         yield "A server with --rollout-key carries it out; `edgewise fleet rollout status` tells how far it is"
 
 
-def show_status(store: Path, rollout_id: str | None, *, all_of_them: bool, as_json: bool) -> str:
+def show_status(store: str, rollout_id: str | None, *, all_of_them: bool, as_json: bool) -> str:
     """Raises BadRollout, StoreUnusable."""
     with _opened(store) as steering:
         if all_of_them:
@@ -84,7 +85,7 @@ def show_status(store: Path, rollout_id: str | None, *, all_of_them: bool, as_js
         return "\n".join(wishes.status_lines(rollout, devices))
 
 
-def show_history(store: Path, rollout_id: str | None, *, as_json: bool) -> str:
+def show_history(store: str, rollout_id: str | None, *, as_json: bool) -> str:
     """Raises BadRollout, StoreUnusable."""
     with _opened(store) as steering:
         decisions = steering.history(wishes.find(steering, rollout_id).id)
@@ -93,7 +94,7 @@ def show_history(store: Path, rollout_id: str | None, *, as_json: bool) -> str:
     return "\n".join(wishes.history_lines(decisions))
 
 
-def apply_wish(store: Path, rollout_id: str | None, wish: str, reason: str = "by hand") -> str:
+def apply_wish(store: str, rollout_id: str | None, wish: str, reason: str = "by hand") -> str:
     """``pause``, ``resume`` or ``halt``. Raises BadRollout, StoreUnusable."""
     with _opened(store) as steering:
         found = wishes.find(steering, rollout_id).id
@@ -106,8 +107,8 @@ def apply_wish(store: Path, rollout_id: str | None, wish: str, reason: str = "by
 
 
 @contextmanager
-def _opened(store: Path) -> Iterator[SqliteSteering]:
-    steering = SqliteSteering(store, create=False)
+def _opened(store: str) -> Iterator[KeptSteering]:
+    steering = open_steering(store, create=False)
     try:
         yield steering
     finally:
@@ -126,9 +127,9 @@ def _model_of(repository: PublishedRepository, model: str) -> tuple[str, int, st
     return model, version, sha256
 
 
-def _devices(store: Path, steering: SqliteSteering, plan: Plan) -> list[tuple[DeviceAddress, bool, str]]:
+def _devices(store: str, steering: KeptSteering, plan: Plan) -> list[tuple[DeviceAddress, bool, str]]:
     entries = {entry.address: entry for entry in steering.entries()}
-    records = SqliteStore(store, read_only=True)
+    records = open_store(store, read_only=True)
     try:
         rows = records.devices()
     finally:

@@ -21,17 +21,21 @@ OPEN = (Phase.RUNNING, Phase.PAUSED, Phase.HALTING)
 
 def begin(store: RolloutStore, plan: Plan) -> Rollout:
     """Raises BadRollout while another one is under way that may mean the same devices."""
-    for other in store.rollouts():
-        if other.phase in OPEN and _may_meet(other.plan, plan):
-            raise BadRollout(
-                f"rollout {other.id} of {other.plan.target} is {other.phase} for the same devices;"
-                f" wait for its end, or `edgewise fleet rollout halt {other.id}`"
-            )
     at_ms = now_ms()
     rollout = Rollout(id=f"r-{time.strftime('%Y%m%d')}-{secrets.token_hex(3)}", created_ms=at_ms, plan=plan)
     told = f"version {plan.version} of {plan.target}, {plan.sha256[:16]}, {stages_of(plan)}"
-    store.save(rollout, decisions=[Decision(at_ms=at_ms, what="begun", reason=told)])
-    return rollout
+    for _ in range(ATTEMPTS):  # somebody else may begin one in between
+        others = store.rollouts()
+        for other in others:
+            if other.phase in OPEN and _may_meet(other.plan, plan):
+                raise BadRollout(
+                    f"rollout {other.id} of {other.plan.target} is {other.phase} for the same devices;"
+                    f" wait for its end, or `edgewise fleet rollout halt {other.id}`"
+                )
+        begun = Decision(at_ms=at_ms, what="begun", reason=told)
+        if store.save(rollout, decisions=[begun], beside=len(others)):
+            return rollout
+    raise BadRollout("others begin rollouts all the time; try again")
 
 
 def pause(store: RolloutStore, rollout_id: str) -> Rollout:

@@ -1,4 +1,4 @@
-"""The seams: who keeps the registry, and who keeps the rollouts. Every method may be called from any thread."""
+"""The seams: who keeps the registry, who keeps the rollouts, whose turn it is. To be called from any thread."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -31,9 +31,27 @@ class RolloutStore(Protocol):
         """The devices of one."""
 
     def save(
-        self, rollout: Rollout, changed: Sequence[DeviceProgress] = (), decisions: Sequence[Decision] = ()
+        self,
+        rollout: Rollout,
+        changed: Sequence[DeviceProgress] = (),
+        decisions: Sequence[Decision] = (),
+        *,
+        beside: int | None = None,
     ) -> bool:
-        """All of it or nothing. False when somebody saved a later state than ``rollout`` was made from."""
+        """All of it or nothing. False when somebody saved a later state than ``rollout`` was made from.
+
+        Of a new one also when there are more than ``beside`` others: somebody else began one meanwhile.
+        """
 
     def history(self, rollout_id: str) -> tuple[Decision, ...]:
         """Oldest first."""
+
+
+class Turn(Protocol):
+    """Who carries rollouts out, of all servers on one store: exactly one that has a key."""
+
+    def take_turn(self) -> bool:
+        """Whether it is this process. Its turn lasts until it ends or loses the store; ask before each look."""
+
+    def is_turn_taken(self) -> bool:
+        """Whether any process has it."""

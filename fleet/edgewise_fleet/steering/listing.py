@@ -9,10 +9,11 @@ from edgewise_fleet import wording
 from edgewise_fleet.commanding import parse_address
 from edgewise_fleet.errors import BadEntry
 from edgewise_fleet.rollouts.observation import running_sha256, update_events
+from edgewise_fleet.steering.base import Registry
+from edgewise_fleet.steering.choose import open_steering
 from edgewise_fleet.steering.entries import DeviceEntry, changed, matches, parse_tags
-from edgewise_fleet.steering.sqlite import SqliteSteering
 from edgewise_fleet.steering.tables import read_entries, write_entries
-from edgewise_fleet.store import SqliteStore
+from edgewise_fleet.store import open_store
 from edgewise_messages import DeviceAddress
 
 EVENTS = 100
@@ -28,7 +29,7 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str = ""
 
 
-def list_devices(store: Path, *, group: str | None, tags: Sequence[str], as_json: bool) -> str:
+def list_devices(store: str, *, group: str | None, tags: Sequence[str], as_json: bool) -> str:
     """A line per device, registered or heard. Raises StoreUnusable, BadEntry."""
     chosen = parse_tags(tags)
     found = [one for one in _all(store) if matches(one.entry, group=group, tags=chosen)]
@@ -43,11 +44,11 @@ def list_devices(store: Path, *, group: str | None, tags: Sequence[str], as_json
     )
 
 
-def change_device(store: Path, name: str, assignments: Sequence[str], *, remove: bool, as_json: bool) -> str:
+def change_device(store: str, name: str, assignments: Sequence[str], *, remove: bool, as_json: bool) -> str:
     """Show one entry, after changing it. Raises BadEntry, BadCommand, StoreUnusable."""
     address = parse_address(name)
     # Only a change makes the store: a look at a misspelt one must not leave an empty file.
-    opened = SqliteSteering(store, create=bool(assignments))
+    opened = open_steering(store, create=bool(assignments))
     try:
         if remove:
             if not opened.remove(address):
@@ -66,10 +67,10 @@ def change_device(store: Path, name: str, assignments: Sequence[str], *, remove:
     return msgspec.json.encode(entry).decode() if as_json else _say(entry)
 
 
-def import_entries(store: Path, file: Path) -> str:
+def import_entries(store: str, file: Path) -> str:
     """All of the file or nothing; entries that the file does not name stay. Raises BadEntry, StoreUnusable."""
     entries = read_entries(file)
-    opened = SqliteSteering(store)
+    opened = open_steering(store)
     try:
         opened.put(entries)
     finally:
@@ -77,7 +78,7 @@ def import_entries(store: Path, file: Path) -> str:
     return f"{len(entries)} devices taken from {file}"
 
 
-def export_entries(store: Path, file: Path, *, group: str | None, tags: Sequence[str]) -> str:
+def export_entries(store: str, file: Path, *, group: str | None, tags: Sequence[str]) -> str:
     """Written beside and renamed. Raises BadEntry, StoreUnusable."""
     chosen = parse_tags(tags)
     found = [one.entry for one in _all(store) if matches(one.entry, group=group, tags=chosen)]
@@ -91,10 +92,10 @@ def export_entries(store: Path, file: Path, *, group: str | None, tags: Sequence
     return f"{len(found)} devices written to {file}"
 
 
-def _all(store: Path) -> list[Listed]:
+def _all(store: str) -> list[Listed]:
     """The registry's, and those that reported without being in it."""
-    steering = SqliteSteering(store, create=False)
-    records = SqliteStore(store, read_only=True)
+    steering = open_steering(store, create=False)
+    records = open_store(store, read_only=True)
     try:
         entries = {entry.address: entry for entry in steering.entries()}
         rows = {row.address: row for row in records.devices()}
@@ -121,7 +122,7 @@ def _all(store: Path) -> list[Listed]:
     return listed
 
 
-def _entry(store: SqliteSteering, address: DeviceAddress) -> DeviceEntry | None:
+def _entry(store: Registry, address: DeviceAddress) -> DeviceEntry | None:
     return next((entry for entry in store.entries() if entry.address == address), None)
 
 

@@ -17,7 +17,7 @@ from edgewise_fleet.store.base import (
     Store,
     Upkeep,
 )
-from edgewise_fleet.store.choose import is_postgres, open_store
+from edgewise_fleet.store.choose import beside, is_postgres, open_store
 from edgewise_fleet.store.rows import placed_ms
 from edgewise_fleet.store.sqlite import SqliteStore
 
@@ -38,6 +38,7 @@ __all__ = [
     "StatusArrival",
     "Store",
     "Upkeep",
+    "beside",
     "is_postgres",
     "open_store",
     "placed_ms",

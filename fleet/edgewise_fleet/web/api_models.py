@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from edgewise_fleet.alerts import KeptAlert
 from edgewise_fleet.alerts.notice import told
+from edgewise_fleet.snapshots import State
 from edgewise_fleet.store import EventRow
 from edgewise_fleet.summary import Condition, DeviceSummary
 
@@ -140,6 +141,43 @@ class ModelsOut(_Answer):
     """The most used first."""
 
     models: list[ModelUseOut]
+
+
+class SnapshotIn(BaseModel):
+    """Which snapshot is asked for; the device's latest without any."""
+
+    model_config = ConfigDict(extra="forbid")
+    rule: str = Field("", max_length=128)
+    """The latest one of this rule."""
+    snapshot: str = Field("", max_length=128)
+    """One by the device's own name for it, as its event says."""
+
+
+class SnapshotOut(_Answer):
+    """One request for a snapshot, and what came of it; the content is at .../content when the state is here."""
+
+    id: str
+    state: State
+    reason: str
+    asked_ms: int
+    asked_by: str
+    ended_ms: int
+    snapshot: str
+    taken_ms: int
+    rule: str
+    label: str
+    media: str
+    shape: str
+    sha256: str
+    size_bytes: int
+
+
+class SnapshotsOut(_Answer):
+    """Requests of one device, newest first."""
+
+    snapshots: list[SnapshotOut]
+    trouble: str
+    """Why none can be asked for just now; empty when one can."""
 
 
 class SilenceIn(BaseModel):

@@ -28,11 +28,14 @@ from edgewise_fleet.web.plots import (
     metrics_of,
     of_device,
 )
+from edgewise_fleet.web.snapshot_card import Shots, SnapshotCard, read_shots
 from edgewise_messages import DeviceAddress, Event, InvalidTopic, Severity
 
 REFRESH_S = 2.0
 SHOWN_PREDICTIONS = 12
 SHOWN_EVENTS = 30
+READ_EVENTS = 100
+"""Among them those that name a snapshot."""
 WINDOWS = {"15 min": 900, "1 h": 3600, "6 h": 21_600, "24 h": 86_400, "7 days": 604_800}
 FIRST_WINDOW = "15 min"
 PREDICTIONS_OFF = 'none reported; events = "all" under [report] in the agent\'s settings sends them'
@@ -49,6 +52,7 @@ class _Reading:
     series: Mapping[str, Points]
     predictions: tuple[EventRow, ...]
     events: tuple[EventRow, ...]
+    shots: Shots | None
     now_ms: int
 
 
@@ -66,7 +70,7 @@ def add_device_page(panel: Panel) -> None:
         if reading is None:
             return _unknown_device(caller, group, device)
         ui.page_title(f"{device} · Edgewise fleet")
-        page = _DevicePage(address, caller)
+        page = _DevicePage(panel, address, caller)
         page.show(reading)
 
         async def refresh() -> None:
@@ -77,7 +81,7 @@ def add_device_page(panel: Panel) -> None:
             if latest is not None:
                 page.show(latest)
 
-        page.on_window_change(refresh)
+        page.on_change(refresh)
         ui.timer(REFRESH_S, refresh)
         return None
 
@@ -147,6 +151,7 @@ def _read(panel: Panel, address: DeviceAddress, window: str) -> _Reading | None:
     if found is None:
         return None
     charts = of_device(found[0].metrics)
+    events = view.events(address, predictions=False, limit=READ_EVENTS)
     key = (address.group, address.device)
     return _Reading(
         *found,
@@ -156,7 +161,8 @@ def _read(panel: Panel, address: DeviceAddress, window: str) -> _Reading | None:
         ),
         series=view.series(address, metrics_of(charts), window_s=WINDOWS[window]),
         predictions=view.events(address, predictions=True, limit=SHOWN_PREDICTIONS),
-        events=view.events(address, predictions=False, limit=SHOWN_EVENTS),
+        events=events[:SHOWN_EVENTS],
+        shots=None if panel.snapshots is None else read_shots(panel.snapshots, found[0], events),
         now_ms=time.time_ns() // 1_000_000,
     )
 
@@ -168,7 +174,7 @@ def _unknown_device(caller: Caller, group: str, device: str) -> None:
 
 
 class _DevicePage:
-    def __init__(self, address: DeviceAddress, caller: Caller) -> None:
+    def __init__(self, panel: Panel, address: DeviceAddress, caller: Caller) -> None:
         with framed(caller):
             ui.link("← All devices", "/")
             with ui.element("div").classes("top"):
@@ -182,6 +188,8 @@ class _DevicePage:
             self._alerts = AlertList("Alerts of this device")
             self._models = _ModelTable()
             self._charts = _Charts()
+            desk = panel.snapshots
+            self._shots = SnapshotCard(desk, panel.gate, address, caller) if desk is not None else None
             with ui.element("div").classes("plots"):
                 self._predictions = _EventList("Latest predictions", PREDICTIONS_OFF, prediction_text)
                 self._events = _EventList("Events", "none reported", incident_text)
@@ -192,8 +200,11 @@ class _DevicePage:
     def window(self) -> str:
         return str(self._windows.value)
 
-    def on_window_change(self, refresh: Callable[[], Awaitable[None]]) -> None:
+    def on_change(self, refresh: Callable[[], Awaitable[None]]) -> None:
+        """``refresh`` is called when another window is chosen, or a snapshot asked for or deleted."""
         self._windows.on_value_change(refresh)
+        if self._shots is not None:
+            self._shots.on_change(refresh)
 
     def show(self, reading: _Reading) -> None:
         device = reading.device
@@ -207,6 +218,8 @@ class _DevicePage:
         self._alerts.show(reading.alerts)
         self._models.show(reading)
         self._charts.show(reading, self.window)
+        if self._shots is not None and reading.shots is not None:
+            self._shots.show(reading.shots)
         self._predictions.show(reading.predictions)
         self._events.show(reading.events)
         self._vitals.show(vitals(device.metrics))

@@ -22,7 +22,7 @@ LOGIN_POLICY = "default-src 'none'; style-src 'self'; img-src 'self' data:; form
 # NiceGUI compiles its components in the browser and starts them by a script in the page.
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline';"
-    " img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; manifest-src 'self';"
+    " img-src 'self' data: blob:; media-src 'self'; font-src 'self' data:; connect-src 'self'; manifest-src 'self';"
     " worker-src 'self' blob:; form-action 'self'"
 )
 POLICY_END = "; base-uri 'none'; frame-ancestors 'none'; object-src 'none'"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, HTTPException, Path, Query, Request, Response
+from fastapi import FastAPI, HTTPException, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.routing import Match
 
-from edgewise_fleet.access import Caller, Role
+from edgewise_fleet.access import Role
 from edgewise_fleet.alerts import Silence
 from edgewise_fleet.alerts.book import KeptSilence
 from edgewise_fleet.errors import StoreUnusable
@@ -17,12 +17,13 @@ from edgewise_fleet.store import DeviceRow
 from edgewise_fleet.summary import Condition, DeviceSummary
 from edgewise_fleet.web import api_models as out
 from edgewise_fleet.web.panel import Panel
+from edgewise_fleet.web.rest_parts import Id, Operator, needed
+from edgewise_fleet.web.rest_snapshots import add_snapshots
 from edgewise_messages import DeviceAddress
 
 PREFIX = "/api/v1"
 LATEST_MS = 253_402_300_799_000
 """The end of the year 9999."""
-Id = Annotated[str, Path(pattern=out.NAME_PATTERN)]
 Moment = Annotated[int | None, Query(ge=0, le=LATEST_MS)]
 Number = Annotated[int, Query(ge=0, le=2**53)]
 Metric = Annotated[str, Query(min_length=1, max_length=200)]
@@ -31,6 +32,7 @@ _SAID = {
     401: "nobody is logged in",
     403: "not in this role, or from another site's page",
     404: "not known",
+    409: "cannot be done just now",
     422: "a value of the wrong form",
     503: "the store cannot be read or written just now",
 }
@@ -56,6 +58,8 @@ def add_rest(site: FastAPI, panel: Panel) -> None:
     _add_devices(api, panel)
     _add_alerts(api, panel)
     _add_silences(api, panel)
+    if panel.snapshots is not None:
+        add_snapshots(api, panel.gate, panel.snapshots)
     site.mount(PREFIX, api)
 
 
@@ -68,21 +72,6 @@ def _not_allowed(request: Request, _: Exception) -> Response:
     routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
     methods = sorted({method for route in routes for method in getattr(route, "methods", None) or ()})
     return JSONResponse({"detail": "Method Not Allowed"}, 405, {"Allow": ", ".join(methods)})
-
-
-def needed(role: Role) -> Any:
-    """A dependency: the caller, if in this role."""
-
-    def check(request: Request) -> Caller:
-        caller: Caller | None = getattr(request.state, "caller", None)
-        if caller is None or not caller.role.may(role):
-            raise HTTPException(403, f"this needs the role {role.value}")
-        return caller
-
-    return Depends(check)
-
-
-Operator = Annotated[Caller, needed(Role.OPERATOR)]
 
 
 def _add_devices(api: FastAPI, panel: Panel) -> None:

@@ -10,6 +10,7 @@ import psycopg
 from edgewise_fleet.errors import StoreUnusable
 
 CONNECT_TIMEOUT_S = 10
+EXPECTED = "postgresql://[user[:password]@]host[:port]/database"
 _PASSWORD = re.compile(r"(?<=:)[^:@/]+(?=@)")
 
 Connection = psycopg.Connection[tuple[object, ...]]
@@ -77,5 +78,16 @@ class Link:
         except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
             raise
         except psycopg.Error as error:
-            said = " ".join(str(error).split()) or type(error).__name__
-            raise StoreUnusable(f"store {without_password(self._url)}: {said}") from error
+            raise StoreUnusable(f"store {without_password(self._url)}: {_say(error)}") from error
+
+
+def _say(error: psycopg.Error) -> str:
+    """One line: what was wrong, and what to do where that is not plain from it."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, psycopg.errors.UndefinedTable):
+        return "no fleet store; `edgewise fleet serve --store` makes it"
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return f"{said}; GRANT it to this user, or name another one in the address"
+    if isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None:
+        return f"{said}; expected {EXPECTED}"
+    return said

@@ -36,6 +36,20 @@ def migrate(connection: Connection) -> None:
         )
 
 
+def is_a_store(connection: Connection) -> bool:
+    """Whether the database has tables of a fleet store."""
+    row = connection.execute("SELECT to_regclass('migrations')").fetchone()
+    return row is not None and row[0] is not None
+
+
+def is_current(connection: Connection) -> bool:
+    """Whether exactly the steps known here were run."""
+    if not is_a_store(connection):
+        return False
+    run = {str(name) for (name,) in connection.execute("SELECT name FROM migrations").fetchall()}
+    return run == {one.name for one in load_migrations("postgres")}
+
+
 def day_of(at_ms: int) -> int:
     """The number of the day since 1970, UTC."""
     return at_ms // DAY_MS
