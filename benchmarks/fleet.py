@@ -36,7 +36,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edgewise_fleet.broker_url import parse_broker_url
 from edgewise_fleet.collector import FILTERS, Collector, shared_filters
-from edgewise_fleet.mqtt import RECEIVE_MAXIMUM, Subscriber
+from edgewise_fleet.receiving import RECEIVE_MAXIMUM, Receiver
 from edgewise_fleet.store import Counter, open_store
 from edgewise_messages import Telemetry, decode_records, encode_records
 
@@ -170,8 +170,11 @@ def drain(broker: Mosquitto, messages: list[tuple[str, bytes]], kind: str, store
     _log(f"{kind}: {len(messages)} messages, {len(stores)} process(es)")
     names = [f"{kind}-{time.time_ns()}-{i}" for i in range(len(stores))]
     for name in names:
-        link = Subscriber(
-            parse_broker_url(broker.url), client_id=name, filters=_filters(stores), on_message=lambda _m: None
+        link = Receiver(
+            parse_broker_url(broker.url),
+            client_id=name,
+            filters=_filters(stores),
+            on_messages=lambda _m: None,
         )
         link.start()
         link.stop()
@@ -286,21 +289,22 @@ def rows_worker(words: argparse.Namespace) -> None:
 def edgewise_worker(words: argparse.Namespace) -> None:
     store = open_store(words.store, collector=words.name[-20:])
     collector = Collector(store)
-    subscriber = Subscriber(
+    receiver = Receiver(
         parse_broker_url(words.url),
         client_id=words.name,
         filters=shared_filters("bench") if words.shared else FILTERS,
-        on_message=collector.receive,
+        on_messages=collector.receive,
+        has_room=collector.has_room,
     )
     _say_and_wait("ready")
-    collector.start(subscriber)
-    subscriber.start()
+    collector.start(receiver)
+    receiver.start()
     deadline = time.monotonic() + GIVE_UP_S
     while store.counts()[Counter.RECORDS] < words.count and time.monotonic() < deadline:
         time.sleep(0.05)
     _say_and_wait(json.dumps(time.monotonic()))
-    subscriber.stop()
     collector.stop()
+    receiver.stop()
     store.close()
 
 

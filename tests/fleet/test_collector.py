@@ -2,7 +2,7 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -11,7 +11,7 @@ from fleet.real_parts import wait_until
 
 from edgewise_fleet.collector import Collector, read_message
 from edgewise_fleet.errors import StoreUnusable
-from edgewise_fleet.mqtt import Message
+from edgewise_fleet.message import Message
 from edgewise_fleet.store import Arrival, RecordsArrival, RejectedArrival, SqliteStore
 from edgewise_fleet.store.base import Added
 from edgewise_messages import DeviceAddress, Event, Format, Telemetry, encode_records
@@ -31,8 +31,8 @@ class Acknowledged:
     def __init__(self) -> None:
         self.packet_ids: list[int] = []
 
-    def acknowledge(self, message: Message) -> None:
-        self.packet_ids.append(message.packet_id)
+    def acknowledge(self, messages: Sequence[Message]) -> None:
+        self.packet_ids += [message.packet_id for message in messages]
 
 
 class FailingStore(SqliteStore):
@@ -95,7 +95,7 @@ def test_nothing_is_acknowledged_before_it_is_stored(failing: FailingStore) -> N
     collector = Collector(failing)
     collector.start(acknowledged)
     for packet_id in (1, 2, 3):
-        collector.receive(message(record(packet_id), packet_id=packet_id))
+        collector.receive([message(record(packet_id), packet_id=packet_id)])
     assert failing.refused.wait(30)
     assert wait_until(lambda: collector.trouble, "the collector says what is wrong")
     assert "disk is full" in collector.trouble
@@ -110,7 +110,7 @@ def test_a_stop_while_the_store_fails_acknowledges_nothing(failing: FailingStore
     acknowledged = Acknowledged()
     collector = Collector(failing)
     collector.start(acknowledged)
-    collector.receive(message(record(1)))
+    collector.receive([message(record(1))])
     assert failing.refused.wait(30)
     collector.stop()
     assert acknowledged.packet_ids == []
@@ -121,7 +121,7 @@ def test_a_stop_stores_and_acknowledges_what_was_heard(failing: FailingStore) ->
     acknowledged = Acknowledged()
     collector = Collector(failing)
     for packet_id in range(1, 2001):
-        collector.receive(message(record(packet_id), packet_id=packet_id))
+        collector.receive([message(record(packet_id), packet_id=packet_id)])
     collector.start(acknowledged)
     collector.stop()
     assert acknowledged.packet_ids == list(range(1, 2001))
@@ -136,7 +136,7 @@ def test_an_unreadable_message_is_acknowledged_or_the_broker_would_send_it_for_e
     acknowledged = Acknowledged()
     collector = Collector(failing)
     collector.start(acknowledged)
-    collector.receive(message(b"rubbish", packet_id=7))
+    collector.receive([message(b"rubbish", packet_id=7)])
     wait_until(lambda: acknowledged.packet_ids == [7], "the unreadable message is acknowledged")
     collector.stop()
 
@@ -146,7 +146,7 @@ def test_an_end_by_surprise_is_told(failing: FailingStore) -> None:
     collector.start(Acknowledged())
     failing.mended.set()
     # A payload that is no bytes stands for a mistake of ours.
-    collector.receive(message(None))  # type: ignore[arg-type]
+    collector.receive([message(None)])  # type: ignore[arg-type]
     wait_until(lambda: collector.trouble, "the collector says that it ended")
     assert "collector: ended by TypeError" in collector.trouble
     collector.stop()

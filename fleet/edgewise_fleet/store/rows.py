@@ -1,7 +1,11 @@
 """What a batch of arrivals means for the tables, worked out before any database is asked; knows no SQL."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import repeat
+from typing import TypeAlias
 
 import msgspec
 
@@ -29,6 +33,9 @@ Point = tuple[int, int, int, float]
 """(device_id, at_ms, metric_id, value)"""
 Latest = tuple[int, int, int, int, int, float]
 """(device_id, metric_id, boot_id, seq, at_ms, value)"""
+_MetricIds: TypeAlias = tuple[int, ...]
+_Values: TypeAlias = tuple[float, ...]
+_NUMBERS = frozenset({float, int, bool})
 
 
 @dataclass(slots=True)
@@ -40,6 +47,8 @@ class RecordRow:
     at_ms: int
     received_ms: int
     body: bytes
+    names: tuple[str, ...]
+    """Of its metrics, in their order; a fleet has few such rows, which are worked out once for all that share one."""
 
 
 @dataclass
@@ -85,6 +94,8 @@ class Measured:
     """One for each device, metric and boot."""
     unrolled: list[tuple[int, int, int]]
     """(level, device_id, at_ms) of the minutes that changed."""
+    overlap: bool
+    """Whether two records are of one device and time: their points may stand for the same place."""
 
 
 def gather(arrivals: Sequence[Arrival]) -> Gathered:
@@ -119,7 +130,8 @@ def _record_rows(arrival: RecordsArrival) -> Iterable[RecordRow]:
     bodies: Iterable[bytes] = arrival.bodies or map(msgspec.json.encode, arrival.records)
     for record, body in zip(arrival.records, bodies, strict=True):
         at_ms = placed_ms(record, arrival.received_ms)
-        yield RecordRow(arrival.address, record, at_ms, arrival.received_ms, body)
+        names = tuple(record.metrics) if isinstance(record, Telemetry) else ()
+        yield RecordRow(arrival.address, record, at_ms, arrival.received_ms, body, names)
 
 
 def placed_ms(record: AnyRecord, received_ms: int) -> int:
@@ -137,13 +149,16 @@ def boots_of(found: Gathered, devices: Mapping[DeviceAddress, int]) -> set[tuple
 
 
 def once(found: Gathered, ids: Ids) -> dict[tuple[int, int], tuple[int, RecordRow]]:
-    """The records by (boot_id, seq), with their device_id; the first of those that come twice."""
+    """The records by (boot_id, seq) and in that order, with their device_id; the first of those that come twice.
+
+    In order they touch each page of the tables once, and of each boot the last value comes last.
+    """
     devices, boots = ids.devices, ids.boots
     rows: dict[tuple[int, int], tuple[int, RecordRow]] = {}
     for row in found.rows:
         device_id, record = devices[row.address], row.record
         rows.setdefault((boots[device_id, record.boot], record.seq), (device_id, row))
-    return rows
+    return {key: rows[key] for key in sorted(rows)}
 
 
 def kind_and_name(record: AnyRecord) -> tuple[str, str | None]:
@@ -153,49 +168,68 @@ def kind_and_name(record: AnyRecord) -> tuple[str, str | None]:
 
 def metric_names(rows: Iterable[tuple[int, RecordRow]]) -> set[str]:
     """Every metric of these records."""
-    names: set[str] = set()
-    for _, row in rows:
-        if isinstance(row.record, Telemetry):
-            names.update(row.record.metrics)
-    return names
+    return set().union(*{row.names for _, row in rows})
 
 
 def measure(rows: Mapping[tuple[int, int], tuple[int, RecordRow]], metrics: Mapping[str, int]) -> Measured:
-    """Points, latest values and minutes to roll up, of records that are new."""
+    """Points, latest values and minutes to roll up, of records that are new; ``rows`` in order of their keys."""
     points: list[Point] = []
-    latest: dict[tuple[int, int], dict[int, tuple[int, int, float]]] = {}
-    minutes: set[tuple[int, int]] = set()
-    # In order of sequence, so that of each boot the last value stays.
-    for boot_id, seq in sorted(rows):
-        device_id, row = rows[boot_id, seq]
+    numbers_of = {
+        names: tuple(metrics[name] for name in names) for names in {row.names for _, row in rows.values()}
+    }
+    newest: dict[tuple[int, int], dict[_MetricIds, tuple[int, int, _Values]]] = {}
+    places: set[tuple[int, int]] = set()
+    count = 0
+    for (boot_id, seq), (device_id, row) in rows.items():
         if not isinstance(row.record, Telemetry):
             continue
         at_ms = row.at_ms
-        newest = latest.get((device_id, boot_id))
-        if newest is None:
-            newest = latest[device_id, boot_id] = {}
-        for name, value in row.record.metrics.items():
-            number = value if type(value) is float else _number(value)
-            # Infinite and undefined values are no points.
-            if number is not None and number - number == 0.0:
-                metric_id = metrics[name]
-                points.append((device_id, at_ms, metric_id, number))
-                newest[metric_id] = (seq, at_ms, number)
-        minutes.add((device_id, at_ms - at_ms % 60_000))
-    rows_of_latest = [
-        (device_id, metric_id, boot_id, *value)
-        for (device_id, boot_id), values in latest.items()
-        for metric_id, value in values.items()
+        ids, values = _finite(numbers_of[row.names], row.record.metrics.values())
+        points += zip(repeat(device_id), repeat(at_ms), ids, values)
+        of_boot = newest.get((device_id, boot_id))
+        if of_boot is None:
+            of_boot = newest[device_id, boot_id] = {}
+        of_boot[ids] = (seq, at_ms, values)
+        places.add((device_id, at_ms))
+        count += 1
+    minutes = sorted({(device_id, Level.MINUTE.floor(at_ms)) for device_id, at_ms in places})
+    unrolled = [(int(Level.MINUTE), *minute) for minute in minutes]
+    return Measured(points, _latest(newest), unrolled, overlap=len(places) < count)
+
+
+def _latest(newest: Mapping[tuple[int, int], Mapping[_MetricIds, tuple[int, int, _Values]]]) -> list[Latest]:
+    """Of each device and boot the last value of each metric."""
+    found: list[Latest] = []
+    for (device_id, boot_id), of_boot in newest.items():
+        last: dict[int, Latest] = {}
+        for ids, (seq, at_ms, values) in sorted(of_boot.items(), key=lambda one: one[1][0]):
+            for metric_id, value in zip(ids, values, strict=True):
+                last[metric_id] = (device_id, metric_id, boot_id, seq, at_ms, value)
+        found += last.values()
+    return found
+
+
+def _finite(ids: _MetricIds, values: Iterable[object]) -> tuple[_MetricIds, _Values]:
+    """Those that are numbers, with their metrics; infinite and undefined values are no points."""
+    values = tuple(values)
+    if _NUMBERS.issuperset(map(type, values)):
+        with suppress(OverflowError):
+            floats = tuple(map(float, values))  # type: ignore[arg-type]  # their types were looked at
+            # One that is not finite leaves the sum not finite. A sum that is too large only takes the longer way.
+            if (total := sum(floats)) - total == 0.0:
+                return ids, floats
+    found = [
+        (one, number)
+        for one, value in zip(ids, values, strict=True)
+        if (number := _number(value)) is not None
     ]
-    unrolled = [(int(Level.MINUTE), *minute) for minute in sorted(minutes)]
-    return Measured(points, rows_of_latest, unrolled)
+    return tuple(one for one, _ in found), tuple(number for _, number in found)
 
 
 def _number(value: object) -> float | None:
-    """A metric as a float; True is 1, and what is no number is None."""
+    """A metric as a float; True is 1, and what is no finite number is None."""
     if isinstance(value, int | float):
-        try:
-            return float(value)
-        except OverflowError:
-            return None
+        with suppress(OverflowError):
+            number = float(value)
+            return number if math.isfinite(number) else None
     return None

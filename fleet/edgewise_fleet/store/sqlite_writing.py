@@ -35,8 +35,7 @@ def write_arrivals(connection: sqlite3.Connection, arrivals: Sequence[Arrival], 
     _resolve_boots(connection, found, ids)
     _write_notices(connection, found, ids)
     rows = once(found, ids)
-    new = _insert_records(connection, rows)
-    fresh = {key: rows[key] for key in new} if len(new) < len(rows) else rows
+    fresh = _insert_records(connection, rows)
     _resolve_metrics(connection, metric_names(fresh.values()), ids)
     measured = measure(fresh, ids.metrics)
     insert_rows(connection, "INSERT OR IGNORE INTO points VALUES", measured.points)
@@ -69,13 +68,29 @@ def _statement(head: str, columns: int, rows: int, tail: str) -> str:
 
 def _insert_records(
     connection: sqlite3.Connection, rows: dict[tuple[int, int], tuple[int, RecordRow]]
-) -> list[tuple[int, int]]:
+) -> dict[tuple[int, int], tuple[int, RecordRow]]:
+    """Insert those that are new, and return them."""
     values = [
         (boot_id, seq, device_id, *kind_and_name(row.record), row.at_ms, row.record.ts_ms, row.received_ms, row.body)
         for (boot_id, seq), (device_id, row) in rows.items()
     ]  # fmt: skip
-    head, tail = "INSERT INTO records VALUES", "ON CONFLICT DO NOTHING RETURNING boot_id, seq"
-    return [(boot_id, seq) for boot_id, seq in insert_rows(connection, head, values, tail)]
+    repeated = False
+    new: list[tuple[int, int]] = []
+    for begin in range(0, len(values), ROWS_PER_STATEMENT):
+        some = values[begin : begin + ROWS_PER_STATEMENT]
+        try:
+            # Mostly all are new, and asking which ones costs twice as much as the rest of it.
+            insert_rows(connection, "INSERT INTO records VALUES", some)
+            new += [row[:2] for row in some]
+        except sqlite3.IntegrityError:
+            repeated = True
+            new += insert_rows(
+                connection,
+                "INSERT INTO records VALUES",
+                some,
+                "ON CONFLICT DO NOTHING RETURNING boot_id, seq",
+            )
+    return {key: rows[key] for key in sorted(new)} if repeated else rows
 
 
 def _resolve_devices(connection: sqlite3.Connection, found: Gathered, ids: Ids) -> None:

@@ -1,4 +1,4 @@
-"""The subscriber's connection to a broker, against real sockets and a real mosquitto."""
+"""The collector's connection to a broker, against real sockets and a real mosquitto."""
 
 import os
 import queue
@@ -15,18 +15,28 @@ from edgewise_fleet.broker_embedded import find_mosquitto
 from edgewise_fleet.broker_url import parse_broker_url
 from edgewise_fleet.collector import FILTERS
 from edgewise_fleet.errors import BrokerRefused
-from edgewise_fleet.mqtt import Message, Subscriber
+from edgewise_fleet.message import Message
 from edgewise_fleet.ports import answers
+from edgewise_fleet.receiving import Receiver
 
 
 class Listener:
-    """A subscriber whose messages can be taken one by one."""
+    """A receiver whose messages can be taken one by one."""
 
     def __init__(self, url: str, *, client_id: str = "listener") -> None:
         self.heard: queue.Queue[Message] = queue.Queue()
-        self.subscriber = Subscriber(
-            parse_broker_url(url), client_id=client_id, filters=FILTERS, on_message=self.heard.put
+        self.full = False
+        self.receiver = Receiver(
+            parse_broker_url(url),
+            client_id=client_id,
+            filters=FILTERS,
+            on_messages=self.put,
+            has_room=lambda: not self.full,
         )
+
+    def put(self, messages: list[Message]) -> None:
+        for message in messages:
+            self.heard.put(message)
 
     def take(self, count: int) -> list[Message]:
         return [self.heard.get(timeout=30) for _ in range(count)]
@@ -51,54 +61,54 @@ def test_the_subscription_stands_when_start_returns(mosquitto: Mosquitto) -> Non
     camera = SimulatedDevice("camera", port=mosquitto.port)
     for number in range(20):  # each time a session that the broker does not know yet
         listener = Listener(mosquitto.url, client_id=f"listener-{number}")
-        listener.subscriber.start()
+        listener.receiver.start()
         camera.publish(camera.telemetry(plausible(number)))
         (message,) = listener.take(1)
-        listener.subscriber.acknowledge(message)
-        listener.subscriber.stop()
+        listener.receiver.acknowledge([message])
+        listener.receiver.stop()
     camera.stop()
 
 
 def test_what_was_not_acknowledged_comes_again(mosquitto: Mosquitto) -> None:
     first = Listener(mosquitto.url)
-    first.subscriber.start()
+    first.receiver.start()
     camera = SimulatedDevice("camera", port=mosquitto.port)
     for step in range(3):
         camera.publish(camera.telemetry(plausible(step)))
     heard = first.take(3)
-    first.subscriber.acknowledge(heard[1])
-    first.subscriber.stop()
+    first.receiver.acknowledge([heard[1]])
+    first.receiver.stop()
     camera.publish(camera.telemetry(plausible(9)))
     camera.stop()
 
     second = Listener(mosquitto.url)
-    second.subscriber.start()
+    second.receiver.start()
     again = [message.payload for message in second.take(3)]
     assert again[:2] == [heard[0].payload, heard[2].payload]
     assert again[2] not in [message.payload for message in heard]
-    second.subscriber.stop()
+    second.receiver.stop()
 
 
 def test_an_acknowledgement_of_an_earlier_connection_is_not_sent(mosquitto: Mosquitto) -> None:
     listener = Listener(mosquitto.url)
-    listener.subscriber.start()
+    listener.receiver.start()
     camera = SimulatedDevice("camera", port=mosquitto.port)
     camera.publish(camera.telemetry(plausible(1)))
     (before,) = listener.take(1)
     camera.stop()
     mosquitto.stop()
-    wait_until(lambda: not listener.subscriber.connected, "the loss is noticed")
+    wait_until(lambda: not listener.receiver.connected, "the loss is noticed")
     mosquitto.start()
-    wait_until(lambda: listener.subscriber.connected, "it is connected again")
-    listener.subscriber.acknowledge(before)
+    wait_until(lambda: listener.receiver.connected, "it is connected again")
+    listener.receiver.acknowledge([before])
     (after,) = listener.take(1)
     assert (after.payload, after.connection) == (before.payload, before.connection + 1)
-    listener.subscriber.stop()
+    listener.receiver.stop()
 
 
 def test_a_refusal_says_what_to_check_and_hides_the_password(guarded_broker: str) -> None:
     with pytest.raises(BrokerRefused, match=r"refused us: .*check user and password") as caught:
-        Listener(guarded_broker).subscriber.start()
+        Listener(guarded_broker).receiver.start()
     assert "wrong" not in str(caught.value)
 
 
@@ -106,11 +116,11 @@ def test_a_server_that_does_not_speak_mqtt_is_told_so() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         listener = Listener(f"mqtt://127.0.0.1:{silent.getsockname()[1]}")
         with pytest.raises(BrokerRefused, match="no answer within 1 s; is this an MQTT broker"):
-            listener.subscriber.start(timeout_s=1)
+            listener.receiver.start(timeout_s=1)
 
 
 def test_a_host_that_does_not_exist_is_one_line() -> None:
     with pytest.raises(
         BrokerRefused, match=r"broker mqtt://no-such-host\.invalid:1883: .+; start the broker"
     ):
-        Listener("mqtt://no-such-host.invalid").subscriber.start()
+        Listener("mqtt://no-such-host.invalid").receiver.start()
