@@ -100,7 +100,10 @@ def read_suback(body: bytes, *, level: int) -> str:
     """Why the broker refused one of the filters, in words; empty when it took all (3.9). Raises NotMqtt."""
     begin = 2
     if level == V5:
-        size, begin = read_length(body, 2)
+        try:
+            size, begin = read_length(body, begin)
+        except IndexError:
+            raise NotMqtt("a SUBACK without properties") from None
         begin += size
     if len(body) <= begin or body[:2] != struct.pack(">H", _SUBSCRIBE_ID):
         raise NotMqtt("a SUBACK of something else")

@@ -20,6 +20,7 @@ from edgewise_messages.codec import MAX_MESSAGE_BYTES
 HELD_BYTES = MAX_MESSAGE_BYTES + 128 * 1024
 """What is held of one packet: the largest payload that is read, the longest topic and room for properties. MQTT allows
 256 MiB; of those the beginning is enough to say what they were."""
+_ENDS_EARLY = "a publish that ends within its own header"
 _HEADS = {CONNACK: "CONNACK", SUBACK: "SUBACK", PINGRESP: "PINGRESP", DISCONNECT: "DISCONNECT"}
 
 
@@ -54,7 +55,7 @@ class Parser:
         try:
             at = self._read(data, heard)
         except IndexError:
-            raise NotMqtt("a packet that ends within its header") from None
+            raise NotMqtt(_ENDS_EARLY) from None
         self._rest = data[at:]
         return heard
 
@@ -125,4 +126,4 @@ def _after_properties(data: bytes, at: int, end: int) -> int:
 def _wrong_publish(qos: int, packet_id: int) -> str:
     if qos > 1:
         return f"a publish of QoS {qos}, where 1 was asked for"
-    return "a publish without a number" if qos and not packet_id else "a publish shorter than its own header"
+    return "a publish without a number" if qos and not packet_id else _ENDS_EARLY
