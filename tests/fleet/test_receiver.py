@@ -21,6 +21,7 @@ from edgewise_fleet.collector import FILTERS
 from edgewise_fleet.enrolment.authority import Authority, Pair
 from edgewise_fleet.errors import BrokerRefused
 from edgewise_fleet.message import Message
+from edgewise_fleet.mqtt import CommandLink
 from edgewise_fleet.ports import answers
 from edgewise_fleet.receiving import Receiver
 
@@ -111,24 +112,41 @@ def test_an_acknowledgement_of_an_earlier_connection_is_not_sent(mosquitto: Mosq
     listener.receiver.stop()
 
 
-def test_a_refusal_says_what_to_check_and_hides_the_password(guarded_broker: str) -> None:
+def listen(url: str) -> None:
+    Listener(url).receiver.start(timeout_s=1)
+
+
+def command(url: str) -> None:
+    CommandLink(parse_broker_url(url), answers="a", on_message=lambda _: None).start(timeout_s=1)
+
+
+both_kinds = pytest.mark.parametrize("connect", [listen, command])
+
+
+@both_kinds
+def test_a_refusal_says_what_to_check_and_hides_the_password(
+    guarded_broker: str, connect: Callable[[str], None]
+) -> None:
     with pytest.raises(BrokerRefused, match=r"refused us: .*check user and password") as caught:
-        Listener(guarded_broker).receiver.start()
+        connect(guarded_broker)
     assert "wrong" not in str(caught.value)
 
 
-def test_a_server_that_does_not_speak_mqtt_is_told_so() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        listener = Listener(f"mqtt://127.0.0.1:{silent.getsockname()[1]}")
-        with pytest.raises(BrokerRefused, match="no answer within 1 s; is this an MQTT broker"):
-            listener.receiver.start(timeout_s=1)
+@both_kinds
+def test_a_server_that_does_not_speak_mqtt_is_told_so(connect: Callable[[str], None]) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        pytest.raises(BrokerRefused, match="no answer within 1 s; is this an MQTT broker"),
+    ):
+        connect(f"mqtt://127.0.0.1:{silent.getsockname()[1]}")
 
 
-def test_a_host_that_does_not_exist_is_one_line() -> None:
+@both_kinds
+def test_a_host_that_does_not_exist_is_one_line(connect: Callable[[str], None]) -> None:
     with pytest.raises(
         BrokerRefused, match=r"broker mqtt://no-such-host\.invalid:1883: .+; start the broker"
     ):
-        Listener("mqtt://no-such-host.invalid").receiver.start()
+        connect("mqtt://no-such-host.invalid")
 
 
 class ScriptedBroker:
