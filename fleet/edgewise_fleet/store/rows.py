@@ -29,8 +29,6 @@ FUTURE_TOLERANCE_MS = 5 * 60_000
 MOST_IDS = 500_000
 """Ids remembered in memory; past that they are asked for again."""
 
-Point = tuple[int, int, int, float]
-"""(device_id, at_ms, metric_id, value)"""
 Latest = tuple[int, int, int, int, int, float]
 """(device_id, metric_id, boot_id, seq, at_ms, value)"""
 _MetricIds: TypeAlias = tuple[int, ...]
@@ -38,8 +36,7 @@ _Values: TypeAlias = tuple[float, ...]
 _NUMBERS = frozenset({float, int, bool})
 
 
-@dataclass(slots=True)
-class RecordRow:
+class RecordRow(msgspec.Struct, frozen=True, gc=False):
     """One record and where it stands."""
 
     address: DeviceAddress
@@ -86,10 +83,31 @@ class Ids:
 
 
 @dataclass(frozen=True)
+class PointColumns:
+    """Points as columns: that many tuples would cost more than all else that is done with them here."""
+
+    device_ids: list[int] = field(default_factory=list)
+    at_ms: list[int] = field(default_factory=list)
+    metric_ids: list[int] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def add(self, device_id: int, at_ms: int, metric_ids: _MetricIds, values: _Values) -> None:
+        """One record's."""
+        count = len(values)
+        self.device_ids.extend(repeat(device_id, count))
+        self.at_ms.extend(repeat(at_ms, count))
+        self.metric_ids.extend(metric_ids)
+        self.values.extend(values)
+
+
+@dataclass(frozen=True)
 class Measured:
     """What the telemetry among new records adds."""
 
-    points: list[Point]
+    points: PointColumns
     latest: list[Latest]
     """One for each device, metric and boot."""
     unrolled: list[tuple[int, int, int]]
@@ -173,7 +191,7 @@ def metric_names(rows: Iterable[tuple[int, RecordRow]]) -> set[str]:
 
 def measure(rows: Mapping[tuple[int, int], tuple[int, RecordRow]], metrics: Mapping[str, int]) -> Measured:
     """Points, latest values and minutes to roll up, of records that are new; ``rows`` in order of their keys."""
-    points: list[Point] = []
+    points = PointColumns()
     numbers_of = {
         names: tuple(metrics[name] for name in names) for names in {row.names for _, row in rows.values()}
     }
@@ -185,14 +203,15 @@ def measure(rows: Mapping[tuple[int, int], tuple[int, RecordRow]], metrics: Mapp
             continue
         at_ms = row.at_ms
         ids, values = _finite(numbers_of[row.names], row.record.metrics.values())
-        points += zip(repeat(device_id), repeat(at_ms), ids, values)
+        points.add(device_id, at_ms, ids, values)
         of_boot = newest.get((device_id, boot_id))
         if of_boot is None:
             of_boot = newest[device_id, boot_id] = {}
         of_boot[ids] = (seq, at_ms, values)
         places.add((device_id, at_ms))
         count += 1
-    minutes = sorted({(device_id, Level.MINUTE.floor(at_ms)) for device_id, at_ms in places})
+    width_ms = Level.MINUTE.width_ms
+    minutes = sorted({(device_id, at_ms - at_ms % width_ms) for device_id, at_ms in places})
     unrolled = [(int(Level.MINUTE), *minute) for minute in minutes]
     return Measured(points, _latest(newest), unrolled, overlap=len(places) < count)
 

@@ -12,6 +12,7 @@ from edgewise_fleet.store.rows import (
     QUARANTINE_ROWS,
     Gathered,
     Ids,
+    PointColumns,
     RecordRow,
     boots_of,
     gather,
@@ -23,9 +24,10 @@ from edgewise_fleet.store.rows import (
 from edgewise_fleet.store.schema import UPSERT_LATEST
 from edgewise_messages import DeviceState
 
-ROWS_PER_STATEMENT = 400
+ROWS_PER_STATEMENT = (400, 80, 16, 4, 1)
 """A statement of many rows is worked off outside of Python's lock; executemany takes the lock anew for every row, and
-a busy network thread makes it wait each time. 9 columns x 400 stay below SQLite's 32,766 parameters."""
+a busy network thread makes it wait each time. 9 columns x 400 stay below SQLite's 32,766 parameters. What is left over
+goes by the next smaller ones, so that there are few statements to keep ready."""
 
 
 def write_arrivals(connection: sqlite3.Connection, arrivals: Sequence[Arrival], ids: Ids) -> Added:
@@ -38,7 +40,7 @@ def write_arrivals(connection: sqlite3.Connection, arrivals: Sequence[Arrival], 
     fresh = _insert_records(connection, rows)
     _resolve_metrics(connection, metric_names(fresh.values()), ids)
     measured = measure(fresh, ids.metrics)
-    insert_rows(connection, "INSERT OR IGNORE INTO points VALUES", measured.points)
+    _insert_points(connection, measured.points)
     insert_rows(connection, "INSERT INTO latest VALUES", measured.latest, UPSERT_LATEST)
     insert_rows(connection, "INSERT OR IGNORE INTO unrolled VALUES", measured.unrolled)
     added = Added(
@@ -53,11 +55,30 @@ def insert_rows(
 ) -> Iterable[tuple[Any, ...]]:
     """Insert many rows by few statements; what RETURNING in ``tail`` returns."""
     returned: list[tuple[Any, ...]] = []
-    for begin in range(0, len(rows), ROWS_PER_STATEMENT):
-        some = rows[begin : begin + ROWS_PER_STATEMENT]
+    for begin, end in _pieces(len(rows)):
+        some = rows[begin:end]
         statement = _statement(head, len(some[0]), len(some), tail)
         returned += connection.execute(statement, list(chain.from_iterable(some))).fetchall()
     return returned
+
+
+def _insert_points(connection: sqlite3.Connection, points: PointColumns) -> None:
+    for begin, end in _pieces(len(points)):
+        values: list[float] = [0] * (4 * (end - begin))
+        values[0::4] = points.device_ids[begin:end]
+        values[1::4] = points.at_ms[begin:end]
+        values[2::4] = points.metric_ids[begin:end]
+        values[3::4] = points.values[begin:end]
+        connection.execute(_statement("INSERT OR IGNORE INTO points VALUES", 4, end - begin, ""), values)
+
+
+def _pieces(count: int) -> Iterable[tuple[int, int]]:
+    """So many rows cut for the statements that there are."""
+    begin = 0
+    for size in ROWS_PER_STATEMENT:
+        while count - begin >= size:
+            yield begin, begin + size
+            begin += size
 
 
 @cache
@@ -76,8 +97,8 @@ def _insert_records(
     ]  # fmt: skip
     repeated = False
     new: list[tuple[int, int]] = []
-    for begin in range(0, len(values), ROWS_PER_STATEMENT):
-        some = values[begin : begin + ROWS_PER_STATEMENT]
+    for begin, end in _pieces(len(values)):
+        some = values[begin:end]
         try:
             # Mostly all are new, and asking which ones costs twice as much as the rest of it.
             insert_rows(connection, "INSERT INTO records VALUES", some)

@@ -5,6 +5,7 @@ Whatever several collectors may touch is touched in the same order by all of the
 
 import struct
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import Any
 
 import psycopg
@@ -18,7 +19,7 @@ from edgewise_fleet.store.rows import (
     Ids,
     Latest,
     Measured,
-    Point,
+    PointColumns,
     RecordRow,
     boots_of,
     kind_and_name,
@@ -208,11 +209,11 @@ def _pack_marks(marks: Iterable[tuple[int, int, int]]) -> bytes:
     return _copied(pack(3, 4, boot_id, 8, seq, 8, at_ms) for boot_id, seq, at_ms in marks)
 
 
-def _pack_points(points: Iterable[Point]) -> bytes:
-    pack = _POINT.pack
+def _pack_points(points: PointColumns) -> bytes:
+    four, eight, at_ms = repeat(4), repeat(8), points.at_ms
+    device_ids, metric_ids = points.device_ids, points.metric_ids
     return _copied(
-        pack(4, 4, device_id, 8, at_ms, 4, metric_id, 8, value)
-        for device_id, at_ms, metric_id, value in points
+        map(_POINT.pack, four, four, device_ids, eight, at_ms, four, metric_ids, eight, points.values)
     )
 
 
