@@ -2,14 +2,13 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
 from fleet.postgres_parts import Postgres
 from fleet.store_parts import CAMERA, LATENCY, NOW_MS, arrived, latency, status, telemetry
-from msgspec.structs import replace as replace_fields
+from msgspec.structs import replace
 
 from edgewise_fleet.store import (
     Bucket,
@@ -99,7 +98,7 @@ def test_two_records_of_one_device_and_millisecond_are_two_records_and_one_point
 
 def test_of_records_with_other_metrics_each_the_latest_of_each_metric_stays(store: Store) -> None:
     def with_metrics(seq: int, **metrics: object) -> RecordsArrival:
-        return arrived(replace_fields(telemetry(seq, 0.0), metrics=metrics))
+        return arrived(replace(telemetry(seq, 0.0), metrics=metrics))
 
     store.add([with_metrics(4, a=4.0, c=4), with_metrics(1, a=1.0, b=1.0), with_metrics(2, b=2.0)])
     store.add([with_metrics(3, a=3.0, b=True), with_metrics(5, d=float("inf"), e="text", c=5.5, f=10**400)])

@@ -1,10 +1,7 @@
 """What a batch of arrivals means for the tables, worked out before any database is asked; knows no SQL."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import repeat
 from typing import TypeAlias
 
 import msgspec
@@ -16,7 +13,6 @@ from edgewise_fleet.store.base import (
     RejectedArrival,
     StatusArrival,
 )
-from edgewise_fleet.store.levels import Level
 from edgewise_messages import AnyRecord, Clock, DeviceAddress, DeviceState, Event, Telemetry
 
 QUARANTINE_ROWS = 1000
@@ -29,11 +25,8 @@ FUTURE_TOLERANCE_MS = 5 * 60_000
 MOST_IDS = 500_000
 """Ids remembered in memory; past that they are asked for again."""
 
-Latest = tuple[int, int, int, int, int, float]
-"""(device_id, metric_id, boot_id, seq, at_ms, value)"""
-_MetricIds: TypeAlias = tuple[int, ...]
-_Values: TypeAlias = tuple[float, ...]
-_NUMBERS = frozenset({float, int, bool})
+Key: TypeAlias = tuple[int, int]
+"""(boot_id, seq): what makes a record the one that it is."""
 
 
 class RecordRow(msgspec.Struct, frozen=True, gc=False):
@@ -46,6 +39,10 @@ class RecordRow(msgspec.Struct, frozen=True, gc=False):
     body: bytes
     names: tuple[str, ...]
     """Of its metrics, in their order; a fleet has few such rows, which are worked out once for all that share one."""
+
+
+Rows: TypeAlias = dict[Key, tuple[int, RecordRow]]
+"""Records in the order of their keys, each with its device_id."""
 
 
 @dataclass
@@ -80,40 +77,6 @@ class Ids:
     def is_large(self) -> bool:
         """More than should be kept in memory."""
         return len(self.devices) + len(self.boots) + len(self.metrics) > MOST_IDS
-
-
-@dataclass(frozen=True)
-class PointColumns:
-    """Points as columns: that many tuples would cost more than all else that is done with them here."""
-
-    device_ids: list[int] = field(default_factory=list)
-    at_ms: list[int] = field(default_factory=list)
-    metric_ids: list[int] = field(default_factory=list)
-    values: list[float] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def add(self, device_id: int, at_ms: int, metric_ids: _MetricIds, values: _Values) -> None:
-        """One record's."""
-        count = len(values)
-        self.device_ids.extend(repeat(device_id, count))
-        self.at_ms.extend(repeat(at_ms, count))
-        self.metric_ids.extend(metric_ids)
-        self.values.extend(values)
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What the telemetry among new records adds."""
-
-    points: PointColumns
-    latest: list[Latest]
-    """One for each device, metric and boot."""
-    unrolled: list[tuple[int, int, int]]
-    """(level, device_id, at_ms) of the minutes that changed."""
-    overlap: bool
-    """Whether two records are of one device and time: their points may stand for the same place."""
 
 
 def gather(arrivals: Sequence[Arrival]) -> Gathered:
@@ -166,13 +129,13 @@ def boots_of(found: Gathered, devices: Mapping[DeviceAddress, int]) -> set[tuple
     return boots | {(devices[one.address], one.status.boot) for one in told}
 
 
-def once(found: Gathered, ids: Ids) -> dict[tuple[int, int], tuple[int, RecordRow]]:
+def once(found: Gathered, ids: Ids) -> Rows:
     """The records by (boot_id, seq) and in that order, with their device_id; the first of those that come twice.
 
     In order they touch each page of the tables once, and of each boot the last value comes last.
     """
     devices, boots = ids.devices, ids.boots
-    rows: dict[tuple[int, int], tuple[int, RecordRow]] = {}
+    rows: Rows = {}
     for row in found.rows:
         device_id, record = devices[row.address], row.record
         rows.setdefault((boots[device_id, record.boot], record.seq), (device_id, row))
@@ -187,68 +150,3 @@ def kind_and_name(record: AnyRecord) -> tuple[str, str | None]:
 def metric_names(rows: Iterable[tuple[int, RecordRow]]) -> set[str]:
     """Every metric of these records."""
     return set().union(*{row.names for _, row in rows})
-
-
-def measure(rows: Mapping[tuple[int, int], tuple[int, RecordRow]], metrics: Mapping[str, int]) -> Measured:
-    """Points, latest values and minutes to roll up, of records that are new; ``rows`` in order of their keys."""
-    points = PointColumns()
-    numbers_of = {
-        names: tuple(metrics[name] for name in names) for names in {row.names for _, row in rows.values()}
-    }
-    newest: dict[tuple[int, int], dict[_MetricIds, tuple[int, int, _Values]]] = {}
-    places: set[tuple[int, int]] = set()
-    count = 0
-    for (boot_id, seq), (device_id, row) in rows.items():
-        if not isinstance(row.record, Telemetry):
-            continue
-        at_ms = row.at_ms
-        ids, values = _finite(numbers_of[row.names], row.record.metrics.values())
-        points.add(device_id, at_ms, ids, values)
-        of_boot = newest.get((device_id, boot_id))
-        if of_boot is None:
-            of_boot = newest[device_id, boot_id] = {}
-        of_boot[ids] = (seq, at_ms, values)
-        places.add((device_id, at_ms))
-        count += 1
-    width_ms = Level.MINUTE.width_ms
-    minutes = sorted({(device_id, at_ms - at_ms % width_ms) for device_id, at_ms in places})
-    unrolled = [(int(Level.MINUTE), *minute) for minute in minutes]
-    return Measured(points, _latest(newest), unrolled, overlap=len(places) < count)
-
-
-def _latest(newest: Mapping[tuple[int, int], Mapping[_MetricIds, tuple[int, int, _Values]]]) -> list[Latest]:
-    """Of each device and boot the last value of each metric."""
-    found: list[Latest] = []
-    for (device_id, boot_id), of_boot in newest.items():
-        last: dict[int, Latest] = {}
-        for ids, (seq, at_ms, values) in sorted(of_boot.items(), key=lambda one: one[1][0]):
-            for metric_id, value in zip(ids, values, strict=True):
-                last[metric_id] = (device_id, metric_id, boot_id, seq, at_ms, value)
-        found += last.values()
-    return found
-
-
-def _finite(ids: _MetricIds, values: Iterable[object]) -> tuple[_MetricIds, _Values]:
-    """Those that are numbers, with their metrics; infinite and undefined values are no points."""
-    values = tuple(values)
-    if _NUMBERS.issuperset(map(type, values)):
-        with suppress(OverflowError):
-            floats = tuple(map(float, values))  # type: ignore[arg-type]  # their types were looked at
-            # One that is not finite leaves the sum not finite. A sum that is too large only takes the longer way.
-            if (total := sum(floats)) - total == 0.0:
-                return ids, floats
-    found = [
-        (one, number)
-        for one, value in zip(ids, values, strict=True)
-        if (number := _number(value)) is not None
-    ]
-    return tuple(one for one, _ in found), tuple(number for _, number in found)
-
-
-def _number(value: object) -> float | None:
-    """A metric as a float; True is 1, and what is no finite number is None."""
-    if isinstance(value, int | float):
-        with suppress(OverflowError):
-            number = float(value)
-            return number if math.isfinite(number) else None
-    return None

@@ -7,17 +7,17 @@ from itertools import chain
 from typing import Any
 
 from edgewise_fleet.store.base import Added, Arrival, Counter, StatusArrival
+from edgewise_fleet.store.measuring import Measuring, PointColumns
 from edgewise_fleet.store.rows import (
     QUARANTINE_BYTES,
     QUARANTINE_ROWS,
     Gathered,
     Ids,
-    PointColumns,
-    RecordRow,
+    Key,
+    Rows,
     boots_of,
     gather,
     kind_and_name,
-    measure,
     metric_names,
     once,
 )
@@ -39,10 +39,11 @@ def write_arrivals(connection: sqlite3.Connection, arrivals: Sequence[Arrival], 
     rows = once(found, ids)
     fresh = _insert_records(connection, rows)
     _resolve_metrics(connection, metric_names(fresh.values()), ids)
-    measured = measure(fresh, ids.metrics)
-    _insert_points(connection, measured.points)
-    insert_rows(connection, "INSERT INTO latest VALUES", measured.latest, UPSERT_LATEST)
-    insert_rows(connection, "INSERT OR IGNORE INTO unrolled VALUES", measured.unrolled)
+    measuring = Measuring(fresh, ids.metrics)
+    for points in measuring.points():
+        _insert_points(connection, points)
+    insert_rows(connection, "INSERT INTO latest VALUES", measuring.latest(), UPSERT_LATEST)
+    insert_rows(connection, "INSERT OR IGNORE INTO unrolled VALUES", measuring.unrolled())
     added = Added(
         stored=len(fresh), duplicates=len(found.rows) - len(fresh), rejected=_set_aside(connection, found)
     )
@@ -87,16 +88,14 @@ def _statement(head: str, columns: int, rows: int, tail: str) -> str:
     return f"{head} {', '.join([row] * rows)} {tail}"
 
 
-def _insert_records(
-    connection: sqlite3.Connection, rows: dict[tuple[int, int], tuple[int, RecordRow]]
-) -> dict[tuple[int, int], tuple[int, RecordRow]]:
+def _insert_records(connection: sqlite3.Connection, rows: Rows) -> Rows:
     """Insert those that are new, and return them."""
     values = [
         (boot_id, seq, device_id, *kind_and_name(row.record), row.at_ms, row.record.ts_ms, row.received_ms, row.body)
         for (boot_id, seq), (device_id, row) in rows.items()
     ]  # fmt: skip
     repeated = False
-    new: list[tuple[int, int]] = []
+    new: list[Key] = []
     for begin, end in _pieces(len(values)):
         some = values[begin:end]
         try:
