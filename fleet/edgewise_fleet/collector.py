@@ -82,13 +82,20 @@ class Collector:
     """Reads messages in the thread that hears them; one thread stores them in batches and acknowledges them."""
 
     def __init__(self, store: RecordSink) -> None:
-        self.trouble = ""
-        """Why nothing can be stored just now, in words; empty while all is well."""
         self._store = store
+        self._failure = ""
+        """What the store says while it takes nothing."""
+        self._end = ""
+        """What ended us by surprise."""
         self._inbox = Inbox()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
         self._subscriber: Acknowledges | None = None
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be stored just now, in words; empty while all is well."""
+        return self._end or self._failure
 
     def start(self, subscriber: Acknowledges) -> None:
         """Begin to store what `receive` is given, acknowledging it to this subscriber."""
@@ -135,7 +142,7 @@ class Collector:
     def _end_by(self, error: Exception) -> None:
         # Nobody waits for this thread: without this its end would look like silent devices.
         log.exception("the collector ended")
-        self.trouble = f"collector: ended by {error!r}; restart the server, the broker keeps what arrives"
+        self._end = f"collector: ended by {error!r}; restart the server, the broker keeps what arrives"
         self._inbox.close()
 
     def _collect(self) -> None:
@@ -152,16 +159,16 @@ class Collector:
             try:
                 added = self._store.add(arrivals)
             except StoreUnusable as error:
-                if not self.trouble:
+                if not self._failure:
                     log.error("%s; the broker keeps what arrives, trying again", error)
-                self.trouble = str(error)
+                self._failure = str(error)
                 if self._stopping.wait(wait_s):
                     return False
                 wait_s = min(RETRY_MAX_S, wait_s * 2)
                 continue
-            if self.trouble:
+            if self._failure:
                 log.info("store: works again")
-                self.trouble = ""
+                self._failure = ""
             if added.rejected:
                 log.warning("%d unreadable messages put into quarantine", added.rejected)
             return True

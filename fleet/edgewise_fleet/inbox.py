@@ -10,8 +10,8 @@ from edgewise_fleet.message import Message
 from edgewise_fleet.store import Arrival
 
 MOST_MESSAGES = 10_000
-MOST_BYTES = 16 * 1024 * 1024
-"""Of payloads. Read, they take about four times as much: hence at most some 80 MB when the store is slow."""
+MOST_BYTES = 8 * 1024 * 1024
+"""Of payloads. Read, they take six times as much (twelve at worst): hence some 50 MB while the store is slow."""
 BATCH_MESSAGES = 5_000
 BATCH_BYTES = MOST_BYTES // 2
 """Half of what there is room for: the other half fills while a batch is being written."""
