@@ -12,11 +12,12 @@ import random
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgewise_fleet.collector import Collector
-from edgewise_fleet.mqtt import Message
+from edgewise_fleet.message import Message
 from edgewise_fleet.store import Counter, SqliteStore
 from edgewise_messages import (
     Channel,
@@ -56,10 +57,10 @@ class Acknowledged:
     count: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def acknowledge(self, message: Message) -> None:
-        """One more."""
+    def acknowledge(self, messages: Sequence[Message]) -> None:
+        """So many more."""
         with self.lock:
-            self.count += 1
+            self.count += len(messages)
 
 
 @dataclass(frozen=True)
@@ -132,12 +133,12 @@ def fuzz(folder: Path, *, count: int, seed: int) -> Outcome:
         if chance.random() < 0.02:
             topic = chance.choice(TOPICS)
         body = chance.choice(ODD) if chance.random() < 0.05 else spoil(payload, sound, chance)
-        collector.receive(message(topic, body, sent))
+        hand_over(collector, message(topic, body, sent))
         sent += 1
         if number % SOUND_EVERY == 0:
             now = time.time_ns() // 1_000_000
             record = Telemetry(ts_ms=now, mono_ns=1, boot="good", seq=number, metrics={"own.count": number})
-            collector.receive(message(good.topic(Channel.TELEMETRY), encode_records([record]), sent))
+            hand_over(collector, message(good.topic(Channel.TELEMETRY), encode_records([record]), sent))
             sent, sound_sent = sent + 1, sound_sent + 1
     collector.stop()
     points = store.series(good, ["own.count"], since_ms=0, until_ms=2**62, limit=10**6)
@@ -150,8 +151,15 @@ def fuzz(folder: Path, *, count: int, seed: int) -> Outcome:
     return Outcome(sent, acknowledged.count, sound_sent, kept, quarantined, collector.trouble, took_s)
 
 
+def hand_over(collector: Collector, one: Message) -> None:
+    """As the network thread does it: not while there is no room."""
+    while not collector.has_room() and not collector.trouble:
+        time.sleep(0.001)
+    collector.receive([one])
+
+
 def message(topic: str, payload: bytes, number: int) -> Message:
-    """As the network thread hands it over."""
+    """As the network thread makes it."""
     now = time.time_ns() // 1_000_000
     return Message(
         topic=topic,

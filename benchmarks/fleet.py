@@ -12,9 +12,7 @@ import json
 import os
 import runpy
 import shutil
-import socket
 import sqlite3
-import struct
 import subprocess
 import sys
 import tempfile
@@ -26,6 +24,7 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).resolve().parents[1] / "tests")
 
 import paho.mqtt.client as paho
+from fleet.backlog import START_MS, backlog, publish
 from fleet.postgres_parts import Postgres
 from fleet.real_parts import Mosquitto
 from fleet.simulated import plausible
@@ -36,12 +35,11 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edgewise_fleet.broker_url import parse_broker_url
 from edgewise_fleet.collector import FILTERS, Collector, shared_filters
-from edgewise_fleet.mqtt import RECEIVE_MAXIMUM, Subscriber
+from edgewise_fleet.receiving import RECEIVE_MAXIMUM, Receiver
 from edgewise_fleet.store import Counter, open_store
-from edgewise_messages import Telemetry, decode_records, encode_records
+from edgewise_messages import Telemetry, decode_records
 
 METRICS = len(plausible(0))
-START_MS = 1_789_948_800_000
 GIVE_UP_S = 300.0
 
 
@@ -68,58 +66,6 @@ def main() -> None:
     worker.add_argument("--shared", action="store_true")
     words = parser.parse_args()
     {"ingest": measure_ingest, "query": measure_queries, "worker": run_worker}[words.command](words)
-
-
-def backlog(count: int, devices: int = 200) -> list[tuple[str, bytes]]:
-    """Messages of a fleet that reports every ten seconds."""
-    messages = []
-    for i in range(count):
-        device, turn = i % devices, i // devices
-        record = Telemetry(
-            ts_ms=START_MS + turn * 10_000, mono_ns=i, boot=f"boot{device}", seq=turn, metrics=plausible(i)
-        )
-        messages.append((f"edgewise/v1/lab/d{device}/telemetry", encode_records([record])))
-    return messages
-
-
-def publish(port: int, messages: list[tuple[str, bytes]]) -> None:
-    """As fast as the broker takes it; written by hand, since a client library would be the slowest part."""
-    with socket.create_connection(("127.0.0.1", port)) as connection:
-        hello = b"\x00\x04MQTT\x04\x02\x00\x3c\x00\x05bench"
-        connection.sendall(b"\x10" + _length(len(hello)) + hello)
-        connection.recv(4)
-        acknowledged = [0]
-
-        def count_acknowledgements() -> None:
-            heard = 0
-            while heard < 4 * len(messages):
-                heard += len(connection.recv(65536))
-                acknowledged[0] = heard // 4
-
-        reader = threading.Thread(target=count_acknowledgements)
-        reader.start()
-        for begin in range(0, len(messages), 200):
-            connection.sendall(
-                b"".join(_packet(i, *messages[i]) for i in range(begin, min(begin + 200, len(messages))))
-            )
-            while begin - acknowledged[0] > 20_000:
-                time.sleep(0.005)
-        reader.join()
-
-
-def _packet(number: int, topic: str, payload: bytes) -> bytes:
-    name = topic.encode()
-    body = struct.pack(">H", len(name)) + name + struct.pack(">H", number % 60_000 + 1) + payload
-    return b"\x32" + _length(len(body)) + body
-
-
-def _length(size: int) -> bytes:
-    out = b""
-    while True:
-        size, low = divmod(size, 128)
-        out += bytes([low | 0x80 if size else low])
-        if not size:
-            return out
 
 
 def measure_ingest(words: argparse.Namespace) -> None:
@@ -170,8 +116,11 @@ def drain(broker: Mosquitto, messages: list[tuple[str, bytes]], kind: str, store
     _log(f"{kind}: {len(messages)} messages, {len(stores)} process(es)")
     names = [f"{kind}-{time.time_ns()}-{i}" for i in range(len(stores))]
     for name in names:
-        link = Subscriber(
-            parse_broker_url(broker.url), client_id=name, filters=_filters(stores), on_message=lambda _m: None
+        link = Receiver(
+            parse_broker_url(broker.url),
+            client_id=name,
+            filters=_filters(stores),
+            on_messages=lambda _m: None,
         )
         link.start()
         link.stop()
@@ -286,21 +235,22 @@ def rows_worker(words: argparse.Namespace) -> None:
 def edgewise_worker(words: argparse.Namespace) -> None:
     store = open_store(words.store, collector=words.name[-20:])
     collector = Collector(store)
-    subscriber = Subscriber(
+    receiver = Receiver(
         parse_broker_url(words.url),
         client_id=words.name,
         filters=shared_filters("bench") if words.shared else FILTERS,
-        on_message=collector.receive,
+        on_messages=collector.receive,
+        has_room=collector.has_room,
     )
     _say_and_wait("ready")
-    collector.start(subscriber)
-    subscriber.start()
+    collector.start(receiver)
+    receiver.start()
     deadline = time.monotonic() + GIVE_UP_S
     while store.counts()[Counter.RECORDS] < words.count and time.monotonic() < deadline:
         time.sleep(0.05)
     _say_and_wait(json.dumps(time.monotonic()))
-    subscriber.stop()
     collector.stop()
+    receiver.stop()
     store.close()
 
 

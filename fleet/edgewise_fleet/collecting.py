@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from edgewise_fleet.broker_url import BrokerUrl, parse_broker_url
 from edgewise_fleet.collector import FILTERS, Collector, shared_filters
 from edgewise_fleet.errors import BadChoice
-from edgewise_fleet.mqtt import Subscriber
+from edgewise_fleet.receiving import Receiver
 from edgewise_fleet.store import RecordSink, is_postgres, open_store
 from edgewise_fleet.upkeep import Keeper, UpkeepSettings
 from edgewise_messages.errors import InvalidTopic
@@ -71,27 +71,28 @@ def check_sharing(*, store: str, broker: str | None, share: str, name: str) -> N
 
 def start_collecting(
     store: RecordSink, url: BrokerUrl, *, share: str, sparkplug_host: str, stack: ExitStack
-) -> tuple[Collector, Subscriber]:
+) -> tuple[Collector, Receiver]:
     """A running collector, ended in order with the stack. Raises BrokerRefused."""
     collector = Collector(store)
-    subscriber = Subscriber(
+    receiver = Receiver(
         url,
         # A share belongs to the session: without it in the id, a change of --share would keep both subscriptions.
         client_id=f"{store.client_id()}-{share}" if share else store.client_id(),
         filters=shared_filters(share) if share else FILTERS,
-        on_message=collector.receive,
+        on_messages=collector.receive,
+        has_room=collector.has_room,
     )
-    stack.callback(subscriber.stop)
-    collector.start(subscriber)
+    stack.callback(receiver.stop)
+    collector.start(receiver)
     stack.callback(collector.stop)
-    subscriber.start()
+    receiver.start()
     if sparkplug_host:
         from edgewise_fleet.sparkplug.link import SparkplugLink
 
         link = SparkplugLink(url, host_id=sparkplug_host, keep=collector.receive_read)
         stack.callback(link.stop)
         link.start()
-    return collector, subscriber
+    return collector, receiver
 
 
 def log_to_stderr() -> None:

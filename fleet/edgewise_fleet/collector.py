@@ -1,16 +1,14 @@
 """Hears the devices: reads each message, has it stored, and only then acknowledges it."""
 
 import logging
-import queue
 import threading
-import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from edgewise_fleet.errors import StoreUnusable
-from edgewise_fleet.mqtt import Message
+from edgewise_fleet.inbox import Inbox, Waiting
+from edgewise_fleet.message import Message
 from edgewise_fleet.store import (
     Arrival,
     MetaArrival,
@@ -29,6 +27,7 @@ from edgewise_messages import (
     parse_topic,
     subscription,
 )
+from edgewise_messages.codec import check_size
 from edgewise_messages.topics import RETAINED
 
 log = logging.getLogger(__name__)
@@ -48,12 +47,6 @@ def shared_filters(share: str) -> tuple[str, ...]:
     )
 
 
-QUEUE_LIMIT = 10_000
-"""Messages in memory; past that the network thread waits, and with it the broker."""
-BATCH_LIMIT = 1_000
-GATHER_S = 0.02
-"""How long a commit waits for company. Brokers send 20 unacknowledged messages by default, so a longer wait
-would not gather more, only slow down."""
 RETRY_MIN_S, RETRY_MAX_S = 0.5, 30.0
 
 _parse_topic = lru_cache(200_000)(parse_topic)
@@ -63,13 +56,15 @@ _parse_topic = lru_cache(200_000)(parse_topic)
 class Acknowledges(Protocol):
     """Whoever must hear that a message is safe."""
 
-    def acknowledge(self, message: Message) -> None:
-        """Tell the broker that the message is ours now."""
+    def acknowledge(self, messages: Sequence[Message]) -> None:
+        """Tell the broker that the messages are ours now."""
 
 
 def read_message(message: Message) -> Arrival:
     """What one message says; one that cannot be read becomes a RejectedArrival with the reason."""
     try:
+        if message.cut_bytes:
+            check_size(len(message.payload) + message.cut_bytes)
         address, channel = _parse_topic(message.topic)
         if channel is Channel.STATUS:
             status = decode_notice(message.payload, Status)
@@ -83,64 +78,58 @@ def read_message(message: Message) -> Arrival:
         return RejectedArrival(message.topic, message.received_ms, str(error), message.payload)
 
 
-class _Waiting(NamedTuple):
-    """A message in the queue; ``arrivals`` where it was read already."""
-
-    message: Message
-    arrivals: tuple[Arrival, ...] | None
-
-
-def _arrivals(batch: Iterable[_Waiting]) -> Iterable[Arrival]:
-    for message, arrivals in batch:
-        if arrivals is None:
-            yield read_message(message)
-        else:
-            yield from arrivals
-
-
 class Collector:
-    """One thread that takes messages from the queue, stores them in batches and acknowledges them."""
+    """Reads messages in the thread that hears them; one thread stores them in batches and acknowledges them."""
 
     def __init__(self, store: RecordSink) -> None:
-        self.trouble = ""
-        """Why nothing can be stored just now, in words; empty while all is well."""
         self._store = store
-        self._queue: queue.Queue[_Waiting | None] = queue.Queue(QUEUE_LIMIT)
+        self._failure = ""
+        """What the store says while it takes nothing."""
+        self._end = ""
+        """What ended us by surprise."""
+        self._inbox = Inbox()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
         self._subscriber: Acknowledges | None = None
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be stored just now, in words; empty while all is well."""
+        return self._end or self._failure
 
     def start(self, subscriber: Acknowledges) -> None:
         """Begin to store what `receive` is given, acknowledging it to this subscriber."""
         self._subscriber = subscriber
         self._thread.start()
 
-    def receive(self, message: Message) -> None:
-        """Take one message; waits while the queue is full."""
-        self._put(_Waiting(message, None))
+    def receive(self, messages: Sequence[Message]) -> None:
+        """Take these messages without waiting; whoever hears them asks for `has_room` before."""
+        try:
+            piece = [Waiting(message, (read_message(message),), True) for message in messages]
+        except Exception as error:
+            self._end_by(error)
+            return
+        self._inbox.put(piece, waits=False)
 
     def receive_read(self, message: Message, arrivals: tuple[Arrival, ...]) -> None:
-        """Take one message of another connection, which was read already and is not acknowledged by us."""
-        self._put(_Waiting(message, arrivals))
+        """Take one message of another connection, which was read already and is not acknowledged by us.
 
-    def _put(self, waiting: _Waiting) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._queue.put(waiting, timeout=1.0)
-                return
-            except queue.Full:
-                continue
+        Waits for room.
+        """
+        self._inbox.put([Waiting(message, arrivals, False)], waits=True)
+
+    def has_room(self) -> bool:
+        """Whether more should be heard just now."""
+        return self._inbox.has_room()
 
     def pending(self) -> int:
-        """Messages heard and not yet stored."""
-        return self._queue.qsize()
+        """Messages heard and not yet being stored."""
+        return len(self._inbox)
 
     def stop(self) -> None:
         """Store and acknowledge what was heard, then end. What comes later stays with the broker."""
         self._stopping.set()
-        # The thread may be waiting on an empty queue; on a full one it needs no waking.
-        with suppress(queue.Full):
-            self._queue.put_nowait(None)
+        self._inbox.close()
         if self._thread.is_alive():
             self._thread.join()
 
@@ -148,27 +137,20 @@ class Collector:
         try:
             self._collect()
         except Exception as error:
-            # Nobody waits for this thread: without this its end would look like silent devices.
-            log.exception("the collector ended")
-            self.trouble = f"collector: ended by {error!r}; restart the server, the broker keeps what arrives"
+            self._end_by(error)
+
+    def _end_by(self, error: Exception) -> None:
+        # Nobody waits for this thread: without this its end would look like silent devices.
+        log.exception("the collector ended")
+        self._end = f"collector: ended by {error!r}; restart the server, the broker keeps what arrives"
+        self._inbox.close()
 
     def _collect(self) -> None:
-        while not (self._stopping.is_set() and self._queue.empty()):
-            batch = self._gather()
-            if batch and self._keep(list(_arrivals(batch))) and self._subscriber:
-                for waiting in batch:
-                    if waiting.arrivals is None:
-                        self._subscriber.acknowledge(waiting.message)
-
-    def _gather(self) -> list[_Waiting]:
-        batch = [self._queue.get()]
-        deadline = time.monotonic() + GATHER_S
-        while len(batch) < BATCH_LIMIT:
-            try:
-                batch.append(self._queue.get(timeout=max(0.0, deadline - time.monotonic())))
-            except queue.Empty:
-                break
-        return [waiting for waiting in batch if waiting is not None]
+        while batch := self._inbox.take():
+            arrivals = [arrival for waiting in batch for arrival in waiting.arrivals]
+            if self._keep(arrivals) and self._subscriber:
+                self._subscriber.acknowledge([waiting.message for waiting in batch if waiting.is_ours])
+            self._inbox.done()
 
     def _keep(self, arrivals: Sequence[Arrival]) -> bool:
         """Store the batch, however long it takes; False when stopped before that was possible."""
@@ -177,16 +159,16 @@ class Collector:
             try:
                 added = self._store.add(arrivals)
             except StoreUnusable as error:
-                if not self.trouble:
+                if not self._failure:
                     log.error("%s; the broker keeps what arrives, trying again", error)
-                self.trouble = str(error)
+                self._failure = str(error)
                 if self._stopping.wait(wait_s):
                     return False
                 wait_s = min(RETRY_MAX_S, wait_s * 2)
                 continue
-            if self.trouble:
+            if self._failure:
                 log.info("store: works again")
-                self.trouble = ""
+                self._failure = ""
             if added.rejected:
                 log.warning("%d unreadable messages put into quarantine", added.rejected)
             return True

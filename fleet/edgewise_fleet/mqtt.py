@@ -1,4 +1,4 @@
-"""The MQTT connection of the collector: the only file that knows paho."""
+"""Connections that speak and listen, for commands and for Sparkplug: the only file that knows paho."""
 
 import logging
 import queue
@@ -10,12 +10,10 @@ from dataclasses import dataclass
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edgewise_fleet.broker_url import BrokerUrl
 from edgewise_fleet.errors import BrokerRefused
+from edgewise_fleet.message import Message
 
 log = logging.getLogger(__name__)
 
@@ -23,27 +21,6 @@ QOS = 1
 KEEPALIVE_S = 30
 CONNECT_TIMEOUT_S = 10.0
 RECONNECT_MIN_S, RECONNECT_MAX_S = 1, 30
-RECEIVE_MAXIMUM = 5_000
-"""Messages that the broker may send before the first of them is acknowledged: what bounds our memory when the store
-is slow, and a few commits' worth, so that a fast store never waits for the broker (MQTT 5, 3.1.2.11.3)."""
-NEVER_EXPIRES = 0xFFFFFFFF
-"""MQTT 5, 3.1.2.11.2."""
-UNSUPPORTED_VERSION = 132
-SILENCE_S = 3.0
-"""How long a broker may think about a version of MQTT that it may not know."""
-
-
-@dataclass(frozen=True)
-class Message:
-    """One publish as it came in; `connection` tells the connection whose acknowledgement it waits for."""
-
-    topic: str
-    payload: bytes
-    retained: bool
-    received_ms: int
-    packet_id: int
-    qos: int
-    connection: int
 
 
 @dataclass(frozen=True)
@@ -55,10 +32,7 @@ class LastWill:
 
 
 class Subscriber:
-    """A persistent session: the broker keeps what we have not acknowledged, also while we are away.
-
-    Nothing is acknowledged by itself; `acknowledge` does it, once the message is safe.
-    """
+    """A session that ends with it; what is heard counts as taken. What a collector hears, see `receiving`."""
 
     def __init__(
         self,
@@ -67,7 +41,6 @@ class Subscriber:
         client_id: str,
         filters: Sequence[str],
         on_message: Callable[[Message], None],
-        keeps_session: bool = True,
         will: Callable[[], LastWill] | None = None,
         on_ready: Callable[[], None] | None = None,
     ) -> None:
@@ -83,21 +56,12 @@ class Subscriber:
         self._connection = 0
         self._answered = threading.Event()
         self._stopping = False
-        self._hung_up = False
-        """Whether the broker left before it said anything, or did not know our version of MQTT."""
         self._client_id = client_id
-        self._keeps_session = keeps_session
-        self._speaks_5 = keeps_session
         self._client = self._new_client()
 
     def _new_client(self) -> paho.Client:
-        """MQTT 5, for its receive maximum and shared subscriptions; 3.1.1 where the broker speaks no other."""
         client = paho.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=self._client_id,
-            clean_session=None if self._speaks_5 else not self._keeps_session,
-            protocol=paho.MQTTv5 if self._speaks_5 else paho.MQTTv311,
-            manual_ack=self._keeps_session,
+            CallbackAPIVersion.VERSION2, client_id=self._client_id, clean_session=True, protocol=paho.MQTTv311
         )
         client.reconnect_delay_set(RECONNECT_MIN_S, RECONNECT_MAX_S)
         client.on_connect = self._on_connect
@@ -117,45 +81,16 @@ class Subscriber:
             client.will_set(will.topic, will.payload, qos=QOS, retain=True)
 
     def start(self, *, timeout_s: float = CONNECT_TIMEOUT_S) -> None:
-        """Connect and subscribe; raise BrokerRefused if that does not work now. Later losses mend themselves.
-
-        Returns only when the broker has the subscriptions: what it acknowledges to a device from then on, it
-        keeps for us.
-        """
-        self._connect(min(timeout_s, SILENCE_S) if self._speaks_5 else timeout_s)
-        # amqtt meets MQTT 5 with silence.
-        if self._speaks_5 and not self.connected and (self._hung_up or not self._answered.is_set()):
-            self._fall_back(timeout_s)
+        """Connect and subscribe; raise BrokerRefused if that does not work now. Later losses mend themselves."""
+        self._connect(timeout_s)
         if not (self._answered.is_set() and self.connected) or self.trouble:
             silence = f"no answer within {timeout_s:.0f} s; is this an MQTT broker?"
             self.stop()
             raise BrokerRefused(f"broker {self.url}: {self.trouble if self._answered.is_set() else silence}")
 
-    def _fall_back(self, timeout_s: float) -> None:
-        """To 3.1.1, which has no shared subscriptions."""
-        if any(name.startswith("$share/") for name in self._filters):
-            self.stop()
-            raise BrokerRefused(
-                f"broker {self.url}: speaks no MQTT 5, which --share needs; leave out --share, or use another broker"
-            )
-        log.info("broker %s: speaks no MQTT 5, using 3.1.1", self.url)
-        self.stop()
-        self._stopping, self._speaks_5, self.trouble = False, False, ""
-        self._answered.clear()
-        self._client = self._new_client()
-        self._connect(timeout_s)
-
     def _connect(self, timeout_s: float) -> None:
         try:
-            if self._speaks_5:
-                wishes = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # the library has no types there
-                wishes.SessionExpiryInterval = NEVER_EXPIRES
-                wishes.ReceiveMaximum = RECEIVE_MAXIMUM
-                self._client.connect(
-                    self.url.host, self.url.port, keepalive=KEEPALIVE_S, clean_start=False, properties=wishes
-                )
-            else:
-                self._client.connect(self.url.host, self.url.port, keepalive=KEEPALIVE_S)
+            self._client.connect(self.url.host, self.url.port, keepalive=KEEPALIVE_S)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise BrokerRefused(
@@ -163,15 +98,6 @@ class Subscriber:
             ) from error
         self._client.loop_start()
         self._answered.wait(timeout_s)
-
-    def acknowledge(self, message: Message) -> None:
-        """Tell the broker that the message is ours now.
-
-        Only on the connection that it came by: on a later one the broker sends it again, and the packet id
-        may by then stand for another message.
-        """
-        if message.qos and message.connection == self._connection and self.connected:
-            self._client.ack(message.packet_id, message.qos)
 
     def publish(
         self, topic: str, payload: bytes, *, qos: int = QOS, retain: bool = False, wait_s: float = 0.0
@@ -182,7 +108,7 @@ class Subscriber:
             sent.wait_for_publish(wait_s)
 
     def stop(self) -> None:
-        """Disconnect; the broker keeps the session."""
+        """Disconnect."""
         self._stopping = True
         self._client.disconnect()
         self._client.loop_stop()
@@ -194,7 +120,6 @@ class Subscriber:
     def _on_connect(
         self, client: paho.Client, _data: object, _flags: object, reason: object, _props: object
     ) -> None:
-        self._hung_up = getattr(reason, "value", 0) == UNSUPPORTED_VERSION
         if getattr(reason, "is_failure", False):
             self.trouble = (
                 f"refused us: {reason}; check user and password in --broker mqtt://user:password@host"
@@ -204,10 +129,7 @@ class Subscriber:
                 log.info("broker %s: connected again", self.url)
             self._connection += 1
             self.connected, self.trouble = True, ""
-            if self._speaks_5:
-                client.subscribe([(name, SubscribeOptions(qos=QOS)) for name in self._filters])
-            else:
-                client.subscribe([(name, QOS) for name in self._filters])
+            client.subscribe([(name, QOS) for name in self._filters])
             return
         self._answered.set()
 
@@ -228,9 +150,6 @@ class Subscriber:
         self, client: paho.Client, _data: object, _flags: object, reason: object, _props: object
     ) -> None:
         was_connected, self.connected = self.connected, False
-        if not self._connection and self._speaks_5 and not self._answered.is_set():
-            self._hung_up = True
-            self._answered.set()
         if not self._stopping:
             self._set_will(client)
             self.trouble = self.trouble or f"connection lost ({reason}), trying again"
@@ -293,6 +212,4 @@ class CommandLink(Subscriber):
     ) -> None:
         """``answers`` are the filters to listen to."""
         client_id = f"edgewise-command-{secrets.token_hex(6)}"
-        super().__init__(
-            url, client_id=client_id, filters=answers, on_message=on_message, keeps_session=False
-        )
+        super().__init__(url, client_id=client_id, filters=answers, on_message=on_message)

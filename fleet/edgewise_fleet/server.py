@@ -88,7 +88,7 @@ def run_server(settings: ServeSettings) -> None:
         url = given or _start_broker(settings, stack)
         heard: deque[Heard] = deque(maxlen=HELD_EVENTS)
         store = TappedStore(kept, heard.append)
-        collector, subscriber = start_collecting(
+        collector, receiver = start_collecting(
             store, url, share=settings.share, sparkplug_host=settings.sparkplug_host, stack=stack
         )
         snapshots = start_snapshots(
@@ -107,7 +107,7 @@ def run_server(settings: ServeSettings) -> None:
         )
         view = FleetView(
             kept,
-            link=subscriber,
+            link=receiver,
             intake=collector,
             broker_url=str(url if given else _as_devices_see(url, settings.host)),
             silent_after_s=settings.silent_after_s,

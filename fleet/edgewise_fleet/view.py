@@ -28,7 +28,9 @@ class Link(Protocol):
 class Intake(Protocol):
     """The collector, as far as it is shown."""
 
-    trouble: str
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be stored just now, in words."""
 
 
 class FleetView:

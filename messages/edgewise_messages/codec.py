@@ -98,13 +98,13 @@ def encode_record(record: AnyRecord) -> bytes:
 def join_encoded(records: list[bytes]) -> bytes:
     """One JSON publish from records that `encode_record` wrote earlier, without decoding them."""
     message = b'{"version":%d,"records":[%s]}' % (SCHEMA_VERSION, b",".join(records))
-    _check_size(message)
+    check_size(len(message))
     return message
 
 
 def decode_record(data: bytes) -> AnyRecord:
     """The record that `encode_record` wrote. Raises MalformedMessage."""
-    _check_size(data)
+    check_size(len(data))
     record: AnyRecord = _decode(data, _form_of(data), AnyRecord)
     _check_finite(record)
     return record
@@ -115,7 +115,7 @@ def decode_records(data: bytes) -> Batch:
 
     Raises MalformedMessage if any of them has a wrong field, UnsupportedVersion for a later schema.
     """
-    _check_size(data)
+    check_size(len(data))
     if data[:1] and data[0] in compact.FIRST_BYTES:
         return _decode_compact(data)
     form = _form_of(data)
@@ -136,7 +136,7 @@ def decode_records(data: bytes) -> Batch:
 
 def decode_notice(data: bytes, kind: type[Notice]) -> Notice:
     """One status, meta, command, response or snapshot's part. Raises MalformedMessage or UnsupportedVersion."""
-    _check_size(data)
+    check_size(len(data))
     form = _form_of(data)
     try:
         notice: Notice = _decode(data, form, kind)
@@ -174,7 +174,7 @@ def _encode_compact(records: list[AnyRecord]) -> bytes:
         data = compact.encode_compact(records)
     except (msgspec.MsgspecError, TypeError, ValueError, OverflowError) as error:
         raise MalformedMessage(f"message: {error}") from error
-    _check_size(data)
+    check_size(len(data))
     if _decode_compact(data).records != tuple(records):
         raise MalformedMessage("message: a record does not survive the compact form; send it as JSON")
     return data
@@ -205,9 +205,10 @@ def _check_version(version: int) -> None:
         )
 
 
-def _check_size(data: bytes) -> None:
-    if len(data) > MAX_MESSAGE_BYTES:
-        raise MalformedMessage(f"message: got {len(data)} bytes, expected at most {MAX_MESSAGE_BYTES}")
+def check_size(size_bytes: int) -> None:
+    """Raise MalformedMessage for a message that is too large to be read."""
+    if size_bytes > MAX_MESSAGE_BYTES:
+        raise MalformedMessage(f"message: got {size_bytes} bytes, expected at most {MAX_MESSAGE_BYTES}")
 
 
 def _check_finite(*messages: AnyRecord | AnyNotice) -> None:
@@ -229,7 +230,7 @@ def _encode(value: object, form: Format, kind: Any) -> bytes:
         data = encode(value)
     except (msgspec.MsgspecError, TypeError, ValueError, OverflowError) as error:
         raise MalformedMessage(f"message: {error}") from error
-    _check_size(data)
+    check_size(len(data))
     _decode(data, form, kind)
     return data
 

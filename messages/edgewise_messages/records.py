@@ -38,7 +38,7 @@ class Severity(StrEnum):
     ERROR = "error"
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What every record carries: when, by which clock, and which record of which boot this is."""
 
     ts_ms: Count
@@ -52,13 +52,13 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """True when ``ts_ms`` was worked out later from ``mono_ns``: the clock was not yet set at the time."""
 
 
-class Telemetry(Record, frozen=True, kw_only=True, omit_defaults=True, tag="telemetry"):
+class Telemetry(Record, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="telemetry"):
     """Metrics by name; `edgewise_messages.metrics` lists the standard names with their units."""
 
     metrics: dict[Name, Value]
 
 
-class Event(Record, frozen=True, kw_only=True, omit_defaults=True, tag="event"):
+class Event(Record, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="event"):
     """Something that happened once: a prediction a rule asked for, a broken input, a restart."""
 
     name: Name
@@ -67,7 +67,7 @@ class Event(Record, frozen=True, kw_only=True, omit_defaults=True, tag="event"):
     data: dict[Name, Value] = {}
 
 
-class Drift(Record, frozen=True, kw_only=True, omit_defaults=True, tag="drift"):
+class Drift(Record, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="drift"):
     """How far what the model sees is from the baseline in its card."""
 
     model: Text

@@ -1,8 +1,9 @@
 """Where messages go: ``edgewise/v1/<group>/<device>/<channel>``."""
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from edgewise_messages.errors import InvalidTopic
 
@@ -36,8 +37,7 @@ def check_id(value: str, what: str) -> str:
     return value
 
 
-@dataclass(frozen=True)
-class DeviceAddress:
+class DeviceAddress(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     """One device in one group; both ids are checked on construction."""
 
     group: str

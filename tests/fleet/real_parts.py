@@ -23,14 +23,14 @@ WAIT_S = 60.0
 EDGEWISE = str(Path(sys.executable).with_name("edgewise"))
 
 
-def wait_until(holds: Callable[[], Any], what: str) -> Any:
+def wait_until(holds: Callable[[], Any], what: str, *, every_s: float = 0.1) -> Any:
     """The first true answer; fails with `what` if none comes."""
     deadline = time.monotonic() + WAIT_S
     while time.monotonic() < deadline:
         found = holds()
         if found:
             return found
-        time.sleep(0.1)
+        time.sleep(every_s)
     pytest.fail(f"waited {WAIT_S:.0f} s in vain until {what}")
 
 

@@ -6,18 +6,22 @@ import signal
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import psycopg
 import pytest
+from fleet.backlog import backlog, publish
 from fleet.postgres_parts import Postgres
 from fleet.real_parts import EDGEWISE, WAIT_S, Mosquitto, Server, wait_until
-from fleet.simulated import SimulatedDevice, now_ms
+from fleet.simulated import SimulatedDevice, now_ms, plausible
 
 from edgewise_fleet.collecting import CollectSettings, run_collector
 from edgewise_fleet.errors import BadChoice
-from edgewise_fleet.store import open_store
+from edgewise_fleet.store import Counter, open_store
+from edgewise_fleet.store.selection import Selection
 from edgewise_messages import Clock
 
 MakeDevice = Callable[..., SimulatedDevice]
@@ -97,6 +101,41 @@ def test_three_collectors_share_the_records_and_a_killed_one_loses_none(
     assert states == "online"
     first.send_signal(signal.SIGTERM)
     assert first.wait(WAIT_S) == 0
+
+
+@pytest.mark.parametrize("kind", [pytest.param("sqlite", marks=pytest.mark.long), "postgres"])
+def test_killed_again_and_again_in_a_backlog_each_record_is_stored_once(
+    kind: str,
+    request: pytest.FixtureRequest,
+    mosquitto: Mosquitto,
+    serve: Callable[..., Server],
+    tmp_path: Path,
+) -> None:
+    if kind == "postgres":
+        address = str(request.getfixturevalue("database"))
+        start = partial(request.getfixturevalue("collect"), "one")
+    else:
+        address, start = str(tmp_path / "fleet.db"), lambda: serve("--broker", mosquitto.url).process
+    process = start()
+    # So that it takes in nothing before all of it is there.
+    process.send_signal(signal.SIGSTOP)
+    publish(mosquitto.port, backlog(20_000, start_ms=now_ms() - 3_600_000))
+    with closing(open_store(address, read_only=True)) as store:
+        found = [0]
+        for _ in range(2):
+            process.send_signal(signal.SIGCONT)
+            wait_until(lambda: store.counts()[Counter.RECORDS] > found[-1], "more are stored", every_s=0.01)
+            process.send_signal(signal.SIGKILL)
+            process.wait(WAIT_S)
+            found.append(store.counts()[Counter.RECORDS])
+            assert found[-1] < 20_000
+            process = start()
+        wait_until(lambda: store.counts()[Counter.RECORDS] == 20_000, "all are stored")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(WAIT_S) == 0
+        records = {row[2:7] for row in store.rows(Selection(table="records"))}
+        assert len(records) == 20_000
+        assert sum(1 for _ in store.rows(Selection(table="points"))) == 20_000 * len(plausible(0))
 
 
 def test_a_server_on_postgresql_survives_kill_and_database_restart(

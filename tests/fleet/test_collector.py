@@ -2,17 +2,21 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
-from fleet.real_parts import wait_until
+from fleet.backlog import publish
+from fleet.real_parts import Mosquitto, wait_until
 
-from edgewise_fleet.collector import Collector, read_message
+from edgewise_fleet.broker_url import parse_broker_url
+from edgewise_fleet.collector import FILTERS, Collector, read_message
 from edgewise_fleet.errors import StoreUnusable
-from edgewise_fleet.mqtt import Message
-from edgewise_fleet.store import Arrival, RecordsArrival, RejectedArrival, SqliteStore
+from edgewise_fleet.inbox import MOST_BYTES
+from edgewise_fleet.message import Message
+from edgewise_fleet.receiving import Receiver
+from edgewise_fleet.store import Arrival, Counter, RecordsArrival, RejectedArrival, SqliteStore
 from edgewise_fleet.store.base import Added
 from edgewise_messages import DeviceAddress, Event, Format, Telemetry, encode_records
 
@@ -31,8 +35,8 @@ class Acknowledged:
     def __init__(self) -> None:
         self.packet_ids: list[int] = []
 
-    def acknowledge(self, message: Message) -> None:
-        self.packet_ids.append(message.packet_id)
+    def acknowledge(self, messages: Sequence[Message]) -> None:
+        self.packet_ids += [message.packet_id for message in messages]
 
 
 class FailingStore(SqliteStore):
@@ -90,12 +94,19 @@ def test_what_cannot_be_read_is_set_aside_with_the_reason(topic: str, payload: b
     assert (arrival.topic, arrival.payload) == (topic, payload)
 
 
+def test_a_message_that_was_too_large_to_be_held_says_how_large_it_was() -> None:
+    cut = Message(TOPIC, b'{"records":[', False, 1, 1, 1, 1, cut_bytes=5_000_000)
+    arrival = read_message(cut)
+    assert isinstance(arrival, RejectedArrival)
+    assert "got 5000012 bytes, expected at most 262144" in arrival.reason
+
+
 def test_nothing_is_acknowledged_before_it_is_stored(failing: FailingStore) -> None:
     acknowledged = Acknowledged()
     collector = Collector(failing)
     collector.start(acknowledged)
     for packet_id in (1, 2, 3):
-        collector.receive(message(record(packet_id), packet_id=packet_id))
+        collector.receive([message(record(packet_id), packet_id=packet_id)])
     assert failing.refused.wait(30)
     assert wait_until(lambda: collector.trouble, "the collector says what is wrong")
     assert "disk is full" in collector.trouble
@@ -110,7 +121,7 @@ def test_a_stop_while_the_store_fails_acknowledges_nothing(failing: FailingStore
     acknowledged = Acknowledged()
     collector = Collector(failing)
     collector.start(acknowledged)
-    collector.receive(message(record(1)))
+    collector.receive([message(record(1))])
     assert failing.refused.wait(30)
     collector.stop()
     assert acknowledged.packet_ids == []
@@ -121,12 +132,46 @@ def test_a_stop_stores_and_acknowledges_what_was_heard(failing: FailingStore) ->
     acknowledged = Acknowledged()
     collector = Collector(failing)
     for packet_id in range(1, 2001):
-        collector.receive(message(record(packet_id), packet_id=packet_id))
+        collector.receive([message(record(packet_id), packet_id=packet_id)])
     collector.start(acknowledged)
     collector.stop()
     assert acknowledged.packet_ids == list(range(1, 2001))
     (row,) = failing.devices()
     assert row.metrics == {"x": 1.0}
+
+
+def test_while_the_store_fails_only_so_many_bytes_are_held_and_then_all_is_stored(
+    failing: FailingStore, mosquitto: Mosquitto
+) -> None:
+    collector = Collector(failing)
+    receiver = Receiver(
+        parse_broker_url(mosquitto.url),
+        client_id="bounded",
+        filters=FILTERS,
+        on_messages=collector.receive,
+        has_room=collector.has_room,
+    )
+    collector.start(receiver)
+    receiver.start()
+    event = {
+        "ts_ms": 1,
+        "mono_ns": 1,
+        "boot": "b",
+        "name": "n",
+        "data": {f"d{i}": "x" * 4000 for i in range(40)},
+    }
+    payloads = [encode_records([Event(**event, seq=seq)]) for seq in range(250)]  # type: ignore[arg-type]  # by name
+    assert sum(map(len, payloads)) > 2 * MOST_BYTES
+    publish(mosquitto.port, [("edgewise/v1/lab/camera/event", payload) for payload in payloads])
+    assert failing.refused.wait(30)
+    wait_until(lambda: not collector.has_room(), "it is full")
+    assert (collector.pending() + 1) * len(payloads[0]) < 2 * MOST_BYTES
+    failing.mended.set()
+    wait_until(lambda: failing.counts()[Counter.RECORDS] == 250, "all are stored")
+    assert receiver.connected
+    collector.stop()
+    receiver.stop()
+    assert failing.counts()[Counter.DUPLICATES] == 0
 
 
 def test_an_unreadable_message_is_acknowledged_or_the_broker_would_send_it_for_ever(
@@ -136,7 +181,7 @@ def test_an_unreadable_message_is_acknowledged_or_the_broker_would_send_it_for_e
     acknowledged = Acknowledged()
     collector = Collector(failing)
     collector.start(acknowledged)
-    collector.receive(message(b"rubbish", packet_id=7))
+    collector.receive([message(b"rubbish", packet_id=7)])
     wait_until(lambda: acknowledged.packet_ids == [7], "the unreadable message is acknowledged")
     collector.stop()
 
@@ -146,7 +191,7 @@ def test_an_end_by_surprise_is_told(failing: FailingStore) -> None:
     collector.start(Acknowledged())
     failing.mended.set()
     # A payload that is no bytes stands for a mistake of ours.
-    collector.receive(message(None))  # type: ignore[arg-type]
+    collector.receive([message(None)])  # type: ignore[arg-type]
     wait_until(lambda: collector.trouble, "the collector says that it ended")
     assert "collector: ended by TypeError" in collector.trouble
     collector.stop()

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from edgewise_fleet.errors import SnapshotProblem, StoreUnusable
 from edgewise_fleet.keys import make_key
-from edgewise_fleet.mqtt import Message
+from edgewise_fleet.message import Message
 from edgewise_fleet.snapshots import KeptSnapshot, Limits, SnapshotBook, SnapshotDesk, State, open_snapshots
 from edgewise_fleet.snapshots.assembly import MAX_BYTES
 from edgewise_fleet.snapshots.book import STALE_MS

@@ -11,7 +11,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from edgewise_agent.wire.sparkplug.payload import Metric, Payload, encode_payload
 from edgewise_agent.wire.sparkplug.payload import decode_payload as decode_as_agent
-from edgewise_fleet.mqtt import Message
+from edgewise_fleet.message import Message
 from edgewise_fleet.sparkplug.host import REBIRTH_EVERY_MS, Heard, SparkplugHost
 from edgewise_fleet.sparkplug.payload import decode_sparkplug, encode_rebirth, value_of
 from edgewise_fleet.store import RecordsArrival, RejectedArrival, StatusArrival

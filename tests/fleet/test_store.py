@@ -2,11 +2,11 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import psycopg
 import pytest
 from fleet.store_parts import CAMERA, LATENCY, NOW_MS, arrived, latency, status, telemetry
+from msgspec.structs import replace
 
 from edgewise_fleet.store import (
     Bucket,
@@ -64,6 +64,36 @@ def test_a_record_that_comes_twice_is_kept_once(store: Store, query: Query) -> N
     assert (again.stored, again.duplicates) == (1, 2)
     assert query("SELECT seq FROM records ORDER BY seq") == [(1,), (2,), (3,)]
     assert latency(store) == 12.0
+
+
+def test_a_batch_with_something_known_and_something_new_keeps_the_new(store: Store, query: Query) -> None:
+    many = [telemetry(seq, float(seq), at_ms=NOW_MS + seq) for seq in range(1, 1001)]
+    store.add([arrived(*many[:3], many[700])])
+    added = store.add([arrived(*many)])
+    assert (added.stored, added.duplicates) == (996, 4)
+    assert query("SELECT count(*), count(DISTINCT seq), max(seq) FROM records") == [(1000, 1000, 1000)]
+    assert query("SELECT count(*), sum(value) FROM points") == [(1000, 500_500.0)]
+    assert latency(store) == 1000.0
+
+
+def test_two_records_of_one_device_and_millisecond_are_two_records_and_one_point(
+    store: Store, query: Query
+) -> None:
+    store.add([arrived(telemetry(1, 1.0), telemetry(2, 2.0))])
+    store.add([arrived(telemetry(3, 3.0), telemetry(4, 4.0, at_ms=NOW_MS + 1))])
+    assert query("SELECT seq FROM records ORDER BY seq") == [(1,), (2,), (3,), (4,)]
+    assert query("SELECT at_ms, value FROM points ORDER BY at_ms") == [(NOW_MS, 1.0), (NOW_MS + 1, 4.0)]
+    assert latency(store) == 4.0
+
+
+def test_of_records_with_other_metrics_each_the_latest_of_each_metric_stays(store: Store) -> None:
+    def with_metrics(seq: int, **metrics: object) -> RecordsArrival:
+        return arrived(replace(telemetry(seq, 0.0), metrics=metrics))
+
+    store.add([with_metrics(4, a=4.0, c=4), with_metrics(1, a=1.0, b=1.0), with_metrics(2, b=2.0)])
+    store.add([with_metrics(3, a=3.0, b=True), with_metrics(5, d=float("inf"), e="text", c=5.5, f=10**400)])
+    (row,) = store.devices()
+    assert row.metrics == {"a": 4.0, "b": 1.0, "c": 5.5}
 
 
 def test_the_same_sequence_of_another_boot_or_device_is_another_record(store: Store) -> None:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from edgewise_fleet.commanding import sign
 from edgewise_fleet.errors import FleetError
-from edgewise_fleet.mqtt import Message
+from edgewise_fleet.message import Message
 from edgewise_fleet.rollouts.engine import Order, Step, advance
 from edgewise_fleet.rollouts.observation import Observation, observe
 from edgewise_fleet.rollouts.plan import is_meant

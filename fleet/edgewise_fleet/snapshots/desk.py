@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from edgewise_fleet.commanding import make_command
 from edgewise_fleet.errors import SnapshotProblem, StoreUnusable
-from edgewise_fleet.mqtt import Message
+from edgewise_fleet.message import Message
 from edgewise_fleet.snapshots.assembly import Assembly
 from edgewise_fleet.snapshots.book import SnapshotBook
 from edgewise_fleet.snapshots.checking import check_snapshot

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from edgewise_fleet.mqtt import Message
+from edgewise_fleet.message import Message
 from edgewise_fleet.sparkplug.payload import (
     SparkplugMetric,
     SparkplugPayload,

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from edgewise_fleet.broker_url import BrokerUrl
 from edgewise_fleet.errors import BadChoice
-from edgewise_fleet.mqtt import LastWill, Message, Subscriber
+from edgewise_fleet.message import Message
+from edgewise_fleet.mqtt import LastWill, Subscriber
 from edgewise_fleet.sparkplug.host import NAMESPACE, SparkplugHost
 from edgewise_fleet.store import Arrival
 from edgewise_messages.errors import InvalidTopic
@@ -36,7 +37,6 @@ class SparkplugLink:
             client_id=f"edgewise-sparkplug-{host_id}",
             filters=(f"{NAMESPACE}/#",),
             on_message=self._hear,
-            keeps_session=False,
             will=self._new_will,
             on_ready=self._say_online,
         )

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
+import msgspec
+
 from edgewise_fleet.store.selection import Exporter
 from edgewise_messages import AnyRecord, DeviceAddress, DeviceState, Event, Meta, Status
 
 
-@dataclass(frozen=True)
-class RecordsArrival:
+class RecordsArrival(msgspec.Struct, frozen=True, gc=False):
     """The records of one publish."""
 
     address: DeviceAddress
@@ -22,8 +23,7 @@ class RecordsArrival:
     """The records as JSON with fields unknown here; without them the records are written as they were read."""
 
 
-@dataclass(frozen=True)
-class StatusArrival:
+class StatusArrival(msgspec.Struct, frozen=True, gc=False):
     """A device's status; retained when the broker repeated an earlier one."""
 
     address: DeviceAddress
@@ -32,8 +32,7 @@ class StatusArrival:
     retained: bool = False
 
 
-@dataclass(frozen=True)
-class MetaArrival:
+class MetaArrival(msgspec.Struct, frozen=True, gc=False):
     """What changes rarely about a device; retained when the broker repeated an earlier one."""
 
     address: DeviceAddress
@@ -42,8 +41,7 @@ class MetaArrival:
     retained: bool = False
 
 
-@dataclass(frozen=True)
-class RejectedArrival:
+class RejectedArrival(msgspec.Struct, frozen=True, gc=False):
     """A message that could not be read: kept aside with the reason."""
 
     topic: str

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import msgspec
 
@@ -12,7 +13,6 @@ from edgewise_fleet.store.base import (
     RejectedArrival,
     StatusArrival,
 )
-from edgewise_fleet.store.levels import Level
 from edgewise_messages import AnyRecord, Clock, DeviceAddress, DeviceState, Event, Telemetry
 
 QUARANTINE_ROWS = 1000
@@ -25,14 +25,11 @@ FUTURE_TOLERANCE_MS = 5 * 60_000
 MOST_IDS = 500_000
 """Ids remembered in memory; past that they are asked for again."""
 
-Point = tuple[int, int, int, float]
-"""(device_id, at_ms, metric_id, value)"""
-Latest = tuple[int, int, int, int, int, float]
-"""(device_id, metric_id, boot_id, seq, at_ms, value)"""
+Key: TypeAlias = tuple[int, int]
+"""(boot_id, seq): what makes a record the one that it is."""
 
 
-@dataclass(slots=True)
-class RecordRow:
+class RecordRow(msgspec.Struct, frozen=True, gc=False):
     """One record and where it stands."""
 
     address: DeviceAddress
@@ -40,6 +37,12 @@ class RecordRow:
     at_ms: int
     received_ms: int
     body: bytes
+    names: tuple[str, ...]
+    """Of its metrics, in their order; a fleet has few such rows, which are worked out once for all that share one."""
+
+
+Rows: TypeAlias = dict[Key, tuple[int, RecordRow]]
+"""Records in the order of their keys, each with its device_id."""
 
 
 @dataclass
@@ -76,17 +79,6 @@ class Ids:
         return len(self.devices) + len(self.boots) + len(self.metrics) > MOST_IDS
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What the telemetry among new records adds."""
-
-    points: list[Point]
-    latest: list[Latest]
-    """One for each device, metric and boot."""
-    unrolled: list[tuple[int, int, int]]
-    """(level, device_id, at_ms) of the minutes that changed."""
-
-
 def gather(arrivals: Sequence[Arrival]) -> Gathered:
     """The batch by kind."""
     found = Gathered()
@@ -119,7 +111,8 @@ def _record_rows(arrival: RecordsArrival) -> Iterable[RecordRow]:
     bodies: Iterable[bytes] = arrival.bodies or map(msgspec.json.encode, arrival.records)
     for record, body in zip(arrival.records, bodies, strict=True):
         at_ms = placed_ms(record, arrival.received_ms)
-        yield RecordRow(arrival.address, record, at_ms, arrival.received_ms, body)
+        names = tuple(record.metrics) if isinstance(record, Telemetry) else ()
+        yield RecordRow(arrival.address, record, at_ms, arrival.received_ms, body, names)
 
 
 def placed_ms(record: AnyRecord, received_ms: int) -> int:
@@ -136,14 +129,17 @@ def boots_of(found: Gathered, devices: Mapping[DeviceAddress, int]) -> set[tuple
     return boots | {(devices[one.address], one.status.boot) for one in told}
 
 
-def once(found: Gathered, ids: Ids) -> dict[tuple[int, int], tuple[int, RecordRow]]:
-    """The records by (boot_id, seq), with their device_id; the first of those that come twice."""
+def once(found: Gathered, ids: Ids) -> Rows:
+    """The records by (boot_id, seq) and in that order, with their device_id; the first of those that come twice.
+
+    In order they touch each page of the tables once, and of each boot the last value comes last.
+    """
     devices, boots = ids.devices, ids.boots
-    rows: dict[tuple[int, int], tuple[int, RecordRow]] = {}
+    rows: Rows = {}
     for row in found.rows:
         device_id, record = devices[row.address], row.record
         rows.setdefault((boots[device_id, record.boot], record.seq), (device_id, row))
-    return rows
+    return {key: rows[key] for key in sorted(rows)}
 
 
 def kind_and_name(record: AnyRecord) -> tuple[str, str | None]:
@@ -153,49 +149,4 @@ def kind_and_name(record: AnyRecord) -> tuple[str, str | None]:
 
 def metric_names(rows: Iterable[tuple[int, RecordRow]]) -> set[str]:
     """Every metric of these records."""
-    names: set[str] = set()
-    for _, row in rows:
-        if isinstance(row.record, Telemetry):
-            names.update(row.record.metrics)
-    return names
-
-
-def measure(rows: Mapping[tuple[int, int], tuple[int, RecordRow]], metrics: Mapping[str, int]) -> Measured:
-    """Points, latest values and minutes to roll up, of records that are new."""
-    points: list[Point] = []
-    latest: dict[tuple[int, int], dict[int, tuple[int, int, float]]] = {}
-    minutes: set[tuple[int, int]] = set()
-    # In order of sequence, so that of each boot the last value stays.
-    for boot_id, seq in sorted(rows):
-        device_id, row = rows[boot_id, seq]
-        if not isinstance(row.record, Telemetry):
-            continue
-        at_ms = row.at_ms
-        newest = latest.get((device_id, boot_id))
-        if newest is None:
-            newest = latest[device_id, boot_id] = {}
-        for name, value in row.record.metrics.items():
-            number = value if type(value) is float else _number(value)
-            # Infinite and undefined values are no points.
-            if number is not None and number - number == 0.0:
-                metric_id = metrics[name]
-                points.append((device_id, at_ms, metric_id, number))
-                newest[metric_id] = (seq, at_ms, number)
-        minutes.add((device_id, at_ms - at_ms % 60_000))
-    rows_of_latest = [
-        (device_id, metric_id, boot_id, *value)
-        for (device_id, boot_id), values in latest.items()
-        for metric_id, value in values.items()
-    ]
-    unrolled = [(int(Level.MINUTE), *minute) for minute in sorted(minutes)]
-    return Measured(points, rows_of_latest, unrolled)
-
-
-def _number(value: object) -> float | None:
-    """A metric as a float; True is 1, and what is no number is None."""
-    if isinstance(value, int | float):
-        try:
-            return float(value)
-        except OverflowError:
-            return None
-    return None
+    return set().union(*{row.names for _, row in rows})

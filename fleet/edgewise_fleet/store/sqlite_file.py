@@ -17,6 +17,8 @@ BUSY_TIMEOUT_S = 10.0
 CACHE_KIB = 65_536
 """Pages in memory of each connection; SQLite's own 2 MB would read a page anew for every device of a large fleet."""
 STATEMENTS = 512
+CHECKPOINT_PAGES = 8_000
+"""What the write-ahead log may hold, 32 MB: a page that is written to again and again moves into the file once."""
 
 
 @contextmanager
@@ -75,6 +77,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
         # FULL: a commit is on the disk before the broker is told that we have the record.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         _migrate(connection)
     except BaseException:
         connection.close()

@@ -7,25 +7,27 @@ from itertools import chain
 from typing import Any
 
 from edgewise_fleet.store.base import Added, Arrival, Counter, StatusArrival
+from edgewise_fleet.store.measuring import Measuring, PointColumns
 from edgewise_fleet.store.rows import (
     QUARANTINE_BYTES,
     QUARANTINE_ROWS,
     Gathered,
     Ids,
-    RecordRow,
+    Key,
+    Rows,
     boots_of,
     gather,
     kind_and_name,
-    measure,
     metric_names,
     once,
 )
 from edgewise_fleet.store.schema import UPSERT_LATEST
 from edgewise_messages import DeviceState
 
-ROWS_PER_STATEMENT = 400
+ROWS_PER_STATEMENT = (400, 80, 16, 4, 1)
 """A statement of many rows is worked off outside of Python's lock; executemany takes the lock anew for every row, and
-a busy network thread makes it wait each time. 9 columns x 400 stay below SQLite's 32,766 parameters."""
+a busy network thread makes it wait each time. 9 columns x 400 stay below SQLite's 32,766 parameters. What is left over
+goes by the next smaller ones, so that there are few statements to keep ready."""
 
 
 def write_arrivals(connection: sqlite3.Connection, arrivals: Sequence[Arrival], ids: Ids) -> Added:
@@ -35,13 +37,13 @@ def write_arrivals(connection: sqlite3.Connection, arrivals: Sequence[Arrival], 
     _resolve_boots(connection, found, ids)
     _write_notices(connection, found, ids)
     rows = once(found, ids)
-    new = _insert_records(connection, rows)
-    fresh = {key: rows[key] for key in new} if len(new) < len(rows) else rows
+    fresh = _insert_records(connection, rows)
     _resolve_metrics(connection, metric_names(fresh.values()), ids)
-    measured = measure(fresh, ids.metrics)
-    insert_rows(connection, "INSERT OR IGNORE INTO points VALUES", measured.points)
-    insert_rows(connection, "INSERT INTO latest VALUES", measured.latest, UPSERT_LATEST)
-    insert_rows(connection, "INSERT OR IGNORE INTO unrolled VALUES", measured.unrolled)
+    measuring = Measuring(fresh, ids.metrics)
+    for points in measuring.points():
+        _insert_points(connection, points)
+    insert_rows(connection, "INSERT INTO latest VALUES", measuring.latest(), UPSERT_LATEST)
+    insert_rows(connection, "INSERT OR IGNORE INTO unrolled VALUES", measuring.unrolled())
     added = Added(
         stored=len(fresh), duplicates=len(found.rows) - len(fresh), rejected=_set_aside(connection, found)
     )
@@ -54,11 +56,30 @@ def insert_rows(
 ) -> Iterable[tuple[Any, ...]]:
     """Insert many rows by few statements; what RETURNING in ``tail`` returns."""
     returned: list[tuple[Any, ...]] = []
-    for begin in range(0, len(rows), ROWS_PER_STATEMENT):
-        some = rows[begin : begin + ROWS_PER_STATEMENT]
+    for begin, end in _pieces(len(rows)):
+        some = rows[begin:end]
         statement = _statement(head, len(some[0]), len(some), tail)
         returned += connection.execute(statement, list(chain.from_iterable(some))).fetchall()
     return returned
+
+
+def _insert_points(connection: sqlite3.Connection, points: PointColumns) -> None:
+    for begin, end in _pieces(len(points)):
+        values: list[float] = [0] * (4 * (end - begin))
+        values[0::4] = points.device_ids[begin:end]
+        values[1::4] = points.at_ms[begin:end]
+        values[2::4] = points.metric_ids[begin:end]
+        values[3::4] = points.values[begin:end]
+        connection.execute(_statement("INSERT OR IGNORE INTO points VALUES", 4, end - begin, ""), values)
+
+
+def _pieces(count: int) -> Iterable[tuple[int, int]]:
+    """So many rows cut for the statements that there are."""
+    begin = 0
+    for size in ROWS_PER_STATEMENT:
+        while count - begin >= size:
+            yield begin, begin + size
+            begin += size
 
 
 @cache
@@ -67,15 +88,29 @@ def _statement(head: str, columns: int, rows: int, tail: str) -> str:
     return f"{head} {', '.join([row] * rows)} {tail}"
 
 
-def _insert_records(
-    connection: sqlite3.Connection, rows: dict[tuple[int, int], tuple[int, RecordRow]]
-) -> list[tuple[int, int]]:
+def _insert_records(connection: sqlite3.Connection, rows: Rows) -> Rows:
+    """Insert those that are new, and return them."""
     values = [
         (boot_id, seq, device_id, *kind_and_name(row.record), row.at_ms, row.record.ts_ms, row.received_ms, row.body)
         for (boot_id, seq), (device_id, row) in rows.items()
     ]  # fmt: skip
-    head, tail = "INSERT INTO records VALUES", "ON CONFLICT DO NOTHING RETURNING boot_id, seq"
-    return [(boot_id, seq) for boot_id, seq in insert_rows(connection, head, values, tail)]
+    repeated = False
+    new: list[Key] = []
+    for begin, end in _pieces(len(values)):
+        some = values[begin:end]
+        try:
+            # Mostly all are new, and asking which ones costs twice as much as the rest of it.
+            insert_rows(connection, "INSERT INTO records VALUES", some)
+            new += [row[:2] for row in some]
+        except sqlite3.IntegrityError:
+            repeated = True
+            new += insert_rows(
+                connection,
+                "INSERT INTO records VALUES",
+                some,
+                "ON CONFLICT DO NOTHING RETURNING boot_id, seq",
+            )
+    return {key: rows[key] for key in sorted(new)} if repeated else rows
 
 
 def _resolve_devices(connection: sqlite3.Connection, found: Gathered, ids: Ids) -> None:

@@ -3,23 +3,28 @@
 Whatever several collectors may touch is touched in the same order by all of them, and late in the transaction.
 """
 
-import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from edgewise_fleet.store.base import Added, Counter
+from edgewise_fleet.store.measuring import Latest, Measuring
 from edgewise_fleet.store.postgres.connection import Connection
+from edgewise_fleet.store.postgres.copying import (
+    copy_if_new,
+    copy_rows,
+    pack_latest,
+    pack_marks,
+    pack_points,
+    pack_unrolled,
+)
 from edgewise_fleet.store.rows import (
     QUARANTINE_BYTES,
     QUARANTINE_ROWS,
     Gathered,
     Ids,
-    Latest,
-    Measured,
-    RecordRow,
+    Rows,
     boots_of,
     kind_and_name,
-    measure,
     metric_names,
     once,
 )
@@ -33,11 +38,6 @@ CREATE TEMP TABLE IF NOT EXISTS latest_in (
     device_id integer, metric_id integer, boot_id integer, seq bigint, at_ms bigint, value double precision
 ) ON COMMIT DELETE ROWS;
 """
-_SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_END = b"\xff\xff"
-"""https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format": fields are a length and big-endian bytes."""
-_POINT = struct.Struct(">hiiiqiiid")
-_LATEST = struct.Struct(">hiiiiiiiqiqid")
 
 
 def write_arrivals(connection: Connection, found: Gathered, ids: Ids, *, collector: str) -> Added:
@@ -45,16 +45,16 @@ def write_arrivals(connection: Connection, found: Gathered, ids: Ids, *, collect
     _resolve_devices(connection, found, ids)
     _resolve_boots(connection, found, ids)
     rows = once(found, ids)
-    fresh = {key: rows[key] for key in _mark_seen(connection, rows)}
+    fresh = _mark_seen(connection, rows)
     _resolve_metrics(connection, metric_names(fresh.values()), ids)
-    measured = measure(fresh, ids.metrics)
     _write_records(connection, fresh)
-    _write_points(connection, measured)
+    measuring = Measuring(fresh, ids.metrics)
+    _write_points(connection, measuring)
     rejected = _set_aside(connection, found)
     added = Added(stored=len(fresh), duplicates=len(found.rows) - len(fresh), rejected=rejected)
     _count(connection, added, found.unknown, collector)
     _write_notices(connection, found, ids)
-    _write_latest(connection, measured)
+    _write_latest(connection, measuring.latest())
     return added
 
 
@@ -118,72 +118,62 @@ def _resolve_metrics(connection: Connection, names: set[str], ids: Ids) -> None:
     ids.metrics.update({name: numbers[text] for name, text in missing.items()})
 
 
-def _mark_seen(
-    connection: Connection, rows: dict[tuple[int, int], tuple[int, RecordRow]]
-) -> Iterable[tuple[int, int]]:
-    """The keys that nobody had marked before."""
-    if not rows:
-        return []
-    keys = sorted(rows)
-    marks = [[key[0] for key in keys], [key[1] for key in keys], [rows[key][1].at_ms for key in keys]]
+def _mark_seen(connection: Connection, rows: Rows) -> Rows:
+    """Those that nobody had marked before."""
+    marks = [(*key, row.at_ms) for key, (_, row) in rows.items()]
+    if not marks or copy_if_new(connection, "seen (boot_id, seq, at_ms)", [pack_marks(marks)]):
+        return rows
     returned = connection.execute(
         "INSERT INTO seen SELECT * FROM unnest(%s::integer[], %s::bigint[], %s::bigint[])"
         " ON CONFLICT DO NOTHING RETURNING boot_id, seq",
-        marks,
+        _columns(marks),
     ).fetchall()
-    return [(int(str(boot_id)), int(str(seq))) for boot_id, seq in returned]
+    new = sorted((int(str(boot_id)), int(str(seq))) for boot_id, seq in returned)
+    return {key: rows[key] for key in new}
 
 
-def _write_records(connection: Connection, rows: dict[tuple[int, int], tuple[int, RecordRow]]) -> None:
+def _write_records(connection: Connection, rows: Rows) -> None:
     if not rows:
         return
-    with connection.cursor().copy("COPY records FROM STDIN (FORMAT BINARY)") as copy:
-        copy.set_types(["int4", "int8", "int4", "text", "text", "int8", "int8", "int8", "bytea"])
+    with connection.cursor().copy("COPY records FROM STDIN (FORMAT BINARY)") as records:
+        records.set_types(["int4", "int8", "int4", "text", "text", "int8", "int8", "int8", "bytea"])
         for (boot_id, seq), (device_id, row) in rows.items():
             kind, name = kind_and_name(row.record)
             stamps = (row.at_ms, row.record.ts_ms, row.received_ms)
-            copy.write_row((boot_id, seq, device_id, kind, name and _text(name), *stamps, row.body))
+            records.write_row((boot_id, seq, device_id, kind, name and _text(name), *stamps, row.body))
 
 
-def _write_points(connection: Connection, measured: Measured) -> None:
-    if not measured.points:
-        return
-    pack = _POINT.pack
-    packed = (
-        pack(4, 4, device_id, 8, at_ms, 4, metric_id, 8, value)
-        for device_id, at_ms, metric_id, value in measured.points
-    )
-    with connection.cursor().copy("COPY points_in FROM STDIN (FORMAT BINARY)") as copy:
-        copy.write(b"".join([_SIGNATURE, *packed, _END]))
-    connection.execute(
-        "INSERT INTO points (device_id, at_ms, metric_id, value)"
-        " SELECT device_id, at_ms, metric_id, value FROM points_in ON CONFLICT DO NOTHING"
-    )
-    with connection.cursor().copy(
-        "COPY unrolled (level, device_id, at_ms) FROM STDIN (FORMAT BINARY)"
-    ) as copy:
-        copy.set_types(["int2", "int4", "int8"])
-        for row in measured.unrolled:
-            copy.write_row(row)
+def _write_points(connection: Connection, measuring: Measuring) -> None:
+    pieces = list[bytes]()
+    packed = _noting(map(pack_points, measuring.points()), pieces)
+    columns = "(device_id, at_ms, metric_id, value)"
+    # Two records of one device and millisecond are two points of one place: known here, it costs no attempt.
+    if measuring.overlaps or not copy_if_new(connection, f"points {columns}", packed):
+        # What was not yet worked out when the database said no.
+        for _ in packed:
+            pass
+        copy_rows(connection, f"points_in {columns}", pieces)
+        connection.execute(
+            "INSERT INTO points (device_id, at_ms, metric_id, value)"
+            " SELECT device_id, at_ms, metric_id, value FROM points_in ON CONFLICT DO NOTHING"
+        )
+    if minutes := measuring.unrolled():
+        copy_rows(connection, "unrolled (level, device_id, at_ms)", [pack_unrolled(minutes)])
 
 
-def _write_latest(connection: Connection, measured: Measured) -> None:
-    for rows in _passes(measured.latest):
-        with connection.cursor().copy("COPY latest_in FROM STDIN (FORMAT BINARY)") as copy:
-            copy.write(_packed_latest(rows))
+def _noting(pieces: Iterable[bytes], noted: list[bytes]) -> Iterator[bytes]:
+    for piece in pieces:
+        noted.append(piece)
+        yield piece
+
+
+def _write_latest(connection: Connection, latest: Sequence[Latest]) -> None:
+    for rows in _passes(latest):
+        copy_rows(connection, "latest_in", [pack_latest(rows)])
         connection.execute(
             f"INSERT INTO latest SELECT * FROM latest_in ORDER BY device_id, metric_id {UPSERT_LATEST}".encode()
         )
         connection.execute("DELETE FROM latest_in")
-
-
-def _packed_latest(rows: Sequence[Latest]) -> bytes:
-    pack = _LATEST.pack
-    packed = (
-        pack(6, 4, device_id, 4, metric_id, 4, boot_id, 8, seq, 8, at_ms, 8, value)
-        for device_id, metric_id, boot_id, seq, at_ms, value in rows
-    )
-    return b"".join([_SIGNATURE, *packed, _END])
 
 
 def _passes(rows: Sequence[Latest]) -> list[list[Latest]]:
