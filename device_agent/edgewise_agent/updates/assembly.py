@@ -89,7 +89,7 @@ def _make_updater(
     transport = Transport(ca_file=updates.ca_file, should_stop=is_stopping)
     return ModelUpdater(
         store,
-        LivePipeline(pipeline, settings.pipelines[name]),
+        LivePipeline(pipeline, settings.pipelines[name], updates),
         updates,
         source=Places(updates, folder=folder, transport=transport),
         trial=ChildTrial(updates),

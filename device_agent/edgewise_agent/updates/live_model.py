@@ -7,6 +7,15 @@ from typing import Protocol
 
 
 @dataclass(frozen=True)
+class GroupAgreement:
+    """Of the inputs that the current model answers in one way, such as with one label."""
+
+    name: str
+    inputs: int
+    agreed: int
+
+
+@dataclass(frozen=True)
 class ShadowReport:
     """How a candidate did on live inputs beside the current model."""
 
@@ -18,6 +27,10 @@ class ShadowReport:
     median_ms: float | None = None
     current_median_ms: float | None = None
     """Medians, since of few inputs on a busy device p95 is the scheduler's."""
+    groups: tuple[GroupAgreement, ...] = ()
+    """By what the current model answered; none where that has no kinds."""
+    rests: int = 0
+    """How often the candidate stood back because the pipeline left inputs out."""
 
 
 @dataclass(frozen=True)
