@@ -63,11 +63,16 @@ class Pipeline:
         beat: Beat = never_mind,
         at_work: Callable[[], AbstractContextManager[None]] = nullcontext,
         on_exchange: Callable[[str], None] = lambda text: None,
+        mark: Callable[[bool], None] = lambda is_busy: None,
+        longest_s: float = LONGEST_INFERENCE_S,
+        first_wait_s: float = 0.0,
     ) -> None:
         """``source`` makes a source that is not open; ``drift`` a watch for the model that is in the slot.
 
-        ``beat`` hears by when an inference will be over, ``at_work`` is entered around each.
+        ``beat`` hears by when an inference will be over, ``at_work`` is entered around each, ``mark`` is told when
+        one begins and ends. An inference is over within ``longest_s``, or hangs. The first input waits.
         """
+        self._mark, self._longest_s, self._first_wait_s = mark, longest_s, first_wait_s
         self._beat, self._at_work, self._on_exchange = beat, at_work, on_exchange
         self.name, self.slot = name, slot
         self._settings, self._source, self._recorder = settings, source, recorder
@@ -156,7 +161,7 @@ class Pipeline:
 
     @property
     def busy_s(self) -> float:
-        """How long the input at hand has been taking; 0 between two."""
+        """How long the inference at hand has been taking; 0 between two."""
         began_s = self._busy_since_s
         return 0.0 if began_s is None else time.monotonic() - began_s
 
@@ -167,6 +172,7 @@ class Pipeline:
 
     def _work(self) -> None:
         retry_s = FIRST_RETRY_S
+        self._stopping.wait(self._first_wait_s)
         while not self._stopping.is_set():
             began_s = time.monotonic()
             try:
@@ -233,14 +239,16 @@ class Pipeline:
 
     def _look(self, item: Item) -> float:
         """One input; how many seconds it took."""
-        self._busy_since_s = began_s = time.monotonic()
-        self._beat(LONGEST_INFERENCE_S)
+        began_s = time.monotonic()
+        self._beat(self._longest_s)
         name = name_of(item)
         follower = self._follower
         answers: list[Any] = []
         taken_ms, has_failed = 0.0, False
         try:
             with self._model_turn, self._at_work():
+                self._busy_since_s = time.monotonic()
+                self._mark(True)
                 mark_s = time.perf_counter()
                 for answer, observation in self.slot.answers(item):
                     latency_ms = (time.perf_counter() - mark_s) * 1000
@@ -248,7 +256,7 @@ class Pipeline:
                     if follower is not None:
                         answers.append(answer)
                         taken_ms += latency_ms
-                    mark_s = time.perf_counter()
+                    self._busy_since_s, mark_s = time.monotonic(), time.perf_counter()
         except Exception as error:  # whatever one input breaks, the device goes on
             self._metrics.error()
             is_known = isinstance(error, edgewise.EdgewiseError | OSError)
@@ -258,6 +266,7 @@ class Pipeline:
         if follower is not None:
             self._follow(follower, item, None if has_failed else answers, taken_ms)
         self._busy_since_s = None
+        self._mark(False)
         self._beat(math.inf)
         if isinstance(item, Frame) and began_s >= self._next_measure_s:
             self._next_measure_s = began_s + MEASURE_EVERY_S

@@ -49,7 +49,7 @@ class ModelHealth:
 
 
 class LiveModel(Protocol):
-    """One pipeline's model. All three are called from the update thread, while the pipeline runs."""
+    """One pipeline's model. Its methods are called from the update thread, while the pipeline runs."""
 
     def shadow(
         self, path: Path, *, inputs: int, within_s: float, should_stop: Callable[[], bool]
@@ -64,3 +64,7 @@ class LiveModel(Protocol):
 
     def health(self) -> ModelHealth:
         """How the current model does."""
+
+    @property
+    def candidate_busy_s(self) -> float:
+        """How long the candidate of a shadow run has been at one input; 0 where none is."""

@@ -1,6 +1,7 @@
 """A LiveModel over one of the agent's pipelines."""
 
 import contextlib
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,8 +25,17 @@ FEWEST_FOR_P95 = 2
 class LivePipeline:
     """Hears the pipeline's answers."""
 
-    def __init__(self, pipeline: Pipeline, settings: PipelineSettings, updates: UpdateSettings) -> None:
-        self._pipeline = pipeline
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        settings: PipelineSettings,
+        updates: UpdateSettings,
+        *,
+        on_switch: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``on_switch`` is called when another model runs."""
+        self._pipeline, self._on_switch = pipeline, on_switch
+        self._run: ShadowRun | None = None
         self._settings, self._updates = settings, updates
         self._latencies_ms: deque[float] = deque(maxlen=LATENCIES)
         pipeline.listen(self)
@@ -51,17 +61,26 @@ class LivePipeline:
         running: Any = self._pipeline.slot
         with contextlib.closing(ModelSlot(self._settings, path)) as candidate:
             run = ShadowRun(candidate, running, self._updates, dropped=lambda: self._pipeline.dropped)
-            heard = Heard(running)
+            self._run, heard = run, Heard(running)
             self._pipeline.follow(heard)
             try:
                 return run.run(heard, inputs=inputs, within_s=within_s, should_stop=should_stop)
             finally:
                 self._pipeline.follow(None)
+                self._run = None
 
     def switch(self, path: Path) -> None:
         """Between two inputs."""
         self._pipeline.exchange(path)
+        self._on_switch()
         self._latencies_ms.clear()
+
+    @property
+    def candidate_busy_s(self) -> float:
+        """See `LiveModel.candidate_busy_s`."""
+        run = self._run
+        began_s = run.busy_since_s if run is not None else None
+        return time.monotonic() - began_s if began_s is not None else 0.0
 
     def health(self) -> ModelHealth:
         """Counters since the agent started; latencies since the last switch."""
