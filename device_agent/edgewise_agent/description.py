@@ -22,9 +22,10 @@ def describe(
 ) -> Meta:
     """The retained meta notice.
 
-    ``models`` are by pipeline, ``drift`` says whether drift is watched, ``power`` where watts come from.
+    ``models`` are by pipeline, without those that are stopped. ``drift`` says whether drift is watched, ``power``
+    where watts come from.
     """
-    first = models.get(MAIN) or next(iter(models.values()))
+    first = models.get(MAIN) or next(iter(models.values()), None)
     return Meta(
         ts_ms=clock.now_ms(),
         boot=boot,

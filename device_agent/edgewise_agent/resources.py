@@ -12,6 +12,8 @@ from edgewise_agent.outbox.outbox import Outbox
 from edgewise_agent.outbox.setup import open_outbox
 from edgewise_agent.pipelines.assembly import open_models
 from edgewise_agent.pipelines.model_slot import ModelSlot
+from edgewise_agent.protection.choosing import Chosen
+from edgewise_agent.protection.wiring import choose_models, watching_start
 from edgewise_agent.service.unattended import Unattended
 from edgewise_agent.settings.change import SettingsChange
 from edgewise_agent.settings.config import Settings
@@ -37,8 +39,10 @@ class Resources:
     power: PowerWatch
     stores: Mapping[str, ModelStore]
     """Of models, by pipeline."""
+    chosen: Mapping[str, Chosen]
+    """What each pipeline runs, or that it is stopped."""
     slots: Mapping[str, ModelSlot]
-    """The open models, by pipeline."""
+    """The open models, by pipeline; a stopped one has none."""
     outbox: Outbox
     keeping: Keeping
     offloader: "Offloader | None"
@@ -64,13 +68,17 @@ def open_resources(
     power.start()
     stack.callback(power.close)
     stores = recovered_stores(settings)
-    slots = open_models(settings, stores, stack)
+    chosen = choose_models(settings, stores, state, stack)
+    with watching_start(settings, state, chosen):
+        slots = open_models(settings, stores, stack, chosen)
     outbox = open_outbox(state.outbox, settings.outbox)
     stack.callback(outbox.close)
     keeping = open_keeping(state.path, privacy=settings.privacy, snapshots=settings.snapshots)
     stack.callback(keeping.close)
     offloader = _start_offload(settings, keeping, stack)
-    return Resources(settings, change, state, unattended, power, stores, slots, outbox, keeping, offloader)
+    return Resources(
+        settings, change, state, unattended, power, stores, chosen, slots, outbox, keeping, offloader
+    )
 
 
 def _start_offload(settings: Settings, keeping: Keeping, stack: contextlib.ExitStack) -> "Offloader | None":

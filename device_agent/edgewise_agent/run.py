@@ -21,6 +21,7 @@ from edgewise_agent.outbox.outbox import Outbox
 from edgewise_agent.outbox.setup import stamp_records
 from edgewise_agent.pipelines.assembly import Assembly, client_id
 from edgewise_agent.privacy.destinations import destination_of
+from edgewise_agent.protection.wiring import protecting, tell_of_starts
 from edgewise_agent.recorder import Recorder
 from edgewise_agent.resources import Resources, open_resources
 from edgewise_agent.service.unattended import Unattended
@@ -85,11 +86,19 @@ def _run(held: Resources, ending: Ending) -> None:
         heartbeats=unattended.heartbeats,
         power=power,
         on_exchange=lambda name, text: agent.exchanged(name, text),
+        chosen=held.chosen,
     )
     pipelines = {name: assembly.pipeline(name, slot) for name, slot in held.slots.items()}
     updaters = make_updaters(
-        settings, pipelines, held.stores, recorder, is_stopping=lambda: bool(agent.stop_reason)
+        settings,
+        pipelines,
+        held.stores,
+        recorder,
+        chosen=held.chosen,
+        is_stopping=lambda: bool(agent.stop_reason),
+        restart=ending.ask_restart,
     )
+    tell_of_starts(recorder, held.chosen, held.stores, updaters)
     parts = Parts(
         pipelines=list(pipelines.values()),
         recorder=recorder,
@@ -117,7 +126,7 @@ def _run(held: Resources, ending: Ending) -> None:
         power=power.source,
         beat=unattended.heartbeats.part("courier", within_s=LONGEST_STEP_S),
     )
-    names = ", ".join(slot.info().name for slot in held.slots.values())
+    names = ", ".join(slot.info().name for slot in held.slots.values()) or "no model"
     recorder.event("agent.started", data={"model": names}, durable=True)
     log.info("device %s runs %s, boot %s", settings.device.id, names, boot)
     _show(held, names)
@@ -125,6 +134,15 @@ def _run(held: Resources, ending: Ending) -> None:
         _stopping_on_signals(agent),
         _committing(outbox, settings.outbox.commit_interval_s),
         updating(updaters, held.stores),
+        protecting(
+            settings,
+            held.state,
+            pipelines,
+            updaters,
+            held.chosen,
+            recorder,
+            is_stopping=lambda: bool(agent.stop_reason),
+        ),
     ):
         courier.start()
         try:
@@ -143,8 +161,12 @@ def _show(held: Resources, names: str) -> None:
     for name, slot in held.slots.items():
         info = slot.info()
         facts = ("name", "task", "precision", "target", "backend", "sha256")
-        whose = "model" if len(held.slots) == 1 else f"model of {name}"
+        whose = "model" if len(held.chosen) == 1 else f"model of {name}"
         board.tell(whose, **{fact: getattr(info, fact) for fact in facts})
+    for name, one in held.chosen.items():
+        if one.is_stopped:
+            whose = "model" if len(held.chosen) == 1 else f"model of {name}"
+            board.tell(whose, name=one.model.path.name, stopped=one.why_stopped)
     board.tell("broker", url=", ".join(settings.broker.url), connected=False)
     board.tell("power", source=held.power.source)
     held.unattended.ready(f"runs {names}")

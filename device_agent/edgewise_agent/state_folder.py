@@ -29,6 +29,10 @@ class StateFolder:
         """Where the drift monitor of a pipeline keeps its state."""
         return self.path / f"drift-{pipeline}.json"
 
+    def models(self, pipeline: str) -> Path:
+        """Where the models of a pipeline lie, and how they did."""
+        return self.path / "models" / pipeline
+
     def __enter__(self) -> Self:
         """Create the folder if need be and lock it. Raises StateInUse or OutboxError."""
         try:

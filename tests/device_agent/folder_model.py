@@ -67,6 +67,8 @@ class FolderModel:
         with self._lock:
             return ModelHealth(self._inferences, self._errors, _p95(self._latencies_ms))
 
+    candidate_busy_s = 0.0
+
     def close(self) -> None:
         """Let go of the model."""
         self._model.close()

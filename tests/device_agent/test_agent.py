@@ -18,7 +18,8 @@ from edgewise_agent.clock import SystemClock
 from edgewise_agent.commands.guard import CommandGuard
 from edgewise_agent.commands.settings import CommandSettings
 from edgewise_agent.outbox.outbox import Outbox
-from edgewise_agent.pipelines.pipeline import Answered, Pipeline
+from edgewise_agent.pipelines.pipeline import Pipeline
+from edgewise_agent.pipelines.seams import Answered
 from edgewise_agent.pipelines.settings import PipelineSettings
 from edgewise_agent.pipelines.source_words import SourceWord
 from edgewise_agent.recorder import Recorder

@@ -1,6 +1,6 @@
 """A real agent process, a real broker, a real repository: updates and settings from afar."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -38,9 +38,16 @@ class Site:
         }
         self._write = write_config
 
-    def config(self, **updates: object) -> Path:
+    def config(
+        self,
+        *,
+        pipeline: Mapping[str, object] | None = None,
+        protection: Mapping[str, object] | None = None,
+        **updates: object,
+    ) -> Path:
         changes = {**self._changes, "updates": {**self._changes["updates"], **updates}}
-        return self._write(self._broker.url, pipeline={"interval_s": 0.02}, **changes)
+        pipeline = {"interval_s": 0.02, **(pipeline or {})}
+        return self._write(self._broker.url, pipeline=pipeline, protection=dict(protection or {}), **changes)
 
     def ask(self, name: str, /, **arguments: object) -> Response:
         given = {key.replace("__", "."): value for key, value in arguments.items()}

@@ -1,7 +1,7 @@
 import pytest
 
 from edgewise_agent.updates.judging import figures_of, is_over, judge_shadow, judge_watch
-from edgewise_agent.updates.live_model import ModelHealth, ShadowReport
+from edgewise_agent.updates.live_model import GroupAgreement, ModelHealth, ShadowReport
 from edgewise_agent.updates.settings import UpdateSettings
 from edgewise_agent.updates.store_state import Watch
 
@@ -19,6 +19,15 @@ BEGIN = ModelHealth(100, 0)
         (ShadowReport(50, 50, 0, 15.1, 10.0), "its median latency is 15.1 ms against 10.0 ms"),
         (ShadowReport(50, 50, 0, 1.0, 0.1), ""),
         (ShadowReport(9, 9, 0, 100.0, 10.0), ""),
+        (
+            ShadowReport(50, 44, groups=(GroupAgreement("_silence_", 40, 40), GroupAgreement("yes", 10, 5))),
+            "",
+        ),
+        (ShadowReport(50, 43, groups=(GroupAgreement("no", 1, 0), GroupAgreement("yes", 9, 0))), ""),
+        (
+            ShadowReport(50, 44, groups=(GroupAgreement("yes", 10, 4),)),
+            "of 10 live inputs that the current model calls 'yes' it answered 4 alike, expected at least 50%",
+        ),
         (ShadowReport(50, 50, 0, None, 10.0), ""),
     ],
 )

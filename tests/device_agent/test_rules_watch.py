@@ -15,8 +15,8 @@ from edgewise.streams import Frame
 from edgewise_agent.clock import SystemClock
 from edgewise_agent.offload import Offloader, OffloadServerSettings, OffloadSettings
 from edgewise_agent.outbox.outbox import Outbox
-from edgewise_agent.pipelines.pipeline import Answered
 from edgewise_agent.pipelines.rules_watch import RulesWatch, WatchParts
+from edgewise_agent.pipelines.seams import Answered
 from edgewise_agent.privacy import AuditLog, Gate, Names, PrivacySettings
 from edgewise_agent.recorder import Recorder
 from edgewise_agent.rules import RuleSet, RulesSettings, Sampler, SamplingSettings

@@ -185,7 +185,8 @@ def test_the_unit_has_what_it_promises() -> None:
         "Type=notify", "NotifyAccess=main", "WatchdogSec=60", "MemoryMax=256M", "DynamicUser=yes", "Restart=always",
         "ProtectSystem=strict", "StateDirectory=edgewise-agent", "PrivateTmp=yes", "NoNewPrivileges=yes",
         "CapabilityBoundingSet=", "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK",
-        "StartLimitBurst=10", "DevicePolicy=closed", "DeviceAllow=char-i2c rw", "ProtectHome=yes",
+        "StartLimitBurst=30", "RuntimeDirectoryPreserve=yes", "DevicePolicy=closed", "DeviceAllow=char-i2c rw",
+        "ProtectHome=yes",
     ):  # fmt: skip
         assert line in lines
     assert not any(line.startswith("User=root") for line in lines)

@@ -137,12 +137,16 @@ def test_the_unit_runs_is_watched_updates_and_takes_commands(pole: Pole) -> None
     (refused,) = listener.wait_for(lambda: listener.events("update.rejected"), "one that crashes is refused")
     assert "SIG" in refused.message
 
+    marker = container.run("sh", "-c", "stat -c '%n %i %a' /run/edgewise-agent/*")
+    assert marker.split()[0].endswith("-main") and marker.split()[2] == "600"
     for number, restarts in (("KILL", "killed"), ("STOP", "hung: the watchdog's")):
         before = pole.pid()
         container.run("systemctl", "kill", f"--signal=SIG{number}", UNIT)
         pole.wait_for_another_start(before)
         starts = len(listener.events("agent.started"))
         assert starts >= 2, restarts
+    # systemd keeps the file in memory that says whether an inference was at hand.
+    assert container.run("sh", "-c", "stat -c '%n %i %a' /run/edgewise-agent/*") == marker
     wait_until(
         lambda: listener.events("agent.started")[-1].data["model"] == "one", "it still runs the update"
     )

@@ -18,7 +18,7 @@ from edgewise_agent.keeping import Keeping
 from edgewise_agent.pipelines.drift_watch import DriftWatch
 from edgewise_agent.pipelines.duty import Duty, DutyCycle, battery_percent
 from edgewise_agent.pipelines.model_slot import ModelSlot
-from edgewise_agent.pipelines.pipeline import MAIN, Pipeline
+from edgewise_agent.pipelines.pipeline import LONGEST_INFERENCE_S, MAIN, Pipeline
 from edgewise_agent.pipelines.rules_watch import RulesWatch, WatchParts
 from edgewise_agent.pipelines.settings import PipelineSettings
 from edgewise_agent.privacy.names import Names
@@ -38,7 +38,11 @@ from edgewise_messages.metrics import PIPELINE_SEPARATOR
 
 if TYPE_CHECKING:
     from edgewise_agent.offload import Offloader
+    from edgewise_agent.protection.choosing import Chosen
     from edgewise_agent.sources.pushed import Receiver
+
+SYSTEMDS_TURN_S = 30.0
+"""An inference that the agent should have ended itself is told to systemd's watchdog so much later."""
 
 log = logging.getLogger("edgewise.agent.pipeline")
 
@@ -49,17 +53,22 @@ def client_id(settings: Settings) -> str:
 
 
 def open_models(
-    settings: Settings, stores: Mapping[str, ModelStore], stack: contextlib.ExitStack
+    settings: Settings,
+    stores: Mapping[str, ModelStore],
+    stack: contextlib.ExitStack,
+    chosen: "Mapping[str, Chosen]",
 ) -> dict[str, ModelSlot]:
-    """Each pipeline's model, as its store says, closed with ``stack``. Several share the board's cores.
+    """Each model that is not stopped, by pipeline, closed with ``stack``. Several share the board's cores.
 
     Raises edgewise.EdgewiseError or ModelUnfit.
     """
     budget = ThreadBudget() if len(settings.pipelines) > 1 else None
     slots: dict[str, ModelSlot] = {}
     for name, pipeline in settings.pipelines.items():
+        if chosen[name].is_stopped:
+            continue
         try:
-            slots[name], running = open_current(stores[name], _opener(pipeline, budget))
+            slots[name], running = open_current(stores[name], _opener(pipeline, budget, chosen[name]))
             log.info("%s: runs %s: %s", name, running.path.name, running.reason)
         except (edgewise.EdgewiseError, ModelUnfit) as error:
             if len(settings.pipelines) == 1:
@@ -69,8 +78,19 @@ def open_models(
     return slots
 
 
-def _opener(settings: PipelineSettings, budget: ThreadBudget | None) -> Callable[[Running], ModelSlot]:
-    return lambda running: ModelSlot(settings, running.path, budget=budget)
+def _opener(
+    settings: PipelineSettings, budget: ThreadBudget | None, chosen: "Chosen"
+) -> Callable[[Running], ModelSlot]:
+    def open_slot(running: Running) -> ModelSlot:
+        if running != chosen.model:  # that one cannot be opened
+            chosen.runs(running)
+        chosen.keeper.marker.begin()
+        try:
+            return ModelSlot(settings, running.path, budget=budget)
+        finally:
+            chosen.keeper.marker.end()
+
+    return open_slot
 
 
 class Assembly:
@@ -89,6 +109,7 @@ class Assembly:
         heartbeats: Heartbeats | None = None,
         power: PowerWatch | None = None,
         on_exchange: Callable[[str, str], None] = lambda name, text: None,
+        chosen: "Mapping[str, Chosen] | None" = None,
         power_supplies: Path | None = None,
     ) -> None:
         self._settings, self._recorder, self._state, self._on_end = settings, recorder, state, on_end
@@ -97,13 +118,14 @@ class Assembly:
             settings.duty, temperature_c=temperature_c, battery_percent=charge, on_change=self._tell_duty
         )
         self._said_of_drift: dict[str, str] = {}
-        self._keeping, self._offloader = keeping, offloader
+        self._keeping, self._offloader, self._chosen = keeping, offloader, chosen or {}
         self._heartbeats, self._power, self._on_exchange = heartbeats, power, on_exchange
         self._watches: dict[str, RulesWatch] = {}
 
     def pipeline(self, name: str, slot: ModelSlot) -> Pipeline:
         """Not started yet. Raises InvalidSettings for rules that the model does not go with."""
-        settings = self._settings.pipelines[name]
+        settings, hang_s = self._settings.pipelines[name], self._settings.protection.hang_s
+        chosen = self._chosen.get(name)
         pipeline = Pipeline(
             name,
             settings,
@@ -119,6 +141,10 @@ class Assembly:
             else never_mind,
             at_work=self._power.inference if self._power else contextlib.nullcontext,
             on_exchange=lambda text: self._on_exchange(name, text),
+            mark=chosen.keeper.marker.mark if chosen else lambda is_busy: None,
+            # systemd's turn comes after the agent's own.
+            longest_s=hang_s + SYSTEMDS_TURN_S if hang_s else LONGEST_INFERENCE_S,
+            first_wait_s=chosen.wait_s if chosen else 0.0,
         )
         self._watches[name] = self._watch_rules(name, slot)
         pipeline.listen(self._watches[name])

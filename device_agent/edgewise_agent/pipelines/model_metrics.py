@@ -80,6 +80,11 @@ class ModelMetrics:
         """Inputs that could not be read or run since the agent started."""
         return self._errors
 
+    @property
+    def dropped_inputs(self) -> int:
+        """Inputs left out since the agent started."""
+        return self._dropped
+
     def take(self, *, now_ns: int) -> dict[str, float | int]:
         """The metrics by their standard names; begins the next interval."""
         with self._lock:

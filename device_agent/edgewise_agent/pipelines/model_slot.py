@@ -12,6 +12,7 @@ from edgewise.latency_promise import promise_on
 from edgewise.model_card import IMAGE_CLASSIFICATION, IMAGE_EMBEDDING
 from edgewise.streams import Block, Frame, SensorBlock
 from edgewise.streams.answering import Answering
+from edgewise.streams.windows import Windows
 from edgewise.tasks.classification import ScoreReader
 from edgewise.tensors import Array
 from edgewise.threads import ThreadBudget
@@ -82,6 +83,30 @@ class ModelSlot:
     def begin_anew(self) -> None:
         """Forget windows and recurrent state: the source begins again."""
         self._answering = Answering(self.model, TOP, tap=self._see)
+
+    def windows(self) -> Windows | None:
+        """A copy of what is held of a stream that is cut into windows, for another model to go on from."""
+        return self._answering.windows()
+
+    def go_on_from(self, windows: Windows | None, item: Frame | Block | SensorBlock) -> bool:
+        """Begin anew, cutting the stream as another model does; False where the two cut differently."""
+        self.begin_anew()
+        return self._answering.go_on_from(windows, item)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether an answer depends on the inputs before, by a state."""
+        return self._answering.remembers
+
+    def real(self, answer: Any) -> Any:
+        """An answer of plain outputs in real numbers, by each tensor's quantization; other answers as they are."""
+        if not isinstance(answer, Mapping):
+            return answer
+        return {
+            spec.name: spec.dequantized(answer[spec.name])
+            for spec in self.model.outputs
+            if spec.name in answer
+        }
 
     def exchange(self, path: Path) -> None:
         """Another model file in this one's place; on failure the old one stays. Raises as the constructor."""

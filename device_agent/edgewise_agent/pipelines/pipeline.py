@@ -5,15 +5,14 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import edgewise
 from edgewise.preprocess.picture import picture_size_wh
-from edgewise.streams import Block, Frame, Live, SensorBlock
+from edgewise.streams import Frame, Live
 from edgewise.streams.choice import AnySource
 from edgewise_agent.drift import Observation
 from edgewise_agent.pipelines.answers import confidence_of, timings_of, told_of
@@ -21,11 +20,12 @@ from edgewise_agent.pipelines.drift_watch import DriftWatch
 from edgewise_agent.pipelines.duty import Duty, DutyCycle
 from edgewise_agent.pipelines.model_metrics import ModelMetrics
 from edgewise_agent.pipelines.schedule import Schedule
+from edgewise_agent.pipelines.seams import Answered, Follower, Item, Listener, Slot, name_of
 from edgewise_agent.pipelines.settings import PipelineSettings
 from edgewise_agent.privacy.names import Names
 from edgewise_agent.recorder import Recorder, Scalar
 from edgewise_agent.service.heartbeat import Beat, never_mind
-from edgewise_messages import ModelInfo, Severity
+from edgewise_messages import Severity
 from edgewise_messages.metrics import PIPELINE_SEPARATOR
 
 MAIN = "main"
@@ -42,45 +42,6 @@ IDLE_LOOK_S = 1.0
 """How often a paused pipeline looks whether it may go on."""
 
 log = logging.getLogger("edgewise.agent.pipeline")
-Item = Frame | Block | SensorBlock
-
-
-@dataclass(frozen=True)
-class Answered:
-    """One input and what the model says of it."""
-
-    item: Item
-    answer: Any
-    input_name: str
-    ts_ms: int
-    model_sha256: str
-
-
-class Slot(Protocol):
-    """What a pipeline asks of its model."""
-
-    def answers(self, item: Item) -> Iterator[tuple[Any, Observation | None]]:
-        """None, one or several for an input. Raises edgewise.EdgewiseError or OSError."""
-
-    def begin_anew(self) -> None:
-        """Forget windows and recurrent state: the source begins again."""
-
-    def exchange(self, path: Path) -> None:
-        """Another model file in this one's place; on failure the old one stays."""
-
-    def info(self) -> ModelInfo:
-        """Which model this is."""
-
-    @property
-    def promise_ms(self) -> float | None:
-        """The p95 latency that its card promises for this board."""
-
-
-class Listener(Protocol):
-    """Who is told every answer, on the pipeline's thread: rules, snapshots, a model on trial."""
-
-    def hear(self, answered: Answered) -> None:
-        """Whatever it raises is logged, counted and forgotten."""
 
 
 class Pipeline:
@@ -102,11 +63,16 @@ class Pipeline:
         beat: Beat = never_mind,
         at_work: Callable[[], AbstractContextManager[None]] = nullcontext,
         on_exchange: Callable[[str], None] = lambda text: None,
+        mark: Callable[[bool], None] = lambda is_busy: None,
+        longest_s: float = LONGEST_INFERENCE_S,
+        first_wait_s: float = 0.0,
     ) -> None:
         """``source`` makes a source that is not open; ``drift`` a watch for the model that is in the slot.
 
-        ``beat`` hears by when an inference will be over, ``at_work`` is entered around each.
+        ``beat`` hears by when an inference will be over, ``at_work`` is entered around each, ``mark`` is told when
+        one begins and ends. An inference is over within ``longest_s``, or hangs. The first input waits.
         """
+        self._mark, self._longest_s, self._first_wait_s = mark, longest_s, first_wait_s
         self._beat, self._at_work, self._on_exchange = beat, at_work, on_exchange
         self.name, self.slot = name, slot
         self._settings, self._source, self._recorder = settings, source, recorder
@@ -114,6 +80,7 @@ class Pipeline:
         self._names = names or Names(names_leave=True)
         self._schedule = Schedule(settings.schedule)
         self._listeners: list[Listener] = []
+        self._follower: Follower | None = None
         self._metrics = ModelMetrics(now_ns=recorder.mono_ns())
         self._drift = drift()
         self._model_turn = threading.Lock()
@@ -132,6 +99,10 @@ class Pipeline:
     def unlisten(self, listener: Listener) -> None:
         """No longer."""
         self._listeners = [one for one in self._listeners if one is not listener]
+
+    def follow(self, follower: Follower | None) -> None:
+        """Let it see every input from now on; None ends that. There is one at a time."""
+        self._follower = follower
 
     def start(self) -> None:
         """Begin to look."""
@@ -156,6 +127,8 @@ class Pipeline:
             before = self.slot.info().name
             self.slot.exchange(path)
             self._drift = self._make_drift()
+            if self._follower is not None:
+                self._follower.anew()
         self._on_exchange(f"{before} was replaced by {self.slot.info().name}")
 
     def metrics(self) -> dict[str, float | int]:
@@ -177,13 +150,18 @@ class Pipeline:
         return self._metrics.inferences, self._metrics.errors
 
     @property
+    def dropped(self) -> int:
+        """Inputs that were left out because the model was busy, so far."""
+        return self._metrics.dropped_inputs
+
+    @property
     def drift_moved(self) -> int:
         """How many statistics have drifted from the model's baseline."""
         return int(self._drift.metrics().get("drift.moved", 0)) if self._drift is not None else 0
 
     @property
     def busy_s(self) -> float:
-        """How long the input at hand has been taking; 0 between two."""
+        """How long the inference at hand has been taking; 0 between two."""
         began_s = self._busy_since_s
         return 0.0 if began_s is None else time.monotonic() - began_s
 
@@ -194,6 +172,7 @@ class Pipeline:
 
     def _work(self) -> None:
         retry_s = FIRST_RETRY_S
+        self._stopping.wait(self._first_wait_s)
         while not self._stopping.is_set():
             began_s = time.monotonic()
             try:
@@ -222,6 +201,8 @@ class Pipeline:
             source = Live(source)
         dropped = 0
         self.slot.begin_anew()
+        if self._follower is not None:
+            self._follower.anew()
         source.open()
         self._open_source = source
         try:
@@ -258,27 +239,46 @@ class Pipeline:
 
     def _look(self, item: Item) -> float:
         """One input; how many seconds it took."""
-        self._busy_since_s = began_s = time.monotonic()
-        self._beat(LONGEST_INFERENCE_S)
+        began_s = time.monotonic()
+        self._beat(self._longest_s)
         name = name_of(item)
+        follower = self._follower
+        answers: list[Any] = []
+        taken_ms, has_failed = 0.0, False
         try:
             with self._model_turn, self._at_work():
+                self._busy_since_s = time.monotonic()
+                self._mark(True)
                 mark_s = time.perf_counter()
                 for answer, observation in self.slot.answers(item):
                     latency_ms = (time.perf_counter() - mark_s) * 1000
                     self._take(item, name, answer, observation, latency_ms)
-                    mark_s = time.perf_counter()
+                    if follower is not None:
+                        answers.append(answer)
+                        taken_ms += latency_ms
+                    self._busy_since_s, mark_s = time.monotonic(), time.perf_counter()
         except Exception as error:  # whatever one input breaks, the device goes on
             self._metrics.error()
             is_known = isinstance(error, edgewise.EdgewiseError | OSError)
             message = str(error) if is_known else repr(error)
             self._failed("input.failed", self._told(item, message), input_name=self._told(item, name))
+            has_failed = True
+        if follower is not None:
+            self._follow(follower, item, None if has_failed else answers, taken_ms)
         self._busy_since_s = None
+        self._mark(False)
         self._beat(math.inf)
         if isinstance(item, Frame) and began_s >= self._next_measure_s:
             self._next_measure_s = began_s + MEASURE_EVERY_S
             self._measure(item)
         return time.monotonic() - began_s
+
+    def _follow(self, follower: Follower, item: Item, answers: list[Any] | None, latency_ms: float) -> None:
+        try:
+            follower.take(item, answers, latency_ms)
+        except Exception as error:  # a model on trial is no reason to stop looking
+            log.error("%s: the shadow run ends: %r", self.name, error)
+            self.follow(None)
 
     def _measure(self, frame: Frame) -> None:
         """How large the picture is: larger ones take longer."""
@@ -340,10 +340,3 @@ class Pipeline:
     ) -> None:
         whose = {} if self.name == MAIN else {"pipeline": self.name}
         self._recorder.event(name, message, severity=severity, data={**whose, **(data or {})})
-
-
-def name_of(item: Item) -> str:
-    """What to call an input in a message: the file's name, else the source and which one of it."""
-    if isinstance(item, Frame) and isinstance(item.image, Path):
-        return item.image.name
-    return f"{item.source}#{item.index}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgewise.streams import Frame
 from edgewise.tasks.classification import Classification
 from edgewise_agent.pipelines.answers import told_of
-from edgewise_agent.pipelines.pipeline import Answered
+from edgewise_agent.pipelines.seams import Answered
 from edgewise_agent.privacy.names import Names
 from edgewise_agent.recorder import Recorder, Scalar
 from edgewise_agent.snapshots import SnapshotStore, encode_input

@@ -90,9 +90,10 @@ def _head(options: UnitOptions) -> str:
         "[Unit]\n"
         "Description=Edgewise agent: runs a model on this device and reports to its fleet\n"
         f"{network}"
-        "# A start that fails again and again: ten times in ten minutes, then it is left for a person.\n"
+        "# A start that fails again and again: thirty times in ten minutes, then it is left for a person. Before that\n"
+        "# the agent gives up both slots and the factory model, if those are why: three times six kills at most.\n"
         "StartLimitIntervalSec=600\n"
-        "StartLimitBurst=10\n"
+        "StartLimitBurst=30\n"
     )
 
 
@@ -113,6 +114,10 @@ def _service(options: UnitOptions) -> str:
         "MemorySwapMax=0\n"
         "TasksMax=64\n"
         "OOMPolicy=stop\n"
+        # In memory, and kept over restarts of the service: whether an inference was at hand when it died.
+        "RuntimeDirectory=edgewise-agent\n"
+        "RuntimeDirectoryMode=0700\n"
+        "RuntimeDirectoryPreserve=yes\n"
     )
 
 

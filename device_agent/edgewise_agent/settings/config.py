@@ -16,6 +16,7 @@ from edgewise_agent.offload.settings import OffloadSettings, offload_problems
 from edgewise_agent.pipelines.settings import DutySettings, PipelineSettings
 from edgewise_agent.privacy.destinations import privacy_problems
 from edgewise_agent.privacy.settings import PrivacySettings
+from edgewise_agent.protection.settings import ProtectionSettings
 from edgewise_agent.rules.checking import rule_problems
 from edgewise_agent.settings.reader import Id, read_table
 from edgewise_agent.snapshots.settings import SnapshotSettings
@@ -95,6 +96,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     status: StatusSettings = StatusSettings()
     logs: LogSettings = LogSettings()
     power: PowerSettings = PowerSettings()
+    protection: ProtectionSettings = ProtectionSettings()
     sha256: str = ""
     """Of the settings file; not a key in it."""
 

@@ -113,6 +113,11 @@ url = "mqtt://127.0.0.1:1883" # or mqtts://host:8883; a list of several goes to 
 # to_file = true
 # max_mb = 4.0                # all its files together
 
+[protection]                  # from a model that hangs or crashes again and again: docs/agent/updates.md
+# hang_s = 120.0              # one inference that takes longer hangs, and the agent starts itself again; 0: never
+# failures = 3                # so many hangs and crashes in a row, and the model before runs, or none; 0: never
+# good_run_s = 3600.0         # a run as long as this ends the row
+
 [power]                       # watts and millijoules per inference
 # meter = "auto"              # or "none", "hwmon", "ina219", "ina226", "ina260"
 # i2c_bus = 1

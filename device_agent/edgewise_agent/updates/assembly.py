@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgewise_agent.pipelines.pipeline import MAIN, Pipeline
+from edgewise_agent.protection.wiring import restarter
 from edgewise_agent.recorder import Recorder
 from edgewise_agent.settings.config import Settings
 from edgewise_agent.updates.model_store import ModelStore
 from edgewise_messages import Severity
 
 if TYPE_CHECKING:
+    from edgewise_agent.protection.choosing import Chosen
+    from edgewise_agent.updates.live_model import LiveModel
     from edgewise_agent.updates.model_updater import ModelUpdater, Scalar
 
 PATIENCE_S = 5.0
@@ -54,27 +57,54 @@ def make_updaters(
     stores: Mapping[str, ModelStore],
     recorder: Recorder,
     *,
+    chosen: "Mapping[str, Chosen]",
     is_stopping: Callable[[], bool],
+    restart: Callable[[str], None],
 ) -> "dict[str, ModelUpdater]":
-    """By pipeline; none without updates.repository."""
+    """By pipeline, also of those that are stopped; none without updates.repository.
+
+    ``restart`` stops the agent in order and starts it again.
+    """
     if not settings.updates.repository:
         return {}
-    return {
-        name: _make_updater(settings, name, pipeline, stores[name], recorder, is_stopping)
-        for name, pipeline in pipelines.items()
-    }
+    made = {}
+    for name, store in stores.items():
+        live = _make_live(settings, name, pipelines.get(name), store, chosen[name], restart)
+        made[name] = _make_updater(
+            settings, name, live, store, recorder, is_stopping, restarter(recorder, chosen, name)
+        )
+    return made
+
+
+def _make_live(
+    settings: Settings,
+    name: str,
+    pipeline: Pipeline | None,
+    store: ModelStore,
+    chosen: "Chosen",
+    restart: Callable[[str], None],
+) -> "LiveModel":
+    if pipeline is None:
+        from edgewise_agent.updates.stopped_live import StoppedLive
+
+        return StoppedLive(restart)
+    from edgewise_agent.updates.live_pipeline import LivePipeline
+
+    return LivePipeline(
+        pipeline, settings.pipelines[name], settings.updates, on_switch=lambda: chosen.runs(store.running())
+    )
 
 
 def _make_updater(
     settings: Settings,
     name: str,
-    pipeline: Pipeline,
+    live: "LiveModel",
     store: ModelStore,
     recorder: Recorder,
     is_stopping: Callable[[], bool],
+    restart: Callable[[str], None],
 ) -> "ModelUpdater":
     # With python-tuf: memory for those who update only.
-    from edgewise_agent.updates.live_pipeline import LivePipeline
     from edgewise_agent.updates.model_updater import ModelUpdater
     from edgewise_agent.updates.places import Places
     from edgewise_agent.updates.transport import Transport
@@ -89,13 +119,14 @@ def _make_updater(
     transport = Transport(ca_file=updates.ca_file, should_stop=is_stopping)
     return ModelUpdater(
         store,
-        LivePipeline(pipeline, settings.pipelines[name]),
+        live,
         updates,
         source=Places(updates, folder=folder, transport=transport),
         trial=ChildTrial(updates),
         tell=tell,
         target=_filled_in(updates.target, settings, name),
         pipeline="" if name == MAIN else name,
+        restart=restart,
     )
 
 

@@ -25,6 +25,12 @@ def judge_shadow(report: ShadowReport, settings: UpdateSettings) -> str:
             f"it answered {report.agreed} of {report.inputs} live inputs as the current model does, "
             f"expected at least {settings.min_agreement:.0%} (updates.min_agreement)"
         )
+    for group in report.groups:
+        if group.inputs >= FEW and group.agreed < settings.min_class_agreement * group.inputs:
+            return (
+                f"of {group.inputs} live inputs that the current model calls {group.name!r} it answered {group.agreed} "
+                f"alike, expected at least {settings.min_class_agreement:.0%} (updates.min_class_agreement)"
+            )
     if report.inputs < FEW:
         return ""
     return _slow("median", report.median_ms, report.current_median_ms, settings)

@@ -7,6 +7,15 @@ from typing import Protocol
 
 
 @dataclass(frozen=True)
+class GroupAgreement:
+    """Of the inputs that the current model answers in one way, such as with one label."""
+
+    name: str
+    inputs: int
+    agreed: int
+
+
+@dataclass(frozen=True)
 class ShadowReport:
     """How a candidate did on live inputs beside the current model."""
 
@@ -18,6 +27,10 @@ class ShadowReport:
     median_ms: float | None = None
     current_median_ms: float | None = None
     """Medians, since of few inputs on a busy device p95 is the scheduler's."""
+    groups: tuple[GroupAgreement, ...] = ()
+    """By what the current model answered; none where that has no kinds."""
+    rests: int = 0
+    """How often the candidate stood back because the pipeline left inputs out."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +49,7 @@ class ModelHealth:
 
 
 class LiveModel(Protocol):
-    """One pipeline's model. All three are called from the update thread, while the pipeline runs."""
+    """One pipeline's model. Its methods are called from the update thread, while the pipeline runs."""
 
     def shadow(
         self, path: Path, *, inputs: int, within_s: float, should_stop: Callable[[], bool]
@@ -51,3 +64,7 @@ class LiveModel(Protocol):
 
     def health(self) -> ModelHealth:
         """How the current model does."""
+
+    @property
+    def candidate_busy_s(self) -> float:
+        """How long the candidate of a shadow run has been at one input; 0 where none is."""

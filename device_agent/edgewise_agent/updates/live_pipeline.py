@@ -1,36 +1,42 @@
 """A LiveModel over one of the agent's pipelines."""
 
-import queue
+import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import quantiles
 from typing import Any
 
-import edgewise
-from edgewise.streams import Frame
-from edgewise_agent.pipelines.answers import timings_of, told_of
+from edgewise_agent.memory import give_back
+from edgewise_agent.pipelines.answers import timings_of
 from edgewise_agent.pipelines.model_slot import ModelSlot
-from edgewise_agent.pipelines.pipeline import Answered, Pipeline
+from edgewise_agent.pipelines.pipeline import Pipeline
+from edgewise_agent.pipelines.seams import Answered
 from edgewise_agent.pipelines.settings import PipelineSettings
 from edgewise_agent.updates.live_model import ModelHealth, ShadowReport
+from edgewise_agent.updates.settings import UpdateSettings
+from edgewise_agent.updates.shadowing import Heard, ShadowRun
 
 LATENCIES = 256
-WAITING = 4
-"""Live inputs that wait for a candidate; while it is behind, others pass it by, and the pipeline is not held up."""
-LOOK_S = 0.5
-COMPARED = ("label", "detections", "labels", "poses", "anomalous")
-"""What of an answer must be equal; of other tasks only errors and latency are judged."""
 FEWEST_FOR_P95 = 2
 
 
 class LivePipeline:
-    """Hears the pipeline's answers. Sound and measurements, which come in windows, are not shadowed."""
+    """Hears the pipeline's answers."""
 
-    def __init__(self, pipeline: Pipeline, settings: PipelineSettings) -> None:
-        self._pipeline = pipeline
-        self._settings = settings
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        settings: PipelineSettings,
+        updates: UpdateSettings,
+        *,
+        on_switch: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``on_switch`` is called when another model runs."""
+        self._pipeline, self._on_switch = pipeline, on_switch
+        self._run: ShadowRun | None = None
+        self._settings, self._updates = settings, updates
         self._latencies_ms: deque[float] = deque(maxlen=LATENCIES)
         pipeline.listen(self)
 
@@ -43,20 +49,38 @@ class LivePipeline:
     def shadow(
         self, path: Path, *, inputs: int, within_s: float, should_stop: Callable[[], bool]
     ) -> ShadowReport:
-        """Ask another model about the pictures that this one answers."""
-        heard = _Heard()
-        slot = ModelSlot(self._settings, path)
-        self._pipeline.listen(heard)
+        """Ask another model about what this one answers, see `ShadowRun`."""
         try:
-            return _compare(slot, heard.until(time.monotonic() + within_s, should_stop), inputs)
+            return self._beside(path, inputs, within_s, should_stop)
         finally:
-            self._pipeline.unlisten(heard)
-            slot.close()
+            give_back()
+
+    def _beside(
+        self, path: Path, inputs: int, within_s: float, should_stop: Callable[[], bool]
+    ) -> ShadowReport:
+        running: Any = self._pipeline.slot
+        with contextlib.closing(ModelSlot(self._settings, path)) as candidate:
+            run = ShadowRun(candidate, running, self._updates, dropped=lambda: self._pipeline.dropped)
+            self._run, heard = run, Heard(running)
+            self._pipeline.follow(heard)
+            try:
+                return run.run(heard, inputs=inputs, within_s=within_s, should_stop=should_stop)
+            finally:
+                self._pipeline.follow(None)
+                self._run = None
 
     def switch(self, path: Path) -> None:
         """Between two inputs."""
         self._pipeline.exchange(path)
+        self._on_switch()
         self._latencies_ms.clear()
+
+    @property
+    def candidate_busy_s(self) -> float:
+        """See `LiveModel.candidate_busy_s`."""
+        run = self._run
+        began_s = run.busy_since_s if run is not None else None
+        return time.monotonic() - began_s if began_s is not None else 0.0
 
     def health(self) -> ModelHealth:
         """Counters since the agent started; latencies since the last switch."""
@@ -69,54 +93,6 @@ class LivePipeline:
             drift_moved=self._pipeline.drift_moved,
             busy_s=self._pipeline.busy_s,
         )
-
-
-class _Heard:
-    """Live answers to pictures, for one shadow run."""
-
-    def __init__(self) -> None:
-        self._waiting: queue.Queue[Answered] = queue.Queue(WAITING)
-
-    def hear(self, answered: Answered) -> None:
-        if isinstance(answered.item, Frame) and not self._waiting.full():
-            self._waiting.put_nowait(answered)
-
-    def until(self, give_up_s: float, should_stop: Callable[[], bool]) -> Iterator[Answered]:
-        while time.monotonic() < give_up_s and not should_stop():
-            try:
-                yield self._waiting.get(timeout=LOOK_S)
-            except queue.Empty:
-                continue
-
-
-def _compare(slot: ModelSlot, heard: Iterator[Answered], inputs: int) -> ShadowReport:
-    agreed = errors = seen = 0
-    own: list[float] = []
-    others: list[float] = []
-    for answered in heard:
-        seen += 1
-        try:
-            answers = [answer for answer, _ in slot.answers(answered.item)]
-        except (edgewise.EdgewiseError, OSError):
-            errors += 1
-        else:
-            agreed += len(answers) == 1 and _is_alike(answers[0], answered.answer)
-            for answer, latencies_ms in ((answered.answer, own), (answers[0], others)):
-                timings = timings_of(answer)
-                if timings is not None:
-                    latencies_ms.append(timings.total_ms)
-        if seen >= inputs:
-            break
-    return ShadowReport(seen, agreed, errors, _median(others), _median(own))
-
-
-def _is_alike(one: Any, other: Any) -> bool:
-    told, told_by_other = told_of(one), told_of(other)
-    return all(told.get(name) == told_by_other.get(name) for name in COMPARED)
-
-
-def _median(latencies_ms: Sequence[float]) -> float | None:
-    return median(latencies_ms) if latencies_ms else None
 
 
 def _p95(latencies_ms: Sequence[float]) -> float | None:

@@ -68,24 +68,25 @@ class ModelStore:
         self.state = StoreState()
         self.notes: list[str] = []
         """What `recover` had to do, for the fleet to hear."""
+        self.blamed = False
+        """Whether `recover` blamed a model on trial for how the run before ended."""
 
     def recover(self) -> Running:
         """At every start: put right what a cut left, and say which model to run."""
         with suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
             sync_folder(self._folder.parent)
-        self.state = self._read()
+        self.read()
         self._judge_factory()
         self._judge_watch()
         self._judge_candidate()
-        while True:
-            running = self.running()
-            trouble = self._trouble(running)
-            if not trouble:
-                break
-            self._step_back(trouble, reject=False)
+        running = self._sound()
         self._clear_slots()
         return running
+
+    def read(self) -> None:
+        """Take what is on the disk for the truth, and judge nothing."""
+        self.state = self._read()
 
     def running(self) -> Running:
         """The current model."""
@@ -207,6 +208,16 @@ class ModelStore:
         self._step_back(reason, reject=True)
         return self.running()
 
+    def give_up(self, reason: str) -> Running:
+        """Go back until there is a model whose file is sound."""
+        self._step_back(reason, reject=True)
+        return self._sound()
+
+    def _sound(self) -> Running:
+        while trouble := self._trouble(running := self.running()):
+            self._step_back(trouble, reject=False)
+        return running
+
     def _step_back(self, reason: str, *, reject: bool) -> None:
         state = self.state
         failed = state.model(state.current)
@@ -246,6 +257,7 @@ class ModelStore:
             return
         cuts = watch.cuts + 1 if watch.is_running else watch.cuts
         if watch.is_running and watch.boot == self._boot:
+            self.blamed = True
             self._step_back("the agent died while it was watched", reject=True)
         elif cuts >= ATTEMPTS:
             self._step_back(f"the machine went down {ATTEMPTS} times while it was watched", reject=True)
@@ -260,6 +272,7 @@ class ModelStore:
         reason = ""
         if candidate.trying == SHADOW and candidate.boot == self._boot:
             reason = "the agent died while it ran beside the current model"
+            self.blamed = True
         elif candidate.attempts + 1 >= ATTEMPTS:
             reason = f"the agent ended {ATTEMPTS} times during its {candidate.trying}"
         state = self.state

@@ -47,8 +47,12 @@ class ModelUpdater:
         tell: Tell,
         target: str = "",
         pipeline: str = "",
+        restart: Callable[[str], None] | None = None,
     ) -> None:
-        """``store`` is recovered, and what it says runs in ``live``. ``target`` is followed by polling."""
+        """``store`` is recovered, and what it says runs in ``live``. ``target`` is followed by polling.
+
+        ``restart`` starts the agent again at once, whatever its threads do, for a model that hangs.
+        """
         self._store = store
         self._live = live
         self._settings = settings
@@ -57,6 +61,7 @@ class ModelUpdater:
         self._tell_event = tell
         self._target = target
         self._pipeline = pipeline
+        self._restart = restart
         self._lock = threading.RLock()
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -84,6 +89,16 @@ class ModelUpdater:
                 self._store.pause_watch()
             except StoreError as error:
                 log.error("%s", error)
+
+    @property
+    def live(self) -> LiveModel:
+        """What it updates."""
+        return self._live
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether the current model is on trial."""
+        return self._store.state.watch is not None
 
     @property
     def is_stopping(self) -> bool:
@@ -320,6 +335,9 @@ class ModelUpdater:
         data = _data(model) if model else {}
         self._blamed = model.sha256 if model else ""
         self._tell("update.rolled-back", f"{name} was taken back: {reason}", Severity.ERROR, data)
+        if switch and self._restart is not None and self._live.health().busy_s > self._settings.stuck_s:
+            self._restart(reason)  # the thread that is inside the model cannot be had back
+            return running
         while switch:
             try:
                 self._live.switch(running.path)

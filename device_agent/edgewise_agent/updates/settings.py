@@ -9,6 +9,27 @@ Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Seconds = Annotated[float, Meta(ge=0.0, le=604_800.0)]
 
 
+class AlikeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[updates.alike]: when two models' answers to one input are alike; which rule is whose: agreement.py."""
+
+    iou: Share = 0.5
+    """Boxes of one label that overlap so much are one; intersection over union."""
+    matched: Share = 0.75
+    """Least F1 score of the boxes, or bodies, that were matched."""
+    keypoints: Share = 0.1
+    """Points of one body lie so near on the average, in diagonals of the body."""
+    pixels: Share = 0.8
+    """Least share of pixels of the same class."""
+    cosine: Annotated[float, Meta(ge=-1.0, le=1.0)] = 0.9
+    """Least cosine of two embeddings; -1 for a model that was trained anew and whose gallery is made anew."""
+    relative_error: Annotated[float, Meta(ge=0.0, le=1000.0)] = 0.1
+    """Most difference of two tensors, over the current one's norm."""
+    probability: Share = 0.25
+    """Probabilities (voice activity) on both sides of 0.5 may differ so much."""
+    windows: Annotated[int, Meta(ge=0, le=10)] = 1
+    """A sound's label may come so many windows earlier or later."""
+
+
 class UpdateSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """[updates]: none without a repository and a root file."""
 
@@ -36,6 +57,14 @@ class UpdateSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """If so many do not come in this time, those that came decide; none at all does not hold an update up."""
     min_agreement: Share = 0.8
     """Least share of those inputs that both answer alike."""
+    min_class_agreement: Share = 0.5
+    """And least share of each label, verdict or the like of the current model, where it came ten times."""
+    shadow_share: Annotated[float, Meta(ge=0.01, le=1.0)] = 0.5
+    """Most of the time that the candidate may compute beside the current model."""
+    settle_inputs: Annotated[int, Meta(ge=0, le=100_000)] = 32
+    """Inputs after which a model with a state, which begins with a new one, is judged."""
+    alike: AlikeSettings = AlikeSettings()
+    """[updates.alike]: when two answers are alike."""
     max_slowdown: Annotated[float, Meta(ge=1.0, le=1000.0)] = 1.5
     """Most times the current model's p95 latency that the new one may take."""
     max_error_rate: Share = 0.05

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from edgewise.errors import CardError, InvalidInput, ShapeMismatch
 from edgewise.recurrent_state import RecurrentState
 from edgewise.streams.frame import BLOCK_SAMPLES, Block, Frame, SensorBlock
-from edgewise.streams.windows import Windows, windows_for
+from edgewise.streams.windows import Windows, copy_windows, windows_for
 from edgewise.tapped import Tap
 from edgewise.tensors import Array, FloatArray, TensorSpec
 
@@ -54,6 +54,27 @@ class Answering:
                 yield self._model.predict(window, top=self._top, tap=self._tap)
         else:
             yield self._run(item)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether an answer depends on the blocks before, by a state."""
+        return self._state is not None and self._windows is None
+
+    def windows(self) -> Windows | None:
+        """A copy of what is held of the stream; None where nothing is cut."""
+        return copy_windows(self._windows) if self._windows is not None else None
+
+    def go_on_from(self, windows: Windows | None, item: Frame | Block | SensorBlock) -> bool:
+        """Cut the stream from here on as another one's ``windows`` do, which become this one's.
+
+        ``item`` is one of the stream. False where the two models cut differently: then it begins with what comes.
+        """
+        if isinstance(item, Frame):
+            return True
+        self._windows = mine = windows_for(self._model, item)
+        if mine is None or windows is None:
+            return mine is None and windows is None
+        return mine.go_on_from(windows)
 
     def _windows_for(self, item: Block | SensorBlock) -> Windows | None:
         if self._windows is None:

@@ -1,5 +1,6 @@
 """Blocks of sound and measurements cut into the windows that a model predicts."""
 
+import copy
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,6 +27,9 @@ class Windows(Protocol):
     def push(self, item: Block | SensorBlock) -> Iterator[Array]:
         """What `Model.predict` is given, for each window that the block completes. Raises InvalidInput."""
 
+    def go_on_from(self, other: "Windows") -> bool:
+        """Take over what ``other`` holds, whose it is no longer; False, and nothing happens, if it cuts otherwise."""
+
 
 class SeriesWindows:
     """Windows of a series' card; none of them spans a gap."""
@@ -47,11 +51,25 @@ class SeriesWindows:
             self._windower.reset()
         yield from self._windower.push(item.samples)
 
+    def go_on_from(self, other: Windows) -> bool:
+        """See `Windows.go_on_from`. How windows are normalised may differ."""
+        if not isinstance(other, SeriesWindows) or other._cut != self._cut:
+            return False
+        self._windower = other._windower
+        self._windower.spec = self._spec
+        return True
+
+    @property
+    def _cut(self) -> tuple[object, ...]:
+        spec = self._spec
+        return spec.rate_hz, spec.window, spec.stride, spec.channels, spec.units
+
 
 class SoundWindows:
     """Windows of half a window's step, at the model's rate."""
 
     def __init__(self, samples: int, rate_hz: int, item_rate_hz: int) -> None:
+        self._cut = samples, rate_hz, item_rate_hz
         self._framer = Framer(samples, max(1, samples // 2))
         self._resampler = Resampler(item_rate_hz, rate_hz) if item_rate_hz != rate_hz else None
 
@@ -62,6 +80,18 @@ class SoundWindows:
         sound = self._resampler.push(item.samples) if self._resampler else item.samples
         for window in self._framer.push(as_samples(sound)):
             yield window.copy()
+
+    def go_on_from(self, other: Windows) -> bool:
+        """See `Windows.go_on_from`."""
+        if not isinstance(other, SoundWindows) or other._cut != self._cut:
+            return False
+        self._framer, self._resampler = other._framer, other._resampler
+        return True
+
+
+def copy_windows(windows: Windows) -> Windows:
+    """Others that hold the same samples and go their own way."""
+    return copy.deepcopy(windows)
 
 
 def windows_for(model: "Model", item: Block | SensorBlock) -> Windows | None:
