@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import edgewise
 from edgewise.errors import InvalidInput, SourceError
 from edgewise.streams import MPU_6050, I2CRegisters, RegisterMap, SensorSource, SimulatedI2C
+from edgewise.streams.clock import SimulatedClock
 
 SDK = str(Path(edgewise.__file__).parents[1])
 LITTLE = RegisterMap(channels=("a", "b"), registers=(0x22, 0x28), scales=(0.5, 2.0), byte_order="little")
@@ -63,7 +64,8 @@ def test_registers_may_be_in_any_order() -> None:
 def test_a_sensor_streams_in_the_channels_units_and_gives_its_bus_back() -> None:
     bus = SimulatedI2C({0x69: mpu_6050((16384, 0, 0, 0, 0, 0, 131))})
     sensor = I2CRegisters.open(1, 0x69, MPU_6050, opener=lambda _: bus)
-    with SensorSource(sensor, rate_hz=500, channels=sensor.channels, block_samples=5) as source:
+    clock = SimulatedClock()
+    with SensorSource(sensor, rate_hz=500, channels=sensor.channels, block_samples=5, clock=clock) as source:
         block = source.read()
     assert block is not None
     assert np.array_equal(block.samples, np.tile([1, 0, 0, 0, 0, 1], (5, 1)))
