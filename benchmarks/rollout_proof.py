@@ -16,9 +16,9 @@ sys.path[0] = str(Path(__file__).resolve().parents[1] / "tests")
 from fleet import rollout_parts
 from fleet.rollout_parts import BAD, Site, told
 
-MAX_SLOWDOWN = 20.0
-"""Good models of 0.1 ms differ by chance on a machine that runs all of this: with 8 one of 20 agents took the good one
-back for a p95 of 7.7 ms against 1.0. The slow model takes about a hundred times as long."""
+MAX_SLOWDOWN = 60.0
+"""Good models of 0.1 ms differ by chance on a machine that runs all of this: an agent took the good one back for a p95
+of 7.7 ms against 1.0 at a load of 5, of 162 against 7.4 at a heavier one. The slow model takes a hundred times it."""
 SILENT_AFTER_S = 30.0
 """And silent for 3 minutes after an update is a failure: at a load of 40 agents here were silent for 32 s."""
 
