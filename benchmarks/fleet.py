@@ -1,6 +1,7 @@
 """What the fleet takes in, durably, beside a subscriber that only counts and one that inserts row by row.
 
-    .venv/bin/python benchmarks/fleet.py ingest [--messages 30000] [--stores sqlite postgres] [--collectors 1 2 3]
+    .venv/bin/python benchmarks/fleet.py ingest [--messages 30000] [--turns 3] [--stores sqlite postgres]
+        [--collectors 1 2 3]
     .venv/bin/python benchmarks/fleet.py query [--devices 1000] [--days 30] [--every-s 10] [--store sqlite]
 
 `ingest`: a real mosquitto holds a backlog of QoS 1 messages (one record of 16 metrics each) in a persistent session;
@@ -18,7 +19,9 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 # In place of this folder, where this very file would be found as `fleet`.
 sys.path[0] = str(Path(__file__).resolve().parents[1] / "tests")
@@ -50,6 +53,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     ingest = commands.add_parser("ingest")
     ingest.add_argument("--messages", type=int, default=30_000)
+    ingest.add_argument("--turns", type=int, default=3)
     ingest.add_argument("--stores", nargs="+", default=["sqlite", "postgres"])
     ingest.add_argument("--collectors", nargs="+", type=int, default=[1, 2, 3])
     query = commands.add_parser("query")
@@ -70,41 +74,47 @@ def main() -> None:
 
 def measure_ingest(words: argparse.Namespace) -> None:
     messages = backlog(words.messages)
-    rows: dict[str, float] = {}
-    with tempfile.TemporaryDirectory() as folder:
+    few = messages[: max(100, len(messages) // 60)]
+    rows: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         broker = Mosquitto(Path(folder) / "broker")
         broker.start()
-        try:
-            rows["bare paho, counts"] = drain(broker, messages, "bare", [""])
-            few = messages[: max(100, len(messages) // 60)]
-            rows["bare paho, row by row into SQLite"] = drain(broker, few, "rows", [f"{folder}/rows.db"])
+        stack.callback(broker.stop)
+        cluster = Postgres(settings=("shared_buffers=512MB", "max_wal_size=4GB"))
+        stack.callback(cluster.remove)
+        if "postgres" in words.stores:
+            cluster.create()
+            cluster.start()
+        for turn in range(words.turns):
+
+            def note(name: str, *how: Any) -> None:
+                rows.setdefault(name, []).append(drain(broker, *how))
+
+            note("bare paho, counts", messages, "bare", [""])
+            note("bare paho, row by row into SQLite", few, "rows", [f"{folder}/rows{turn}.db"])
             if "sqlite" in words.stores:
-                rows["Edgewise, SQLite"] = drain(broker, messages, "edgewise", [f"{folder}/fleet.db"])
-            if "postgres" in words.stores:
-                with_postgres(broker, messages, few, words.collectors, rows)
-        finally:
-            broker.stop()
-    bare, peer = rows["bare paho, counts"], rows["bare paho, row by row into SQLite"]
-    print(f"{words.messages} messages of {METRICS} metrics, load average {os.getloadavg()[0]:.1f}")
-    print(f"{'':40} {'messages/s':>10} {'points/s':>10} {'of bare':>8} {'of rows':>8}")
-    for name, rate in rows.items():
-        print(f"{name:40} {rate:10.0f} {rate * METRICS:10.0f} {rate / bare:8.0%} {rate / peer:7.1f}x")
+                note("Edgewise, SQLite", messages, "edgewise", [f"{folder}/fleet{turn}.db"])
+            for count in words.collectors if "postgres" in words.stores else []:
+                name = f"Edgewise, PostgreSQL, {count} collector{'s' if count > 1 else ''}"
+                note(name, messages, "edgewise", [cluster.new_database()] * count)
+    show_ingest(rows, words)
 
 
-def with_postgres(
-    broker: Mosquitto, messages: list[tuple[str, bytes]], few: list[tuple[str, bytes]], counts: list[int],
-    rows: dict[str, float],
-) -> None:  # fmt: skip
-    cluster = Postgres(settings=("shared_buffers=512MB", "max_wal_size=4GB"))
-    cluster.create()
-    cluster.start()
-    try:
-        for count in counts:
-            database = cluster.new_database()
-            name = f"Edgewise, PostgreSQL, {count} collector{'s' if count > 1 else ''}"
-            rows[name] = drain(broker, messages, "edgewise", [database] * count)
-    finally:
-        cluster.remove()
+def show_ingest(rows: dict[str, list[float]], words: argparse.Namespace) -> None:
+    """The best of each row's turns counts: what else the machine does only makes it less."""
+    best = {name: max(rates) for name, rates in rows.items()}
+    bare, peer = best["bare paho, counts"], best["bare paho, row by row into SQLite"]
+    print(
+        f"{words.messages} messages of {METRICS} metrics, best of {words.turns}, load average {os.getloadavg()[0]:.1f}"
+    )
+    print(
+        f"{'':40} {'messages/s':>10} {'points/s':>10} {'of bare':>8} {'of rows':>8}   messages/s of each turn"
+    )
+    for name, rate in best.items():
+        turns = " ".join(f"{one:.0f}" for one in rows[name])
+        print(
+            f"{name:40} {rate:10.0f} {rate * METRICS:10.0f} {rate / bare:8.0%} {rate / peer:7.1f}x   {turns}"
+        )
 
 
 def _log(text: str) -> None:

@@ -99,7 +99,7 @@ class Receiver:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-            self._close_wakers()
+        self._close_wakers()
         self.connected = False
 
     def _open_in_some_version(self, timeout_s: float) -> Connection:

@@ -24,10 +24,10 @@ from edgewise_fleet.store.rows import (
 from edgewise_fleet.store.schema import UPSERT_LATEST
 from edgewise_messages import DeviceState
 
-ROWS_PER_STATEMENT = (400, 80, 16, 4, 1)
+ROWS_PER_STATEMENT = (2000, 400, 80, 16, 4, 1)
 """A statement of many rows is worked off outside of Python's lock; executemany takes the lock anew for every row, and
-a busy network thread makes it wait each time. 9 columns x 400 stay below SQLite's 32,766 parameters. What is left over
-goes by the next smaller ones, so that there are few statements to keep ready."""
+a busy network thread makes it wait each time. 9 columns x 2,000 stay below SQLite's 32,766 parameters. What is left
+over goes by the next smaller ones, so that there are few statements to keep ready."""
 
 
 def write_arrivals(connection: sqlite3.Connection, arrivals: Sequence[Arrival], ids: Ids) -> Added:
