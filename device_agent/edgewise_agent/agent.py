@@ -79,6 +79,8 @@ class Agent:
         self._stop_reason = ""
         self._memory = MemoryKeeper()
         self._running = {pipeline.name for pipeline in parts.pipelines}
+        self.left_behind: list[str] = []
+        """Pipelines whose thread did not come back from its last input."""
         self._next_report_s = self._now_s()
         self._schedule_s = self._now_s() + phase_s - report_interval_s / 2
         actions: dict[str, Action] = {
@@ -146,6 +148,7 @@ class Agent:
                 pipeline.save()
             else:
                 log.warning("%s: still at its last input; left behind", pipeline.name)
+                self.left_behind.append(pipeline.name)
 
     def _schedule_report(self) -> None:
         """The next place on this device's own grid; after a long delay the missed ones are left out."""

@@ -7,7 +7,7 @@ import secrets
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgewise_agent.agent import LONGEST_STEP_S, Agent, Parts
@@ -24,6 +24,7 @@ from edgewise_agent.privacy.destinations import destination_of
 from edgewise_agent.protection.wiring import protecting, tell_of_starts
 from edgewise_agent.recorder import Recorder
 from edgewise_agent.resources import Resources, open_resources
+from edgewise_agent.restart import leave_at_once
 from edgewise_agent.service.unattended import Unattended
 from edgewise_agent.settings.change import SettingsChange
 from edgewise_agent.settings.config import Settings
@@ -47,6 +48,8 @@ class Ending:
     """How the agent ends: filled in by whoever asks for a restart."""
 
     restart: bool = False
+    left_behind: list[str] = field(default_factory=list)
+    """Threads that are inside a runtime and do not come back."""
     stop: Callable[[str], None] = lambda reason: None
 
     def ask_restart(self, reason: str) -> None:
@@ -64,6 +67,8 @@ def run_agent(settings: Settings, change: SettingsChange | None = None) -> bool:
     ending = Ending()
     with contextlib.ExitStack() as stack:
         _run(open_resources(settings, change, stack), ending)
+    if ending.left_behind and not ending.restart:
+        leave_at_once()
     return ending.restart
 
 
@@ -133,7 +138,7 @@ def _run(held: Resources, ending: Ending) -> None:
     with (
         _stopping_on_signals(agent),
         _committing(outbox, settings.outbox.commit_interval_s),
-        updating(updaters, held.stores),
+        updating(updaters, held.stores, ending.left_behind),
         protecting(
             settings,
             held.state,
@@ -149,6 +154,9 @@ def _run(held: Resources, ending: Ending) -> None:
             agent.run()
         finally:
             unattended.stopping(agent.stop_reason)
+            for name in agent.left_behind:
+                held.slots[name].abandon()
+                ending.left_behind.append(name)
             recorder.event("agent.stopped", agent.stop_reason, durable=True)
             log.info("stopping: %s", agent.stop_reason or "after an error")
             courier.stop(reason=agent.stop_reason, drain_s=DRAIN_S)

@@ -207,9 +207,10 @@ def one_life(
         wrong = live_once(life, event, chance, said) or look(life, told, said)
         if not wrong:
             version, failures, reason = json.loads(told.read_text())
-            least, most = (
-                min(halves // (2 * SETTINGS.failures), 3) for halves in (life.least_halves, life.most_halves)
-            )
+            # Where halves and wholes mix, each model may be given up half a failure late: 2.5 and 1 are more than 3.
+            late = 1 if "hang, killed at a step" in kinds else 0
+            least = min(life.least_halves // (2 * SETTINGS.failures + late), 3)
+            most = min(life.most_halves // (2 * SETTINGS.failures), 3)
             if not least <= ORDER.index(version) <= most:
                 wrong = f"runs version {version} ({reason}; {failures} failures), expected {ORDER[least : most + 1]}"
         if wrong:

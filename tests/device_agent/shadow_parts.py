@@ -198,6 +198,16 @@ class Given:
         pass
 
 
+class Counting:
+    """How often it was called."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self) -> None:
+        self.calls += 1
+
+
 class Site:
     """A pipeline that runs a model over given inputs. A context manager."""
 
@@ -216,6 +226,7 @@ class Site:
             model=model, source=(SourceWord(source),), interval_s=0.0, drift=DriftSettings(enabled=False)
         )
         self.settings = settings
+        self.tidied = Counting()
         self.outbox = Outbox(folder / "outbox.db", max_bytes=2**22)
         self.slot = ModelSlot(settings)
         self.pipeline = Pipeline(
@@ -231,7 +242,8 @@ class Site:
     ) -> ShadowReport:
         """What a shadow run of ``candidate`` sees."""
         settings = UpdateSettings(**{"shadow_share": 1.0, "settle_inputs": 8, **updates})
-        live = LivePipeline(self.pipeline, self.settings, settings)
+        # Giving memory back takes longer than all the rest in a process as large as a test's.
+        live = LivePipeline(self.pipeline, self.settings, settings, tidy=self.tidied)
         return live.shadow(candidate, inputs=inputs, within_s=within_s, should_stop=lambda: False)
 
     def __enter__(self) -> "Site":

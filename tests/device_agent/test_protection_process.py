@@ -110,6 +110,22 @@ def test_a_confirmed_model_that_crashes_later_gives_way_to_the_one_before(
     assert agent.end() == 0
 
 
+@pytest.mark.long
+def test_an_agent_inside_a_hang_still_stops_and_starts_again_in_order(
+    site: Site, listener: Listener, start_agent: StartAgent, tmp_path: Path
+) -> None:
+    factory = write_looping_model(tmp_path / "factory.onnx", "factory")
+    agent = start_agent(config_of(site, model=factory, hang_s=0.0))
+    place = marker_path(tmp_path / "state", "main", {})
+    assert place is not None
+    wait_until(lambda: listener.telemetry() and place.read_bytes() == BUSY, "it hangs")
+    assert site.ask("restart").outcome == "done"
+    listener.wait_for(lambda: len(listener.events("agent.started")) == 2, "it starts again")
+    wait_until(lambda: place.read_bytes() == BUSY, "it hangs again")
+    assert agent.end() == 0
+    assert "left behind" in agent.said
+
+
 def kill_inside(agent: AgentProcess, state: Path) -> None:
     """A signal as a broken runtime gets it, in the middle of a long inference."""
     path = marker_path(state, "main", {})

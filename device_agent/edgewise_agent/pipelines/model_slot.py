@@ -38,6 +38,7 @@ class ModelSlot:
         ``path`` is another file than the settings name, such as an update's.
         """
         self._settings, self._budget = settings, budget
+        self._is_abandoned = False
         self._open(path or settings.model)
 
     def _open(self, path: Path) -> None:
@@ -136,8 +137,14 @@ class ModelSlot:
             backend=self.model.backend_name,
         )
 
+    def abandon(self) -> None:
+        """A thread is inside and does not come back: `close` would wait for it forever. It goes with the process."""
+        self._is_abandoned = True
+
     def close(self) -> None:
         """Let go of the runtime."""
+        if self._is_abandoned:
+            return
         with MODEL_CHANGES:
             self.model.close()
 

@@ -10,7 +10,7 @@ from edgewise_agent.pipelines.pipeline import MAIN, Pipeline
 from edgewise_agent.protection.choosing import Chosen, choose, make_keeper
 from edgewise_agent.protection.crash_note import CrashNote
 from edgewise_agent.protection.hang_watch import GRACE_S, HangWatch, Watched
-from edgewise_agent.protection.hanging import tell_and_restart, write_hang_down
+from edgewise_agent.protection.hanging import Blame, tell_and_restart, write_hang_down
 from edgewise_agent.recorder import Recorder
 from edgewise_agent.restart import restart_self
 from edgewise_agent.settings.config import Settings
@@ -125,12 +125,8 @@ def restarter(recorder: Recorder, chosen: Mapping[str, Chosen], name: str) -> Ca
 
     def restart(reason: str) -> None:
         chosen[name].keeper.end()
-        tell_and_restart(
-            recorder,
-            "model.hung",
-            f"{reason}; the model before runs again, the agent starts anew",
-            pipeline="" if name == MAIN else name,
-        )
+        whose = "" if name == MAIN else name
+        tell_and_restart(recorder, reason, Blame("the model before runs again"), pipeline=whose)
 
     return restart
 
@@ -150,9 +146,8 @@ def _answer_to(
             return  # whoever stops it does not wait for the stuck thread
         factory = settings.pipelines[name].model
         keeper = chosen[name].keeper
-        what = write_hang_down(state.models(name), factory, keeper, reason, in_shadow=in_shadow)
-        message = f"{reason}: {what}; the agent starts anew"
-        tell_and_restart(recorder, "model.hung", message, pipeline="" if name == MAIN else name)
+        blame = write_hang_down(state.models(name), factory, keeper, reason, in_shadow=in_shadow)
+        tell_and_restart(recorder, reason, blame, pipeline="" if name == MAIN else name)
 
     return on_hang
 

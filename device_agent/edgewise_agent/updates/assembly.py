@@ -32,8 +32,13 @@ def recovered_stores(settings: Settings) -> dict[str, ModelStore]:
 
 
 @contextlib.contextmanager
-def updating(updaters: "Mapping[str, ModelUpdater]", stores: Mapping[str, ModelStore]) -> Iterator[None]:
-    """Each on a thread of its own, until left; leaving in order is no fault of a model that is watched."""
+def updating(
+    updaters: "Mapping[str, ModelUpdater]", stores: Mapping[str, ModelStore], left_behind: list[str]
+) -> Iterator[None]:
+    """Each on a thread of its own, until left; leaving in order is no fault of a model that is watched.
+
+    What does not come back then is added to ``left_behind``.
+    """
     threads = [
         threading.Thread(target=updater.run, name=f"updates {name}", daemon=True)
         for name, updater in updaters.items()
@@ -47,6 +52,7 @@ def updating(updaters: "Mapping[str, ModelUpdater]", stores: Mapping[str, ModelS
             updater.stop()
         for thread in threads:
             thread.join(PATIENCE_S)
+        left_behind += [thread.name for thread in threads if thread.is_alive()]
         for name in stores.keys() - updaters.keys():
             stores[name].pause_watch()
 

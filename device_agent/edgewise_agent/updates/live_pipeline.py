@@ -32,8 +32,10 @@ class LivePipeline:
         updates: UpdateSettings,
         *,
         on_switch: Callable[[], None] = lambda: None,
+        tidy: Callable[[], object] = give_back,
     ) -> None:
-        """``on_switch`` is called when another model runs."""
+        """``on_switch`` is called when another model runs, ``tidy`` when a candidate was closed."""
+        self._tidy = tidy
         self._pipeline, self._on_switch = pipeline, on_switch
         self._run: ShadowRun | None = None
         self._settings, self._updates = settings, updates
@@ -53,7 +55,7 @@ class LivePipeline:
         try:
             return self._beside(path, inputs, within_s, should_stop)
         finally:
-            give_back()
+            self._tidy()
 
     def _beside(
         self, path: Path, inputs: int, within_s: float, should_stop: Callable[[], bool]
