@@ -14,7 +14,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from edgewise_fleet.broker_url import BrokerUrl
+from edgewise_fleet.broker_url import BrokerUrl, NodeTurns
 from edgewise_fleet.errors import BrokerRefused
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,8 @@ class LastWill:
 class Subscriber:
     """A persistent session: the broker keeps what we have not acknowledged, also while we are away.
 
-    Nothing is acknowledged by itself; `acknowledge` does it, once the message is safe.
+    Nothing is acknowledged by itself; `acknowledge` does it, once the message is safe. Of a cluster's nodes it is
+    connected to one, and goes to the next when that one is lost: they are to hold the session in common.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Subscriber:
     ) -> None:
         """``will`` is asked before each connection, ``on_ready`` called when its subscriptions stand."""
         self.url = url
+        self._turns = NodeTurns(url)
         self.connected = False
         self.trouble = ""
         """Why there is no connection, in words; empty while connected."""
@@ -81,6 +83,8 @@ class Subscriber:
         self._will = will
         self._on_ready = on_ready
         self._connection = 0
+        self._stands = False
+        """Whether the broker has confirmed the subscriptions of this connection."""
         self._answered = threading.Event()
         self._stopping = False
         self._hung_up = False
@@ -101,11 +105,10 @@ class Subscriber:
         )
         client.reconnect_delay_set(RECONNECT_MIN_S, RECONNECT_MAX_S)
         client.on_connect = self._on_connect
+        client.on_connect_fail = lambda *_: self._turn_to_next(client)
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
-        if self.url.user is not None:
-            client.username_pw_set(self.url.user, self.url.password)
         if self.url.tls:
             client.tls_set()
         self._set_will(client)
@@ -120,8 +123,19 @@ class Subscriber:
         """Connect and subscribe; raise BrokerRefused if that does not work now. Later losses mend themselves.
 
         Returns only when the broker has the subscriptions: what it acknowledges to a device from then on, it
-        keeps for us.
+        keeps for us. Of several nodes each is tried once.
         """
+        for left in reversed(range(len(self._turns))):
+            try:
+                self._start_at_node(timeout_s)
+                return
+            except BrokerRefused as error:
+                if not left:
+                    raise
+                log.warning("%s; trying %s", error, self._turns.next())
+                self._begin_anew(speaks_5=self._keeps_session)
+
+    def _start_at_node(self, timeout_s: float) -> None:
         self._connect(min(timeout_s, SILENCE_S) if self._speaks_5 else timeout_s)
         # amqtt meets MQTT 5 with silence.
         if self._speaks_5 and not self.connected and (self._hung_up or not self._answered.is_set()):
@@ -129,40 +143,58 @@ class Subscriber:
         if not (self._answered.is_set() and self.connected) or self.trouble:
             silence = f"no answer within {timeout_s:.0f} s; is this an MQTT broker?"
             self.stop()
-            raise BrokerRefused(f"broker {self.url}: {self.trouble if self._answered.is_set() else silence}")
+            why = self.trouble if self._answered.is_set() else silence
+            raise BrokerRefused(f"broker {self._turns.node}: {why}")
 
     def _fall_back(self, timeout_s: float) -> None:
         """To 3.1.1, which has no shared subscriptions."""
         if any(name.startswith("$share/") for name in self._filters):
             self.stop()
             raise BrokerRefused(
-                f"broker {self.url}: speaks no MQTT 5, which --share needs; leave out --share, or use another broker"
+                f"broker {self._turns.node}: speaks no MQTT 5, which --share needs; leave out --share,"
+                " or use another broker"
             )
-        log.info("broker %s: speaks no MQTT 5, using 3.1.1", self.url)
+        log.info("broker %s: speaks no MQTT 5, using 3.1.1", self._turns.node)
         self.stop()
-        self._stopping, self._speaks_5, self.trouble = False, False, ""
-        self._answered.clear()
-        self._client = self._new_client()
+        self._begin_anew(speaks_5=False)
         self._connect(timeout_s)
 
+    def _begin_anew(self, *, speaks_5: bool) -> None:
+        self._stopping, self._speaks_5, self.trouble = False, speaks_5, ""
+        self._hung_up = False
+        self._answered.clear()
+        self._client = self._new_client()
+
     def _connect(self, timeout_s: float) -> None:
+        node = self._turns.node
+        self._aim(self._client, node)
         try:
-            if self._speaks_5:
-                wishes = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # the library has no types there
-                wishes.SessionExpiryInterval = NEVER_EXPIRES
-                wishes.ReceiveMaximum = RECEIVE_MAXIMUM
-                self._client.connect(
-                    self.url.host, self.url.port, keepalive=KEEPALIVE_S, clean_start=False, properties=wishes
-                )
-            else:
-                self._client.connect(self.url.host, self.url.port, keepalive=KEEPALIVE_S)
+            self._client.reconnect()
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise BrokerRefused(
-                f"broker {self.url}: {reason}; start the broker, or leave out --broker to have one started"
+                f"broker {node}: {reason}; start the broker, or leave out --broker to have one started"
             ) from error
         self._client.loop_start()
         self._answered.wait(timeout_s)
+
+    def _aim(self, client: paho.Client, node: BrokerUrl) -> None:
+        """The client's next connection goes to this node."""
+        client.username_pw_set(node.user, node.password)
+        if self._speaks_5:
+            wishes = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # the library has no types there
+            wishes.SessionExpiryInterval = NEVER_EXPIRES
+            wishes.ReceiveMaximum = RECEIVE_MAXIMUM
+            client.connect_async(
+                node.host, node.port, keepalive=KEEPALIVE_S, clean_start=False, properties=wishes
+            )
+        else:
+            client.connect_async(node.host, node.port, keepalive=KEEPALIVE_S)
+
+    def _turn_to_next(self, client: paho.Client) -> None:
+        """After the loss of a node or a vain attempt; while starting, `start` itself goes from node to node."""
+        if self._connection and len(self._turns) > 1:
+            self._aim(client, self._turns.next())
 
     def acknowledge(self, message: Message) -> None:
         """Tell the broker that the message is ours now.
@@ -188,7 +220,7 @@ class Subscriber:
         self._client.loop_stop()
         self.connected = False
         # paho closes its own pair of sockets when it is let go of, which these would put off.
-        self._client.on_connect = self._client.on_disconnect = None
+        self._client.on_connect = self._client.on_disconnect = self._client.on_connect_fail = None
         self._client.on_subscribe = self._client.on_message = None
 
     def _on_connect(
@@ -201,9 +233,9 @@ class Subscriber:
             )
         else:
             if self._connection:
-                log.info("broker %s: connected again", self.url)
+                log.info("broker %s: connected again", self._turns.node)
             self._connection += 1
-            self.connected, self.trouble = True, ""
+            self.connected, self.trouble, self._stands = True, "", False
             if self._speaks_5:
                 client.subscribe([(name, SubscribeOptions(qos=QOS)) for name in self._filters])
             else:
@@ -219,9 +251,11 @@ class Subscriber:
             self.trouble = (
                 f"does not let us listen: {refused[0]}; check its access rules for the user in --broker"
             )
-            log.warning("broker %s: %s", self.url, self.trouble)
-        elif self._on_ready is not None:
-            self._on_ready()
+            log.warning("broker %s: %s", self._turns.node, self.trouble)
+        else:
+            self._stands = True
+            if self._on_ready is not None:
+                self._on_ready()
         self._answered.set()
 
     def _on_disconnect(
@@ -233,9 +267,16 @@ class Subscriber:
             self._answered.set()
         if not self._stopping:
             self._set_will(client)
-            self.trouble = self.trouble or f"connection lost ({reason}), trying again"
+            self.trouble = self.trouble or f"{self._loss(reason)}, trying again"
             if was_connected:
-                log.warning("broker %s: %s", self.url, self.trouble)
+                log.warning("broker %s: %s", self._turns.node, self.trouble)
+            self._turn_to_next(client)
+
+    def _loss(self, reason: object) -> str:
+        if self._stands or len(self._turns) == 1:
+            return f"connection lost ({reason})"
+        # RabbitMQ does so where the queue of the session is on a node that is away, and on that only.
+        return "ended the connection before it took our subscriptions (does each node hold the session?)"
 
     def _on_message(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
         try:

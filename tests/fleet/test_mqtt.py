@@ -114,3 +114,27 @@ def test_a_host_that_does_not_exist_is_one_line() -> None:
         BrokerRefused, match=r"broker mqtt://no-such-host\.invalid:1883: .+; start the broker"
     ):
         Listener("mqtt://no-such-host.invalid").subscriber.start()
+
+
+def test_the_next_node_is_taken_when_one_is_away(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """Two brokers that are no cluster: what goes on is the connection, with its subscriptions."""
+    other = Mosquitto(tmp_path / "other")
+    listener = Listener(f"{other.url},{mosquitto.url}")
+    listener.subscriber.start()  # the first is not there yet
+    other.start()
+    mosquitto.stop()
+    wait_until(lambda: not listener.subscriber.connected, "the loss is noticed")
+    wait_until(lambda: listener.subscriber.connected, "the other is taken")
+    camera = SimulatedDevice("camera", port=other.port)
+    camera.publish(camera.telemetry(plausible(1)))
+    (message,) = listener.take(1)
+    listener.subscriber.acknowledge(message)
+    camera.stop()
+    listener.subscriber.stop()
+    other.stop()
+
+
+def test_when_no_node_answers_the_last_one_is_named() -> None:
+    ports = [unused_port(), unused_port()]
+    with pytest.raises(BrokerRefused, match=rf"broker mqtt://127\.0\.0\.1:{ports[1]}: Connection refused"):
+        Listener(",".join(f"mqtt://127.0.0.1:{port}" for port in ports)).subscriber.start()
