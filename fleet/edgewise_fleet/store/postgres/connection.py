@@ -77,5 +77,17 @@ class Link:
         except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
             raise
         except psycopg.Error as error:
-            said = " ".join(str(error).split()) or type(error).__name__
-            raise StoreUnusable(f"store {without_password(self._url)}: {said}") from error
+            raise StoreUnusable(f"store {without_password(self._url)}: {_in_words(error)}") from error
+
+
+def _in_words(error: psycopg.Error) -> str:
+    if isinstance(error, psycopg.errors.DiskFull):
+        return (
+            f"{error.diag.message_primary}; make room on the disk of PostgreSQL, or keep less there"
+            " (--keep-days, --max-size)"
+        )
+    said = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
+        # Without room for its write-ahead log PostgreSQL ends, and does not come up again before there is some.
+        return f"{said}; start PostgreSQL, and if its disk is full make room there first"
+    return said
