@@ -5,12 +5,14 @@
     .venv/bin/python benchmarks/fleet.py query [--devices 1000] [--days 30] [--every-s 10] [--store sqlite]
 
 `ingest`: a real mosquitto holds a backlog of QoS 1 messages (one record of 16 metrics each) in a persistent session;
-every row drains the same backlog in a process of its own. `query`: generated points, rolled up, then asked for.
+every row drains the same backlog in a process of its own. `query`: generated points, rolled up while records
+arrive, then asked for; before each question's first answer what the system holds of the disk in memory is let go of.
 """
 
 import argparse
 import json
 import os
+import resource
 import runpy
 import shutil
 import sqlite3
@@ -19,6 +21,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -39,10 +42,11 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from edgewise_fleet.broker_url import parse_broker_url
 from edgewise_fleet.collector import FILTERS, Collector, shared_filters
 from edgewise_fleet.receiving import RECEIVE_MAXIMUM, Receiver
-from edgewise_fleet.store import Counter, open_store
-from edgewise_messages import Telemetry, decode_records
+from edgewise_fleet.store import Counter, RecordsArrival, Store, open_store
+from edgewise_messages import Clock, DeviceAddress, Telemetry, decode_records
 
 METRICS = len(plausible(0))
+METRIC = "board.temperature_c"
 GIVE_UP_S = 300.0
 
 
@@ -266,6 +270,7 @@ def edgewise_worker(words: argparse.Namespace) -> None:
 
 def measure_queries(words: argparse.Namespace) -> None:
     folder = Path(tempfile.mkdtemp())
+    kept = folder
     cluster = Postgres(settings=("shared_buffers=512MB", "max_wal_size=8GB", "synchronous_commit=off"))
     try:
         address = str(folder / "fleet.db")
@@ -273,7 +278,16 @@ def measure_queries(words: argparse.Namespace) -> None:
             cluster.create()
             cluster.start()
             address = cluster.new_database()
-        ask_generated(address, words)
+            kept = cluster.folder
+
+        def cool() -> None:
+            if words.store == "postgres":
+                cluster.stop()
+            let_go_of(kept)
+            if words.store == "postgres":
+                cluster.start()
+
+        ask_generated(address, words, cool)
     finally:
         shutil.rmtree(folder)
         if words.store == "postgres":
@@ -282,7 +296,42 @@ def measure_queries(words: argparse.Namespace) -> None:
             shutil.rmtree(cluster.folder)
 
 
-def ask_generated(address: str, words: argparse.Namespace) -> None:
+def let_go_of(folder: Path) -> None:
+    """Its files' pages leave the system's memory, so that they are read from the disk."""
+    os.sync()
+    for path in folder.rglob("*"):
+        if path.is_file():
+            handle = os.open(path, os.O_RDONLY)
+            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(handle)
+
+
+class Arrivals(threading.Thread):
+    """A record ten times a second, until stopped; remembers how long the slowest took to be stored."""
+
+    def __init__(self, store: Store, since_ms: int) -> None:
+        super().__init__(daemon=True)
+        self.count, self.slowest_s = 0, 0.0
+        self._store, self._since_ms = store, since_ms
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        while not self._ended.wait(0.1):
+            self.count += 1
+            at_ms = self._since_ms + self.count
+            record = Telemetry(
+                ts_ms=at_ms, mono_ns=0, boot="live", seq=self.count, clock=Clock.NTP, metrics={METRIC: 50.0}
+            )
+            began = time.monotonic()
+            self._store.add([RecordsArrival(DeviceAddress("lab", "d0"), at_ms, (record,))])
+            self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+
+    def stop(self) -> None:
+        self._ended.set()
+        self.join()
+
+
+def ask_generated(address: str, words: argparse.Namespace, cool: Callable[[], None]) -> None:
     generate = runpy.run_path(str(Path(__file__).with_name("fleet_generated.py")))["generate"]
     began = time.monotonic()
     points = generate(
@@ -295,13 +344,26 @@ def ask_generated(address: str, words: argparse.Namespace) -> None:
     made = time.monotonic()
     store = open_store(address)
     until_ms = START_MS + round(words.days * 86_400_000)
+    arrivals = Arrivals(store, until_ms + 60_000)
+    arrivals.start()
+    used_s = time.process_time()
     rolled = store.roll_up(until_ms)
+    took_s, used_s = time.monotonic() - made, time.process_time() - used_s
+    arrivals.stop()
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"{words.store}: {points} points in {made - began:.0f} s, {rolled} buckets in {time.monotonic() - made:.0f} s"
+        f"{words.store}: {points} points in {made - began:.0f} s; {rolled} buckets in {took_s:.0f} s ({used_s:.0f} s of"
+        f" processor time here), memory at most {peak_mb:.0f} MB; of {arrivals.count} records that arrived meanwhile"
+        f" the slowest was stored in {arrivals.slowest_s * 1000:.0f} ms",
+        flush=True,
     )
+    for path in (
+        sorted(Path(address).parent.glob(f"{Path(address).name}*")) if words.store == "sqlite" else ()
+    ):
+        print(f"{path.name}: {path.stat().st_size / 1e9:.2f} GB")
     device = store.devices()[words.devices // 2].address
     window = {"since_ms": START_MS, "until_ms": until_ms - 1}
-    metric = "board.temperature_c"
+    metric = METRIC
     questions = {
         "one metric of all devices, whole window": lambda: store.fleet_series(metric, **window),
         "the same by the hour": lambda: store.fleet_series(metric, buckets=24 * round(words.days), **window),
@@ -312,15 +374,18 @@ def ask_generated(address: str, words: argparse.Namespace) -> None:
         "one device, last hour": lambda: store.series(
             device, [metric], since_ms=until_ms - 3_600_000, until_ms=until_ms - 1
         ),
-        "every device's latest values": store.devices,
+        "every device's latest values": lambda: store.devices(),
     }
     for name, ask in questions.items():
         times = []
+        store.close()
+        cool()
+        store = open_store(address)
         for _ in range(3):
             began = time.monotonic()
             ask()
             times.append(time.monotonic() - began)
-        print(f"{name:45} first {times[0] * 1000:8.1f} ms, then {min(times[1:]) * 1000:8.1f} ms")
+        print(f"{name:45} first {times[0] * 1000:8.1f} ms, then {min(times[1:]) * 1000:8.1f} ms", flush=True)
     store.close()
 
 

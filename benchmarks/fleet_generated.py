@@ -9,17 +9,18 @@ from edgewise_fleet.store import RecordsArrival, open_store
 from edgewise_messages import Clock, DeviceAddress, Telemetry
 
 METRIC = "board.temperature_c"
+DAY_MS = 86_400_000
 
 
 def generate(address: str, *, devices: int, days: float, every_ms: int, start_ms: int) -> int:
     """One metric of so many devices; return how many points."""
-    count = int(days * 86_400_000) // every_ms
+    count = int(days * DAY_MS) // every_ms
     store = open_store(address)
     # The first point the usual way, so that devices, metric, partitions and marks exist.
     store.add([_arrival(device, start_ms, start_ms) for device in range(devices)])
     if address.startswith("postgresql"):
         for day in range(math.ceil(days)):
-            store.add([_arrival(0, start_ms + day * 86_400_000 + 1, start_ms + day * 86_400_000 + 1)])
+            store.add([_arrival(0, start_ms + day * DAY_MS + 1, start_ms + day * DAY_MS + 1)])
     store.close()
     if address.startswith("postgresql"):
         _fill_postgres(address, count, every_ms, start_ms)
@@ -55,12 +56,15 @@ def _fill_sqlite(address: str, count: int, every_ms: int, start_ms: int) -> None
     database.execute("PRAGMA synchronous = OFF")
     database.execute("PRAGMA cache_size = -200000")
     series = "(WITH RECURSIVE s (n) AS (VALUES (0) UNION ALL SELECT n + 1 FROM s WHERE n + 1 < {}) SELECT n FROM s)"
-    span_ms = count * every_ms
-    for query, number in ((_POINTS, count), (_MARKS, math.ceil(span_ms / max(every_ms, 60_000)))):
-        source = f"devices CROSS JOIN metrics CROSS JOIN {series.format(number)}"
-        every = every_ms if query is _POINTS else max(every_ms, 60_000)
-        text = query.format(ignore="OR IGNORE", start=start_ms, every=every, source=source, metric=METRIC)
-        database.execute(text)
+    # Day by day, as points arrive: of all at once the marks' index by time would be larger than any cache.
+    for begin_ms in range(0, count * every_ms, DAY_MS):
+        for query, every in ((_POINTS, every_ms), (_MARKS, max(every_ms, 60_000))):
+            number = math.ceil(min(DAY_MS, count * every_ms - begin_ms) / every)
+            source = f"devices CROSS JOIN metrics CROSS JOIN {series.format(number)}"
+            start = start_ms + begin_ms
+            database.execute(
+                query.format(ignore="OR IGNORE", start=start, every=every, source=source, metric=METRIC)
+            )
     database.close()
 
 

@@ -62,9 +62,10 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 picks a free one.")] = 8080,
     store: ServeStore = "fleet.db",
     broker: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            help="mqtt://[user:password@]host:port; without it a broker is started.", show_default=False
+            help="mqtt://[user:password@]host:port; of a cluster once for each node. Without it a broker is started.",
+            show_default=False,
         ),
     ] = None,
     mqtt_port: Annotated[
@@ -113,6 +114,7 @@ def serve(
     ] = None,
 ) -> None:
     """Collect what devices report and show it on a page that updates by itself."""
+    from edgewise_fleet.broker_url import join_broker_urls
     from edgewise_fleet.server import ServeSettings, run_server
 
     run_server(
@@ -120,7 +122,7 @@ def serve(
             host=host,
             port=port,
             store=store,
-            broker=broker,
+            broker=join_broker_urls(broker) if broker else None,
             mqtt_port=mqtt_port,
             silent_after_s=silent_after,
             alerts=alerts,
@@ -139,7 +141,10 @@ def serve(
 @fleet_app.command()
 def collect(
     store: Annotated[str, typer.Option(help="postgresql://[user:password@]host[:port]/database")],
-    broker: Annotated[str, typer.Option(help="mqtt://[user:password@]host:port")],
+    broker: Annotated[
+        list[str],
+        typer.Option(help="mqtt://[user:password@]host:port; of a cluster once for each node."),
+    ],
     share: Annotated[str, typer.Option(help="The name that the collectors have in common.")] = "edgewise",
     name: Annotated[
         str, typer.Option(help="This collector's; the same after each restart. By default the host's name.")
@@ -148,11 +153,16 @@ def collect(
     max_size: MaxSize = None,
 ) -> None:
     """Collect without a page: one of several that share the records of a broker into one database."""
+    from edgewise_fleet.broker_url import join_broker_urls
     from edgewise_fleet.collecting import CollectSettings, run_collector
 
     run_collector(
         CollectSettings(
-            store=store, broker=broker, share=share, name=name, upkeep=_upkeep(keep_days, max_size)
+            store=store,
+            broker=join_broker_urls(broker),
+            share=share,
+            name=name,
+            upkeep=_upkeep(keep_days, max_size),
         )
     )
 

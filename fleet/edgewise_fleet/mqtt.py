@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from edgewise_fleet.broker_url import BrokerUrl
+from edgewise_fleet.broker_url import BrokerUrl, NodeTurns
 from edgewise_fleet.errors import BrokerRefused
 from edgewise_fleet.message import Message
 
@@ -32,7 +32,10 @@ class LastWill:
 
 
 class Subscriber:
-    """A session that ends with it; what is heard counts as taken. What a collector hears, see `receiving`."""
+    """A session that ends with it; what is heard counts as taken. What a collector hears, see `receiving`.
+
+    Of a cluster's nodes it is connected to one, and goes to the next when that one is lost.
+    """
 
     def __init__(
         self,
@@ -46,6 +49,7 @@ class Subscriber:
     ) -> None:
         """``will`` is asked before each connection, ``on_ready`` called when its subscriptions stand."""
         self.url = url
+        self._turns = NodeTurns(url)
         self.connected = False
         self.trouble = ""
         """Why there is no connection, in words; empty while connected."""
@@ -65,11 +69,10 @@ class Subscriber:
         )
         client.reconnect_delay_set(RECONNECT_MIN_S, RECONNECT_MAX_S)
         client.on_connect = self._on_connect
+        client.on_connect_fail = lambda *_: self._turn_to_next(client)
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
-        if self.url.user is not None:
-            client.username_pw_set(self.url.user, self.url.password)
         if self.url.tls:
             client.tls_set()
         self._set_will(client)
@@ -81,23 +84,48 @@ class Subscriber:
             client.will_set(will.topic, will.payload, qos=QOS, retain=True)
 
     def start(self, *, timeout_s: float = CONNECT_TIMEOUT_S) -> None:
-        """Connect and subscribe; raise BrokerRefused if that does not work now. Later losses mend themselves."""
-        self._connect(timeout_s)
-        if not (self._answered.is_set() and self.connected) or self.trouble:
-            silence = f"no answer within {timeout_s:.0f} s; is this an MQTT broker?"
-            self.stop()
-            raise BrokerRefused(f"broker {self.url}: {self.trouble if self._answered.is_set() else silence}")
+        """Connect and subscribe; raise BrokerRefused if that does not work now. Later losses mend themselves.
 
-    def _connect(self, timeout_s: float) -> None:
+        Of several nodes each is tried once.
+        """
+        for left in reversed(range(len(self._turns))):
+            try:
+                self._start_at_node(timeout_s)
+                return
+            except BrokerRefused as error:
+                if not left:
+                    raise
+                log.warning("%s; trying %s", error, self._turns.next())
+                self._stopping, self.trouble = False, ""
+                self._answered.clear()
+                self._client = self._new_client()
+
+    def _start_at_node(self, timeout_s: float) -> None:
+        node = self._turns.node
+        self._aim(self._client, node)
         try:
-            self._client.connect(self.url.host, self.url.port, keepalive=KEEPALIVE_S)
+            self._client.reconnect()
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise BrokerRefused(
-                f"broker {self.url}: {reason}; start the broker, or leave out --broker to have one started"
+                f"broker {node}: {reason}; start the broker, or leave out --broker to have one started"
             ) from error
         self._client.loop_start()
         self._answered.wait(timeout_s)
+        if not (self._answered.is_set() and self.connected) or self.trouble:
+            silence = f"no answer within {timeout_s:.0f} s; is this an MQTT broker?"
+            self.stop()
+            raise BrokerRefused(f"broker {node}: {self.trouble if self._answered.is_set() else silence}")
+
+    def _aim(self, client: paho.Client, node: BrokerUrl) -> None:
+        """The client's next connection goes to this node."""
+        client.username_pw_set(node.user, node.password)
+        client.connect_async(node.host, node.port, keepalive=KEEPALIVE_S)
+
+    def _turn_to_next(self, client: paho.Client) -> None:
+        """After the loss of a node or a vain attempt; while starting, `start` itself goes from node to node."""
+        if self._connection and len(self._turns) > 1:
+            self._aim(client, self._turns.next())
 
     def publish(
         self, topic: str, payload: bytes, *, qos: int = QOS, retain: bool = False, wait_s: float = 0.0
@@ -114,7 +142,7 @@ class Subscriber:
         self._client.loop_stop()
         self.connected = False
         # paho closes its own pair of sockets when it is let go of, which these would put off.
-        self._client.on_connect = self._client.on_disconnect = None
+        self._client.on_connect = self._client.on_disconnect = self._client.on_connect_fail = None
         self._client.on_subscribe = self._client.on_message = None
 
     def _on_connect(
@@ -126,7 +154,7 @@ class Subscriber:
             )
         else:
             if self._connection:
-                log.info("broker %s: connected again", self.url)
+                log.info("broker %s: connected again", self._turns.node)
             self._connection += 1
             self.connected, self.trouble = True, ""
             client.subscribe([(name, QOS) for name in self._filters])
@@ -141,7 +169,7 @@ class Subscriber:
             self.trouble = (
                 f"does not let us listen: {refused[0]}; check its access rules for the user in --broker"
             )
-            log.warning("broker %s: %s", self.url, self.trouble)
+            log.warning("broker %s: %s", self._turns.node, self.trouble)
         elif self._on_ready is not None:
             self._on_ready()
         self._answered.set()
@@ -154,7 +182,8 @@ class Subscriber:
             self._set_will(client)
             self.trouble = self.trouble or f"connection lost ({reason}), trying again"
             if was_connected:
-                log.warning("broker %s: %s", self.url, self.trouble)
+                log.warning("broker %s: %s", self._turns.node, self.trouble)
+            self._turn_to_next(client)
 
     def _on_message(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
         try:

@@ -44,7 +44,7 @@ class Keeper:
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the turn that runs."""
+        """End after the piece of a turn that runs."""
         self._ended.set()
         self._thread.join()
 
@@ -60,7 +60,9 @@ class Keeper:
     def _turn(self) -> None:
         now_ms = time.time_ns() // 1_000_000
         # Before anything is forgotten: what is forgotten lives on in the roll-ups.
-        self._store.roll_up(now_ms)
+        self._store.roll_up(now_ms, goes_on=lambda: not self._ended.is_set())
+        if self._ended.is_set():
+            return
         if time.monotonic() - self._pruned_s >= PRUNE_EVERY_S:
             keep = self._settings.keep
             if keep.raw_days:

@@ -32,13 +32,15 @@ class Postgres:
     process: subprocess.Popen[bytes] | None = None
     settings: tuple[str, ...] = ("fsync=off", "full_page_writes=off")
     """A killed process loses nothing by these, only a machine does; benchmarks leave them out."""
+    initdb: tuple[str, ...] = ()
+    """Further options when it is made."""
 
     def create(self) -> None:
         if os.geteuid() == 0:
             shutil.chown(self.folder, "postgres", "postgres")
         subprocess.run(
             [*self._as_user(), find_binaries() / "initdb", "-D", self.folder / "data", "-U", "postgres",
-             "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"],
+             "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync", *self.initdb],
             check=True, stdout=subprocess.DEVNULL, cwd="/",
         )  # fmt: skip
 

@@ -317,3 +317,41 @@ def test_over_tls_it_hears_and_acknowledges(tmp_path: Path, monkeypatch: pytest.
     finally:
         process.terminate()
         process.wait(30)
+
+
+def test_the_next_node_is_taken_when_one_is_away(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """Two brokers that are no cluster: what goes on is the connection, with its subscriptions."""
+    other = Mosquitto(tmp_path / "other")
+    listener = Listener(f"{other.url},{mosquitto.url}")
+    listener.receiver.start()  # the first is not there yet
+    other.start()
+    mosquitto.stop()
+    wait_until(lambda: not listener.receiver.connected, "the loss is noticed")
+    wait_until(lambda: listener.receiver.connected, "the other is taken")
+    camera = SimulatedDevice("camera", port=other.port)
+    camera.publish(camera.telemetry(plausible(1)))
+    (message,) = listener.take(1)
+    listener.receiver.acknowledge([message])
+    camera.stop()
+    listener.receiver.stop()
+    other.stop()
+
+
+def test_when_no_node_answers_the_last_one_is_named() -> None:
+    ports = [unused_port(), unused_port()]
+    with pytest.raises(BrokerRefused, match=rf"broker mqtt://127\.0\.0\.1:{ports[1]}: Connection refused"):
+        Listener(",".join(f"mqtt://127.0.0.1:{port}" for port in ports)).receiver.start()
+
+
+def test_commands_go_by_the_next_node_too(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    other = Mosquitto(tmp_path / "other")
+    link = CommandLink(
+        parse_broker_url(f"{other.url},{mosquitto.url}"), answers=["answers/#"], on_message=lambda _: None
+    )
+    link.start()
+    other.start()
+    mosquitto.stop()
+    wait_until(lambda: not link.connected, "the loss is noticed")
+    wait_until(lambda: link.connected, "the other is taken")
+    link.stop()
+    other.stop()

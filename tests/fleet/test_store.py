@@ -248,6 +248,25 @@ def test_complete_minutes_hours_and_days_are_rolled_up(store: Store, query: Quer
     assert buckets(query, "rollup_day") == [(MIDNIGHT_MS, 8640, float(sum(range(8640))), 0.0, 8639.0, 8639.0)]
 
 
+def test_a_backlog_is_rolled_up_in_pieces_and_gone_on_with(store: Store, query: Query) -> None:
+    """More than one piece, devices of different spans, and a stop in the middle."""
+    now_ms = MIDNIGHT_MS + 4 * DAY_MS
+    for number, hours in enumerate((1, 50, 73)):
+        records = every(60_000, hours * 60).records
+        store.add([RecordsArrival(DeviceAddress("lab", f"d{number}"), now_ms, tuple(records))])
+    answers = iter([True, False])
+    first = store.roll_up(now_ms, goes_on=lambda: next(answers, False))
+    assert 0 < first < 124 * 60
+    assert query("SELECT count(*) FROM rollup_minute") == [(first,)]
+    store.roll_up(now_ms)
+    assert query("SELECT count(*), sum(count) FROM rollup_minute") == [(124 * 60, 124 * 60)]
+    assert query("SELECT count(*), sum(count) FROM rollup_hour") == [(124, 124 * 60)]
+    assert query("SELECT count(*), sum(count), max(last) FROM rollup_day") == [
+        (1 + 3 + 4, 124 * 60, 73.0 * 60 - 1)
+    ]
+    assert query("SELECT count(*) FROM unrolled") == [(0,)]
+
+
 def test_a_late_record_changes_the_roll_ups_of_its_time(store: Store, query: Query) -> None:
     store.add([every(10_000, 8640)])
     now_ms = MIDNIGHT_MS + 2 * DAY_MS

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from edgewise_fleet.broker_url import BrokerUrl
+from edgewise_fleet.broker_url import BrokerUrl, NodeTurns
 from edgewise_fleet.errors import BrokerRefused
 from edgewise_fleet.message import Message
 from edgewise_fleet.receiving.connection import Connection, ConnectionEnded
@@ -31,7 +31,11 @@ GOODBYE_S = 5.0
 
 
 class Receiver:
-    """Hears messages in pieces and acknowledges nothing by itself; `acknowledge` does it, once they are safe."""
+    """Hears messages in pieces and acknowledges nothing by itself; `acknowledge` does it, once they are safe.
+
+    Of a cluster's nodes it is connected to one, and goes to the next when that one is lost: they are to hold the
+    session in common.
+    """
 
     def __init__(
         self,
@@ -44,6 +48,7 @@ class Receiver:
     ) -> None:
         """``on_messages`` must not wait; while not ``has_room`` nothing is read."""
         self.url = url
+        self._turns = NodeTurns(url)
         self.connected = False
         self.trouble = ""
         """Why there is no connection, in words; empty while connected."""
@@ -65,19 +70,13 @@ class Receiver:
         """Connect and subscribe; raise BrokerRefused if that does not work now. Later losses mend themselves.
 
         Returns only when the broker has the subscriptions: what it acknowledges to a device from then on, it
-        keeps for us.
+        keeps for us. Of several nodes each is tried once.
         """
         try:
-            connection = self._open_in_some_version(timeout_s)
-        except ConnectionEnded as error:
+            connection = self._open_at_some_node(timeout_s)
+        except BaseException:
             self._close_wakers()
-            raise BrokerRefused(f"broker {self.url}: {error}") from error
-        except (OSError, ValueError) as error:
-            self._close_wakers()
-            said = getattr(error, "strerror", None) or error
-            raise BrokerRefused(
-                f"broker {self.url}: {said}; start the broker, or leave out --broker to have one started"
-            ) from error
+            raise
         self._thread = threading.Thread(target=self._run, args=[connection], name="receiver", daemon=True)
         self._thread.start()
 
@@ -102,8 +101,28 @@ class Receiver:
         self._close_wakers()
         self.connected = False
 
+    def _open_at_some_node(self, timeout_s: float) -> Connection:
+        for _ in range(len(self._turns) - 1):
+            try:
+                return self._open_at_node(timeout_s)
+            except BrokerRefused as error:
+                log.warning("%s; trying %s", error, self._turns.next())
+        return self._open_at_node(timeout_s)
+
+    def _open_at_node(self, timeout_s: float) -> Connection:
+        try:
+            return self._open_in_some_version(timeout_s)
+        except ConnectionEnded as error:
+            raise BrokerRefused(f"broker {self._turns.node}: {error}") from error
+        except (OSError, ValueError) as error:
+            said = getattr(error, "strerror", None) or error
+            raise BrokerRefused(
+                f"broker {self._turns.node}: {said}; start the broker, or leave out --broker to have one started"
+            ) from error
+
     def _open_in_some_version(self, timeout_s: float) -> Connection:
         """MQTT 5, for its receive maximum and shared subscriptions; 3.1.1 where the broker speaks no other."""
+        self._level = V5
         try:
             return self._open(V5, min(timeout_s, SILENCE_S))
         except _OtherVersion:
@@ -112,7 +131,7 @@ class Receiver:
             raise ConnectionEnded(
                 "speaks no MQTT 5, which --share needs; leave out --share, or use another broker"
             )
-        log.info("broker %s: speaks no MQTT 5, using 3.1.1", self.url)
+        log.info("broker %s: speaks no MQTT 5, using 3.1.1", self._turns.node)
         self._level = V311
         try:
             return self._open(V311, timeout_s)
@@ -122,14 +141,23 @@ class Receiver:
     def _open(self, level: int, timeout_s: float) -> Connection:
         """A connection whose subscriptions stand. Raises OSError, ConnectionEnded, _OtherVersion."""
         number = self._connection + 1
-        connection = Connection(self.url, level=level, number=number, timeout_s=timeout_s, wake=self._wake)
+        node = self._turns.node
+        connection = Connection(node, level=level, number=number, timeout_s=timeout_s, wake=self._wake)
         # Before the first message comes, which may be right behind the welcome: it shall be acknowledged.
         self._connection = number
         try:
-            connection.greet(self.url, client_id=self._client_id, receive_maximum=RECEIVE_MAXIMUM)
+            connection.greet(node, client_id=self._client_id, receive_maximum=RECEIVE_MAXIMUM)
             self._await_welcome(connection, timeout_s)
             connection.subscribe(self._filters)
             self._await_subscriptions(connection, timeout_s)
+        except ConnectionEnded as error:
+            connection.close()
+            if connection.welcome is None or connection.refused_filter or len(self._turns) == 1:
+                raise
+            # RabbitMQ does so where the queue of the session is on a node that is away, and on that only.
+            raise ConnectionEnded(
+                f"{error} before it took our subscriptions; does each node hold the session?"
+            ) from error
         except BaseException:
             connection.close()
             raise
@@ -194,7 +222,8 @@ class Receiver:
         except ConnectionEnded as error:
             self.connected = False
             self.trouble = f"connection lost ({error}), trying again"
-            log.warning("broker %s: %s", self.url, self.trouble)
+            log.warning("broker %s: %s", self._turns.node, self.trouble)
+            self._turns.next()
         finally:
             connection.close()
 
@@ -222,10 +251,11 @@ class Receiver:
             except (OSError, ConnectionEnded, _OtherVersion) as error:
                 said = getattr(error, "strerror", None) or error
                 self.trouble = f"{said}; trying again"
-                log.debug("broker %s: %s", self.url, self.trouble)
+                log.debug("broker %s: %s", self._turns.node, self.trouble)
+                self._turns.next()
                 wait_s = min(RECONNECT_MAX_S, wait_s * 2)
                 continue
-            log.info("broker %s: connected again", self.url)
+            log.info("broker %s: connected again", self._turns.node)
             return connection
         return None
 

@@ -80,10 +80,12 @@ def simulate(simulation: Simulation, say: Callable[[str], None]) -> Totals:
 class _Member:
     """A device and its connection."""
 
-    __slots__ = ("attempts", "connection", "device", "fleet", "is_ready", "waits_until_s")
+    __slots__ = ("attempts", "connection", "device", "fleet", "is_ready", "node", "waits_until_s")
 
-    def __init__(self, fleet: "_Fleet", device: SimDevice) -> None:
+    def __init__(self, fleet: "_Fleet", device: SimDevice, node: int) -> None:
         self.fleet = fleet
+        self.node = node
+        """Counts on with each loss; modulo the number of a cluster's nodes."""
         self.device = device
         self.connection: Connection | None = None
         self.is_ready = False
@@ -117,7 +119,8 @@ class _Member:
         self.wait()
 
     def wait(self) -> None:
-        """Full jitter: a fleet does not come back in step."""
+        """Full jitter: a fleet does not come back in step. The next attempt goes to a cluster's next node."""
+        self.node += 1
         longest_s = min(RECONNECT_MAX_S, RECONNECT_MIN_S * 2**self.attempts)
         self.attempts = min(self.attempts + 1, 10)
         self.waits_until_s = self.fleet.now_s() + random.uniform(0.1, longest_s)
@@ -143,11 +146,12 @@ class _Fleet:
         self.is_ending = False
         self._simulation = simulation
         self._url = url
+        self._nodes = url.nodes
         self._say = say
         self._tls = ssl.create_default_context() if url.tls else None
         self._began = time.monotonic()
         self._members = [
-            _Member(self, _make_device(simulation, index, keys)) for index in range(simulation.devices)
+            _Member(self, _make_device(simulation, index, keys), index) for index in range(simulation.devices)
         ]
         self._opening: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
@@ -219,13 +223,14 @@ class _Fleet:
     async def _open(self, member: _Member) -> str:
         device, address = member.device, member.device.address
         now_s = self.now_s()
+        node = self._nodes[member.node % len(self._nodes)]
         waiting = device.boot(now_s) if not device.is_booted else []
         greeting = wire.connect(
             f"edgewise-{address.group}-{address.device}",
             keepalive_s=KEEPALIVE_S,
             will=(address.topic(Channel.STATUS), device.will()),
-            user=self._url.user,
-            password=self._url.password,
+            user=node.user,
+            password=node.password,
         )
 
         def make() -> Connection:
@@ -233,7 +238,7 @@ class _Fleet:
             return member.connection
 
         device.keep(waiting)
-        trouble = await open_connection(make, self._url.host, self._url.port, tls=self._tls)
+        trouble = await open_connection(make, node.host, node.port, tls=self._tls)
         if trouble:
             member.connection = None
         return trouble

@@ -1,6 +1,6 @@
 """The seam of the store: what goes in, what comes out, and the Protocol that every store keeps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeAlias
@@ -177,8 +177,12 @@ class FleetReader(Protocol):
 class Upkeep(Protocol):
     """What is done to a store regularly."""
 
-    def roll_up(self, now_ms: int) -> int:
-        """Bring the roll-ups of all complete minutes, hours and days up to date; return how many were written."""
+    def roll_up(self, now_ms: int, *, goes_on: Callable[[], bool] = lambda: True) -> int:
+        """Bring the roll-ups of all complete minutes, hours and days up to date; return how many were written.
+
+        In short transactions, between which arrivals are stored and ``goes_on`` is asked; what is left when that says
+        no, or when the process is killed, is rolled up the next time.
+        """
 
     def prune(self, before_ms: int, *, keep: Keep | None = None) -> int:
         """Forget records placed before this time, return how many; with ``keep`` old roll-ups too."""

@@ -1,9 +1,14 @@
-"""Until when each roll-up is forgotten."""
+"""Until when each roll-up is forgotten, and how long work on a store is done in pieces."""
+
+import time
+from collections.abc import Callable
 
 from edgewise_fleet.store.base import Keep
 from edgewise_fleet.store.levels import Level
 
 DAY_MS = 86_400_000
+PAUSE_S = 0.002
+"""Between two pieces: a lock that is taken again at once would never come to whoever waits for it."""
 
 
 def horizons(raw_before_ms: int, keep: Keep | None) -> dict[Level, int]:
@@ -25,3 +30,16 @@ def horizons(raw_before_ms: int, keep: Keep | None) -> dict[Level, int]:
         until_ms = Level(min(level + 1, Level.DAY)).floor(until_ms)
         found[level], finer_days = until_ms, days
     return found
+
+
+def in_pieces(roll_some: Callable[[Level], int], goes_on: Callable[[], bool]) -> int:
+    """Roll up level by level, from the finest, each until nothing is left of it; how many buckets."""
+    rolled = 0
+    for level in Level:
+        while goes_on():
+            some = roll_some(level)
+            rolled += some
+            if not some:
+                break
+            time.sleep(PAUSE_S)
+    return rolled

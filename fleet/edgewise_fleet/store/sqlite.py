@@ -2,7 +2,7 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,7 +22,7 @@ from edgewise_fleet.store.base import (
     Points,
 )
 from edgewise_fleet.store.device_cache import DeviceCache
-from edgewise_fleet.store.keeping import horizons
+from edgewise_fleet.store.keeping import horizons, in_pieces
 from edgewise_fleet.store.levels import Level
 from edgewise_fleet.store.reading import device_row
 from edgewise_fleet.store.rows import Ids
@@ -122,17 +122,14 @@ class SqliteStore:
             finally:
                 connection.close()
 
-    def roll_up(self, now_ms: int) -> int:
-        """Bring the roll-ups of all complete minutes, hours and days up to date; return how many were written."""
-        rolled = 0
-        for level in Level:
-            while True:
-                with self._writing() as connection:
-                    some = sqlite_upkeep.roll_some(connection, level, now_ms)
-                rolled += some
-                if some < sqlite_upkeep.BUCKETS_AT_ONCE:
-                    break
-        return rolled
+    def roll_up(self, now_ms: int, *, goes_on: Callable[[], bool] = lambda: True) -> int:
+        """Bring the roll-ups of all complete minutes, hours and days up to date; see `Upkeep.roll_up`."""
+
+        def roll(level: Level) -> int:
+            with self._writing() as connection:
+                return sqlite_upkeep.roll_some(connection, level, now_ms)
+
+        return in_pieces(roll, goes_on)
 
     def prune(self, before_ms: int, *, keep: Keep | None = None) -> int:
         """Forget records placed before this time, return how many; with ``keep`` old roll-ups too."""

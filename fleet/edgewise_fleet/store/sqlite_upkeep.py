@@ -6,6 +6,10 @@ from edgewise_fleet.store.levels import Level
 
 BUCKETS_AT_ONCE = 2000
 """Rolled up per transaction, so that arrivals never wait for long."""
+SPAN_BUCKETS = 60
+"""A backlog is worked off in spans of time, each device by device: points and roll-ups of one device lie together,
+marks of one time do in their index. Minute by minute every bucket would be a page of its own in the one, day by day in
+the other (1,000 devices, one day of minutes: 41 s of processor time by minutes, 22 by days, 13 by hours)."""
 PRUNE_CHUNK = 5000
 """Records forgotten per transaction, for the same reason."""
 
@@ -41,19 +45,21 @@ _JOINS = {
 
 
 def roll_some(connection: sqlite3.Connection, level: Level, now_ms: int) -> int:
-    """Bring some complete buckets up to date; how many, fewer than BUCKETS_AT_ONCE when none is left."""
+    """Bring some complete buckets up to date; how many, 0 when none is left."""
     run = connection.execute
+    complete_ms = now_ms - level.width_ms
+    (oldest_ms,) = run("SELECT min(at_ms) FROM unrolled WHERE level = ?", (level,)).fetchone()
+    if oldest_ms is None or oldest_ms > complete_ms:
+        return 0
     run(
         "CREATE TEMP TABLE IF NOT EXISTS due (device_id INTEGER, at_ms INTEGER, PRIMARY KEY (device_id, at_ms))"
     )
     run("DELETE FROM due")
     taken = run(
-        "INSERT INTO due SELECT device_id, at_ms FROM unrolled WHERE level = ? AND at_ms <= ?"
-        " ORDER BY at_ms LIMIT ?",
-        (level, now_ms - level.width_ms, BUCKETS_AT_ONCE),
+        "INSERT INTO due SELECT u.device_id, u.at_ms FROM devices CROSS JOIN unrolled AS u"
+        " ON u.level = ? AND u.device_id = devices.id AND u.at_ms BETWEEN ? AND ? LIMIT ?",
+        (level, oldest_ms, min(complete_ms, oldest_ms + SPAN_BUCKETS * level.width_ms - 1), BUCKETS_AT_ONCE),
     ).rowcount
-    if not taken:
-        return 0
     run("DELETE FROM unrolled WHERE level = ? AND (device_id, at_ms) IN (SELECT * FROM due)", (level,))
     if level is Level.MINUTE:
         # What is left of a minute whose points were forgotten must not replace what is known of it.

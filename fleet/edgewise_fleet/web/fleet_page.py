@@ -10,7 +10,7 @@ from nicegui import ui
 from edgewise_fleet.access import Caller
 from edgewise_fleet.alerts import KeptAlert
 from edgewise_fleet.alerts.rules import SEVERITIES
-from edgewise_fleet.broker_url import is_loopback
+from edgewise_fleet.broker_url import is_loopback, parse_broker_url
 from edgewise_fleet.summary import Condition, FleetSummary
 from edgewise_fleet.web.look import framed, text
 from edgewise_fleet.web.panel import Panel
@@ -147,7 +147,8 @@ def _empty_state(broker_url: str) -> ui.element:
     with ui.element("section").classes("card") as section:
         text("h2", "No device has reported yet")
         text("p", "On a device, put these lines into agent.toml:")
-        text("pre", f'[broker]\nurl = "{broker_url}"', "command")
+        nodes = ", ".join(f'"{node}"' for node in parse_broker_url(broker_url).nodes)
+        text("pre", f"[broker]\nurl = {f'[{nodes}]' if ',' in nodes else nodes}", "command")
         text("p", "and start the agent; its row appears here by itself:")
         text("pre", "edgewise agent run --config agent.toml", "command")
         if is_loopback(broker_url):

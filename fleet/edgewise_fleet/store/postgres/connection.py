@@ -83,6 +83,11 @@ class Link:
 
 def _say(error: psycopg.Error) -> str:
     """One line: what was wrong, and what to do where that is not plain from it."""
+    if isinstance(error, psycopg.errors.DiskFull):
+        return (
+            f"{error.diag.message_primary}; make room on the disk of PostgreSQL, or keep less there"
+            " (--keep-days, --max-size)"
+        )
     said = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, psycopg.errors.UndefinedTable):
         return "no fleet store; `edgewise fleet serve --store` makes it"
@@ -90,4 +95,7 @@ def _say(error: psycopg.Error) -> str:
         return f"{said}; GRANT it to this user, or name another one in the address"
     if isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None:
         return f"{said}; expected {EXPECTED}"
+    if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
+        # Without room for its write-ahead log PostgreSQL ends, and does not come up again before there is some.
+        return f"{said}; start PostgreSQL, and if its disk is full make room there first"
     return said

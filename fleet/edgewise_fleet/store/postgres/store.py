@@ -20,7 +20,7 @@ from edgewise_fleet.store.base import (
     Keep,
     Points,
 )
-from edgewise_fleet.store.keeping import horizons
+from edgewise_fleet.store.keeping import horizons, in_pieces
 from edgewise_fleet.store.levels import Level
 from edgewise_fleet.store.postgres import upkeep
 from edgewise_fleet.store.postgres.connection import Connection, Link, without_password
@@ -154,16 +154,9 @@ class PostgresStore:
         finally:
             link.close()
 
-    def roll_up(self, now_ms: int) -> int:
-        """Bring the roll-ups of all complete minutes, hours and days up to date; return how many were written."""
-        rolled = 0
-        for level in Level:
-            while True:
-                some = self._again(partial(self._roll, level, now_ms))
-                rolled += some
-                if some < upkeep.BUCKETS_AT_ONCE:
-                    break
-        return rolled
+    def roll_up(self, now_ms: int, *, goes_on: Callable[[], bool] = lambda: True) -> int:
+        """Bring the roll-ups of all complete minutes, hours and days up to date; see `Upkeep.roll_up`."""
+        return in_pieces(lambda level: self._again(partial(self._roll, level, now_ms)), goes_on)
 
     def prune(self, before_ms: int, *, keep: Keep | None = None) -> int:
         """Forget records placed before this time, return how many; with ``keep`` old roll-ups too."""

@@ -4,7 +4,8 @@ from edgewise_fleet.store.levels import Level
 from edgewise_fleet.store.postgres.connection import Connection
 from edgewise_fleet.store.postgres.tables import DAY_MS, PARTITIONED, days_of, partition
 
-BUCKETS_AT_ONCE = 20_000
+BUCKETS_AT_ONCE = 5000
+"""Rolled up per transaction: the tables of a new day are made between two of them, and their records wait for that."""
 _ROLL_LOCK = 0x4564_6702
 """Key of the advisory lock: two that roll up the same bucket at once could write the older result last."""
 LOCK_TIMEOUT = "10s"
@@ -20,18 +21,26 @@ WITH taken AS (
     SELECT DISTINCT %(level)s + 1, device_id, at_ms - at_ms %% %(coarser)s FROM due WHERE %(coarser)s > 0
 ), rolled AS (
     INSERT INTO {table} (device_id, metric_id, at_ms, count, sum, min, max, last)
-    SELECT due.device_id, p.metric_id, due.at_ms, {columns}
-    FROM due JOIN {source} AS p
-    ON p.device_id = due.device_id AND p.at_ms >= due.at_ms AND p.at_ms < due.at_ms + %(width)s
-    WHERE p.at_ms >= (SELECT min(at_ms) FROM due) AND p.at_ms < (SELECT max(at_ms) FROM due) + %(width)s
-    GROUP BY due.device_id, due.at_ms, p.metric_id
+    SELECT due.device_id, parts.metric_id, due.at_ms, parts.count, parts.sum, parts.min, parts.max, parts.last
+    FROM due CROSS JOIN LATERAL (
+        SELECT p.metric_id, {columns} FROM {source} AS p {metrics}
+        AND p.device_id = due.device_id AND p.at_ms >= due.at_ms AND p.at_ms < due.at_ms + %(width)s
+        GROUP BY p.metric_id
+    ) AS parts
     ON CONFLICT ({key}) DO UPDATE SET
     count = excluded.count, sum = excluded.sum, min = excluded.min, max = excluded.max, last = excluded.last
 )
 SELECT count(*) FROM taken
 """
-_OF_POINTS = "count(*), sum(value), min(value), max(value), (array_agg(value ORDER BY p.at_ms DESC))[1]"
-_OF_BUCKETS = "sum(count), sum(sum), min(min), max(max), (array_agg(last ORDER BY p.at_ms DESC))[1]"
+"""LATERAL: each bucket is one look-up by its key. As a join the planner may compare every bucket of a device with every
+point of it, which is the square of the minutes in a backlog."""
+_OF_POINTS = (
+    "count(*), sum(value), min(value), max(value), (array_agg(value ORDER BY p.at_ms DESC))[1] AS last"
+)
+_OF_BUCKETS = (
+    "sum(count) AS count, sum(sum) AS sum, min(min) AS min, max(max) AS max,"
+    " (array_agg(last ORDER BY p.at_ms DESC))[1] AS last"
+)
 
 
 def roll_some(connection: Connection, level: Level, now_ms: int) -> int:
@@ -49,6 +58,8 @@ def roll_some(connection: Connection, level: Level, now_ms: int) -> int:
         table=level.table,
         source="points" if is_minute else Level(level - 1).table,
         columns=_OF_POINTS if is_minute else _OF_BUCKETS,
+        # Hours lie by metric, so each metric is a range of its own.
+        metrics="JOIN metrics ON metrics.id = p.metric_id" if level is Level.DAY else "WHERE true",
         key="device_id, at_ms, metric_id" if is_minute else "metric_id, device_id, at_ms",
     )
     values = {
