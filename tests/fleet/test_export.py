@@ -5,14 +5,12 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from fleet.test_store import CAMERA, LATENCY, MIDNIGHT_MS, NOW_MS, address, arrived, every, telemetry
+from fleet.test_store import CAMERA, LATENCY, MIDNIGHT_MS, NOW_MS, arrived, every, telemetry
 
 from edgewise_fleet.errors import BadChoice
 from edgewise_fleet.export import ExportSettings, export_store
 from edgewise_fleet.store import RecordsArrival, open_store
 from edgewise_messages import DeviceAddress, Event
-
-__all__ = ["address"]
 
 
 @pytest.fixture
