@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from edgewise.errors import CardError, InvalidInput, ShapeMismatch
 from edgewise.recurrent_state import RecurrentState
 from edgewise.streams.frame import BLOCK_SAMPLES, Block, Frame, SensorBlock
-from edgewise.streams.windows import Windows, copy_windows, windows_for
+from edgewise.streams.windows import Windows, windows_for
 from edgewise.tapped import Tap
 from edgewise.tensors import Array, FloatArray, TensorSpec
 
@@ -62,7 +62,7 @@ class Answering:
 
     def windows(self) -> Windows | None:
         """A copy of what is held of the stream; None where nothing is cut."""
-        return copy_windows(self._windows) if self._windows is not None else None
+        return self._windows.copy() if self._windows is not None else None
 
     def go_on_from(self, windows: Windows | None, item: Frame | Block | SensorBlock) -> bool:
         """Cut the stream from here on as another one's ``windows`` do, which become this one's.

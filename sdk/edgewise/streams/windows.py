@@ -30,6 +30,9 @@ class Windows(Protocol):
     def go_on_from(self, other: "Windows") -> bool:
         """Take over what ``other`` holds, whose it is no longer; False, and nothing happens, if it cuts otherwise."""
 
+    def copy(self) -> "Windows":
+        """Others that hold the same samples and go their own way."""
+
 
 class SeriesWindows:
     """Windows of a series' card; none of them spans a gap."""
@@ -58,6 +61,10 @@ class SeriesWindows:
         self._windower = other._windower
         self._windower.spec = self._spec
         return True
+
+    def copy(self) -> "SeriesWindows":
+        """See `Windows.copy`."""
+        return copy.deepcopy(self)
 
     @property
     def _cut(self) -> tuple[object, ...]:
@@ -88,10 +95,11 @@ class SoundWindows:
         self._framer, self._resampler = other._framer, other._resampler
         return True
 
-
-def copy_windows(windows: Windows) -> Windows:
-    """Others that hold the same samples and go their own way."""
-    return copy.deepcopy(windows)
+    def copy(self) -> "SoundWindows":
+        """See `Windows.copy`. The resampler's table, which may be large and never changes, is shared."""
+        other = copy.copy(self)
+        other._framer, other._resampler = copy.deepcopy(self._framer), copy.copy(self._resampler)
+        return other
 
 
 def windows_for(model: "Model", item: Block | SensorBlock) -> Windows | None:
