@@ -250,7 +250,7 @@ class Receiver:
                 connection = self._open(self._level, CONNECT_TIMEOUT_S)
             except (OSError, ConnectionEnded, _OtherVersion) as error:
                 said = getattr(error, "strerror", None) or error
-                self.trouble = f"{said}; trying again"
+                self.trouble = f"connection lost ({said}), trying again"
                 log.debug("broker %s: %s", self._turns.node, self.trouble)
                 self._turns.next()
                 wait_s = min(RECONNECT_MAX_S, wait_s * 2)
