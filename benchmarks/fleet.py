@@ -171,9 +171,11 @@ def drain(broker: Mosquitto, messages: list[tuple[str, bytes]], kind: str, store
         assert worker.stdout
         ended.append(json.loads(worker.stdout.readline()))
         worker.communicate("end\n")
-    forget = paho.Client(CallbackAPIVersion.VERSION2, clean_session=True, client_id=names[0])
-    forget.connect("127.0.0.1", broker.port)
-    forget.disconnect()
+    for name in names:
+        # Or a later row's shares would go to it as well.
+        forget = paho.Client(CallbackAPIVersion.VERSION2, clean_session=True, client_id=name)
+        forget.connect("127.0.0.1", broker.port)
+        forget.disconnect()
     return len(messages) / (max(ended) - began)
 
 

@@ -43,8 +43,8 @@ def main() -> None:
         servers = Servers(Path(folder))
         try:
             server = servers.start()
-            # What comes with the first device and the first messages is not of each device.
-            simulate(server.broker_url, 10, given.rate, 10, "warm").wait()
+            # What comes with the first device and with so many messages is not of each device.
+            simulate(server.broker_url, 10, given.rate, given.seconds, "warm").wait()
             before_kb = resident_kb(server.process.pid)
             fleet = simulate(server.broker_url, given.devices, given.rate, given.seconds, "scale")
             most_kb = own_kb = 0

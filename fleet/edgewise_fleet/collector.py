@@ -19,6 +19,7 @@ from edgewise_fleet.store import (
 )
 from edgewise_messages import (
     Channel,
+    DeviceAddress,
     MessageError,
     Meta,
     Status,
@@ -28,6 +29,7 @@ from edgewise_messages import (
     subscription,
 )
 from edgewise_messages.codec import check_size
+from edgewise_messages.errors import InvalidTopic
 from edgewise_messages.topics import RETAINED
 
 log = logging.getLogger(__name__)
@@ -49,8 +51,25 @@ def shared_filters(share: str) -> tuple[str, ...]:
 
 RETRY_MIN_S, RETRY_MAX_S = 0.5, 30.0
 
-_parse_topic = lru_cache(200_000)(parse_topic)
-"""The same topics come again and again."""
+_CHANNELS = {channel.value: channel for channel in Channel}
+
+
+@lru_cache(200_000)
+def _address_of(levels: str) -> DeviceAddress:
+    """The device whose topics begin like this; the same ones come again and again."""
+    return parse_topic(f"{levels}/{Channel.STATUS.value}")[0]
+
+
+def _parse_topic(topic: str) -> tuple[DeviceAddress, Channel]:
+    levels, _, name = topic.rpartition("/")
+    channel = _CHANNELS.get(name)
+    if channel is None:
+        return parse_topic(topic)
+    try:
+        return _address_of(levels), channel
+    except InvalidTopic:
+        # What is wrong with it is said of the whole topic.
+        return parse_topic(topic)
 
 
 class Acknowledges(Protocol):
@@ -146,11 +165,17 @@ class Collector:
         self._inbox.close()
 
     def _collect(self) -> None:
-        while batch := self._inbox.take():
-            arrivals = [arrival for waiting in batch for arrival in waiting.arrivals]
-            if self._keep(arrivals) and self._subscriber:
-                self._subscriber.acknowledge([waiting.message for waiting in batch if waiting.is_ours])
-            self._inbox.done()
+        while self._store_some():
+            pass
+
+    def _store_some(self) -> bool:
+        """The next batch, which nothing holds any more when this returns; False when there will be none."""
+        batch = self._inbox.take()
+        arrivals = [arrival for waiting in batch for arrival in waiting.arrivals]
+        if batch and self._keep(arrivals) and self._subscriber:
+            self._subscriber.acknowledge([waiting.message for waiting in batch if waiting.is_ours])
+        self._inbox.done()
+        return bool(batch)
 
     def _keep(self, arrivals: Sequence[Arrival]) -> bool:
         """Store the batch, however long it takes; False when stopped before that was possible."""

@@ -1,7 +1,9 @@
 """What the collector makes of messages, and when it acknowledges them."""
 
+import gc
 import sqlite3
 import threading
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,7 +20,18 @@ from edgewise_fleet.message import Message
 from edgewise_fleet.receiving import Receiver
 from edgewise_fleet.store import Arrival, Counter, RecordsArrival, RejectedArrival, SqliteStore
 from edgewise_fleet.store.base import Added
-from edgewise_messages import DeviceAddress, Event, Format, Telemetry, encode_records
+from edgewise_messages import (
+    Channel,
+    DeviceAddress,
+    DeviceState,
+    Event,
+    Format,
+    Meta,
+    Status,
+    Telemetry,
+    encode_notice,
+    encode_records,
+)
 
 TOPIC = "edgewise/v1/lab/camera/telemetry"
 
@@ -172,6 +185,39 @@ def test_while_the_store_fails_only_so_many_bytes_are_held_and_then_all_is_store
     collector.stop()
     receiver.stop()
     assert failing.counts()[Counter.DUPLICATES] == 0
+
+
+def test_a_device_costs_the_collector_less_than_a_kilobyte(failing: FailingStore) -> None:
+    failing.mended.set()
+    acknowledged = Acknowledged()
+    collector = Collector(failing)
+    collector.start(acknowledged)
+
+    def hear(group: str, devices: int) -> int:
+        """What Python holds after all of these have said who they are and reported once."""
+        before = len(acknowledged.packet_ids)
+        for number in range(devices):
+            address, boot = DeviceAddress(group, f"d{number}"), f"{number:032x}"
+            said = {
+                Channel.STATUS: encode_notice(Status(state=DeviceState.ONLINE, ts_ms=1, boot=boot)),
+                Channel.META: encode_notice(Meta(ts_ms=1, boot=boot)),
+                Channel.TELEMETRY: encode_records(
+                    [Telemetry(ts_ms=1, mono_ns=1, boot=boot, seq=1, metrics={"x": 1.0})]
+                ),
+            }
+            collector.receive([message(payload, topic=address.topic(one)) for one, payload in said.items()])
+        wait_until(lambda: len(acknowledged.packet_ids) == before + 3 * devices, "all are stored")
+        acknowledged.packet_ids.clear()
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        begun = hear("few", 100)
+        assert hear("many", 2100) - begun < 2000 * 1024
+    finally:
+        tracemalloc.stop()
+    collector.stop()
 
 
 def test_an_unreadable_message_is_acknowledged_or_the_broker_would_send_it_for_ever(
