@@ -32,14 +32,38 @@ def horizons(raw_before_ms: int, keep: Keep | None) -> dict[Level, int]:
     return found
 
 
-def in_pieces(roll_some: Callable[[Level], int], goes_on: Callable[[], bool]) -> int:
-    """Roll up level by level, from the finest, each until nothing is left of it; how many buckets."""
+def in_pieces(
+    roll_some: Callable[[Level, int], int],
+    *,
+    oldest_ms: Callable[[], int | None],
+    now_ms: int,
+    goes_on: Callable[[], bool],
+) -> int:
+    """Roll up what is complete at ``now_ms``, by the level and the time that ``roll_some`` is given; how many buckets.
+
+    ``oldest_ms`` is the earliest minute that is not rolled up. A backlog is taken a day at a time, through all levels:
+    a question over a long window is read from the coarse levels as far as those are, and from points beyond.
+    """
     rolled = 0
-    for level in Level:
-        while goes_on():
-            some = roll_some(level)
-            rolled += some
-            if not some:
-                break
-            time.sleep(PAUSE_S)
+    while goes_on():
+        oldest = oldest_ms()
+        until_ms = now_ms if oldest is None else min(now_ms, oldest + DAY_MS)
+        some = sum(_all_of(level, until_ms, roll_some, goes_on) for level in Level)
+        rolled += some
+        # None before the end: another process is at it.
+        if until_ms == now_ms or not some:
+            break
+    return rolled
+
+
+def _all_of(
+    level: Level, until_ms: int, roll_some: Callable[[Level, int], int], goes_on: Callable[[], bool]
+) -> int:
+    rolled = 0
+    while goes_on():
+        some = roll_some(level, until_ms)
+        if not some:
+            break
+        rolled += some
+        time.sleep(PAUSE_S)
     return rolled

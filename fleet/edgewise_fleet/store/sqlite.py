@@ -125,11 +125,15 @@ class SqliteStore:
     def roll_up(self, now_ms: int, *, goes_on: Callable[[], bool] = lambda: True) -> int:
         """Bring the roll-ups of all complete minutes, hours and days up to date; see `Upkeep.roll_up`."""
 
-        def roll(level: Level) -> int:
+        def roll(level: Level, until_ms: int) -> int:
             with self._writing() as connection:
-                return sqlite_upkeep.roll_some(connection, level, now_ms)
+                return sqlite_upkeep.roll_some(connection, level, until_ms)
 
-        return in_pieces(roll, goes_on)
+        return in_pieces(roll, oldest_ms=self._oldest_ms, now_ms=now_ms, goes_on=goes_on)
+
+    def _oldest_ms(self) -> int | None:
+        with self._reading() as reader:
+            return sqlite_upkeep.oldest_ms(reader, Level.MINUTE)
 
     def prune(self, before_ms: int, *, keep: Keep | None = None) -> int:
         """Forget records placed before this time, return how many; with ``keep`` old roll-ups too."""

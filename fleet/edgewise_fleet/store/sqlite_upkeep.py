@@ -44,12 +44,18 @@ _JOINS = {
 }
 
 
+def oldest_ms(connection: sqlite3.Connection, level: Level) -> int | None:
+    """The earliest bucket of this level that is not up to date."""
+    (found,) = connection.execute("SELECT min(at_ms) FROM unrolled WHERE level = ?", (level,)).fetchone()
+    return None if found is None else int(found)
+
+
 def roll_some(connection: sqlite3.Connection, level: Level, now_ms: int) -> int:
     """Bring some complete buckets up to date; how many, 0 when none is left."""
     run = connection.execute
     complete_ms = now_ms - level.width_ms
-    (oldest_ms,) = run("SELECT min(at_ms) FROM unrolled WHERE level = ?", (level,)).fetchone()
-    if oldest_ms is None or oldest_ms > complete_ms:
+    begin_ms = oldest_ms(connection, level)
+    if begin_ms is None or begin_ms > complete_ms:
         return 0
     run(
         "CREATE TEMP TABLE IF NOT EXISTS due (device_id INTEGER, at_ms INTEGER, PRIMARY KEY (device_id, at_ms))"
@@ -58,7 +64,7 @@ def roll_some(connection: sqlite3.Connection, level: Level, now_ms: int) -> int:
     taken = run(
         "INSERT INTO due SELECT u.device_id, u.at_ms FROM devices CROSS JOIN unrolled AS u"
         " ON u.level = ? AND u.device_id = devices.id AND u.at_ms BETWEEN ? AND ? LIMIT ?",
-        (level, oldest_ms, min(complete_ms, oldest_ms + SPAN_BUCKETS * level.width_ms - 1), BUCKETS_AT_ONCE),
+        (level, begin_ms, min(complete_ms, begin_ms + SPAN_BUCKETS * level.width_ms - 1), BUCKETS_AT_ONCE),
     ).rowcount
     run("DELETE FROM unrolled WHERE level = ? AND (device_id, at_ms) IN (SELECT * FROM due)", (level,))
     if level is Level.MINUTE:

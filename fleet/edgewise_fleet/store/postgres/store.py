@@ -156,7 +156,12 @@ class PostgresStore:
 
     def roll_up(self, now_ms: int, *, goes_on: Callable[[], bool] = lambda: True) -> int:
         """Bring the roll-ups of all complete minutes, hours and days up to date; see `Upkeep.roll_up`."""
-        return in_pieces(lambda level: self._again(partial(self._roll, level, now_ms)), goes_on)
+        return in_pieces(
+            lambda level, until_ms: self._again(partial(self._roll, level, until_ms)),
+            oldest_ms=self._oldest_ms,
+            now_ms=now_ms,
+            goes_on=goes_on,
+        )
 
     def prune(self, before_ms: int, *, keep: Keep | None = None) -> int:
         """Forget records placed before this time, return how many; with ``keep`` old roll-ups too."""
@@ -201,6 +206,10 @@ class PostgresStore:
             with self._keeper.transaction() as connection:
                 ensure_days(connection, missing, today=today)
             self._days |= missing
+
+    def _oldest_ms(self) -> int | None:
+        with self._keeper.transaction() as connection:
+            return upkeep.oldest_ms(connection, Level.MINUTE)
 
     def _roll(self, level: Level, now_ms: int) -> int:
         with self._keeper.transaction() as connection:

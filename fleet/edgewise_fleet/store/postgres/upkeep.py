@@ -43,6 +43,14 @@ _OF_BUCKETS = (
 )
 
 
+def oldest_ms(connection: Connection, level: Level) -> int | None:
+    """The earliest bucket of this level that is not up to date."""
+    (found,) = connection.execute(
+        "SELECT min(at_ms) FROM unrolled WHERE level = %s", (int(level),)
+    ).fetchone() or (None,)
+    return None if found is None else int(str(found))
+
+
 def roll_some(connection: Connection, level: Level, now_ms: int) -> int:
     """Bring some complete buckets up to date; how many marks were worked off, 0 when another process is at it."""
     (is_ours,) = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", (_ROLL_LOCK,)).fetchone() or (
