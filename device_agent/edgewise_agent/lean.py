@@ -9,7 +9,6 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator
-from getopt import GetoptError, getopt
 from pathlib import Path
 from types import ModuleType
 
@@ -37,17 +36,16 @@ def replace_by_lean(config: Path, *, verbose: bool) -> None:
 
 def main() -> int:
     """The exit code, as the command has it: 0, 1 with the reason on stderr, 2 for other words, 130 after Ctrl-C."""
+    match sys.argv[1:]:
+        case ["--config", config]:
+            verbose = False
+        case ["--config", config, "--verbose"]:
+            verbose = True
+        case words:
+            print(f"error: got {words}, expected --config FILE [--verbose]", file=sys.stderr)  # noqa: T201 - the command's output
+            return _WRONG_WORDS
     try:
-        options, rest = getopt(sys.argv[1:], "", ["config=", "verbose"])
-        chosen = dict(options)
-        config = Path(chosen["--config"])
-        if rest:
-            raise GetoptError(f"got {rest[0]!r}")
-    except (GetoptError, KeyError) as error:
-        print(f"error: {error}; expected --config FILE [--verbose]", file=sys.stderr)  # noqa: T201 - the command's output
-        return _WRONG_WORDS
-    try:
-        run(config, verbose="--verbose" in chosen)
+        run(Path(config), verbose=verbose)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)  # noqa: T201 - this is the command's own output
         return _INTERRUPTED

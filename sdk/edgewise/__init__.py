@@ -7,7 +7,7 @@ from edgewise.lazy_names import lazy_names
 if TYPE_CHECKING:
     from edgewise.anomaly_card import AnomalyCard
     from edgewise.audio_card import AudioPreprocess
-    from edgewise.child_process import ChildLimits
+    from edgewise.child_limits import ChildLimits
     from edgewise.delegate import Delegate
     from edgewise.detection_card import DetectionCard
     from edgewise.errors import (
@@ -71,7 +71,7 @@ __getattr__ = lazy_names(
     {
         "anomaly_card": "AnomalyCard",
         "audio_card": "AudioPreprocess",
-        "child_process": "ChildLimits",
+        "child_limits": "ChildLimits",
         "delegate": "Delegate",
         "detection_card": "DetectionCard",
         "errors": "BackendUnavailable CardError DelegateUnavailable EdgewiseError InvalidInput "

@@ -10,36 +10,20 @@ import re
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from signal import Signals
 from typing import IO, Any
 
 from edgewise import errors
+from edgewise.child_limits import DOUBT, ChildLimits
 from edgewise.errors import EdgewiseError, ModelCrashed
 
 _BOOTSTRAP = "import sys; sys.path[:] = sys.argv[1:]; from edgewise.child_main import main; main()"
 _LINES_KEPT_BYTES = 4096
 _OUT_OF_MEMORY = (b"bad_alloc", b"MemoryError", b"Cannot allocate memory", b"length_error")
 """What C++ and Python print before they end for want of memory."""
-DOUBT = ": the file is damaged, or the runtime has a fault"
 _TOO_LARGE = "out of memory: it needs more than it may have; take a smaller model, or allow more memory"
-
-
-@dataclass(frozen=True)
-class ChildLimits:
-    """What a child may take before it is ended."""
-
-    seconds: float = 60.0
-    """Of wall-clock time, start included."""
-    memory_bytes: int | None = None
-    """Of address space beyond what the child has after its imports; by default the memory that is free now."""
-
-    def __post_init__(self) -> None:
-        if not self.seconds > 0 or (self.memory_bytes is not None and self.memory_bytes < 1):
-            raise errors.InvalidInput(
-                f"limits: got {self.seconds} s and {self.memory_bytes} bytes, expected positive numbers"
-            )
 
 
 def run_in_child(job: str, argument: Any, *, limits: ChildLimits, what: str) -> Any:

@@ -4,8 +4,6 @@ Every reading is of files under ``root`` or of `vcgencmd`; what a board does not
 """
 
 import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,9 +168,15 @@ def parse_throttled(text: str) -> Throttling | None:
 
 def ask_firmware(program: str | None, *arguments: str) -> str:
     """What `vcgencmd` answers; empty where there is none, or it fails or hangs."""
-    found = shutil.which(program) if program else None
+    if not program:
+        return ""
+    import shutil
+
+    found = shutil.which(program)
     if found is None:
         return ""
+    import subprocess  # only boards with this firmware need it
+
     try:
         done = subprocess.run(
             [found, *arguments],

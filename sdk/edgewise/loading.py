@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgewise.anomaly_card import AnomalyCard
-from edgewise.child_process import ChildLimits
+from edgewise.child_limits import ChildLimits
 from edgewise.delegate import AnyDelegate, as_delegate
 from edgewise.detection_card import DetectionCard
 from edgewise.errors import EdgewiseError

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from edgewise.backends import Backend
-from edgewise.child_process import ChildLimits
+from edgewise.child_limits import ChildLimits
 from edgewise.errors import CardError, InvalidInput
 from edgewise.model_card import ModelCard
 from edgewise.model_file import ModelFile

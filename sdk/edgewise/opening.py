@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgewise.backends.options import RuntimeOptions
 from edgewise.backends.selection import open_backend
-from edgewise.child_process import DOUBT, ChildLimits
+from edgewise.child_limits import DOUBT, ChildLimits
 from edgewise.delegate import Delegate
 from edgewise.errors import (
     BackendUnavailable,

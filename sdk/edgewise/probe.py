@@ -5,7 +5,8 @@ from typing import Any
 
 from edgewise.backends.options import PLAIN, RuntimeOptions
 from edgewise.backends.selection import open_backend, prepare
-from edgewise.child_process import ChildLimits, run_in_child
+from edgewise.child_limits import ChildLimits
+from edgewise.child_process import run_in_child
 from edgewise.delegate import Delegate
 from edgewise.errors import InvalidInput, ModelFileError
 from edgewise.model_file import ModelFile, read_model

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from edgewise.child_process import ChildLimits, run_in_child
+from edgewise.child_limits import ChildLimits
+from edgewise.child_process import run_in_child
 from edgewise.errors import ModelCrashed
 from edgewise_converters.errors import SourceError
 

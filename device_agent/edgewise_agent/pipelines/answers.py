@@ -3,11 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from edgewise.tasks.anomaly import Anomaly
+import edgewise  # its names are loaded when they are used
 from edgewise.tasks.classification import Classification
-from edgewise.tasks.detection import Detections
-from edgewise.tasks.pose import Poses
-from edgewise.tasks.segmentation import Segmentation
 from edgewise.tasks.timings import Timings
 from edgewise_agent.recorder import Scalar
 
@@ -19,7 +16,7 @@ def confidence_of(answer: Any) -> float | None:
     """Of the best part of it, where that is a probability."""
     if isinstance(answer, Classification):
         score = answer.top.score
-    elif isinstance(answer, Detections | Poses) and len(answer):
+    elif isinstance(answer, edgewise.Detections | edgewise.Poses) and len(answer):
         score = float(answer.scores.max())
     else:
         return None
@@ -31,16 +28,16 @@ def told_of(answer: Any) -> dict[str, Scalar]:
     if isinstance(answer, Classification):
         top = answer.top
         return {"label": top.label or str(top.index), "score": round(top.score, 6)}
-    if isinstance(answer, Detections):
+    if isinstance(answer, edgewise.Detections):
         counts = sorted(answer.counts().items(), key=lambda item: -item[1])[:MOST_KINDS]
         best = {"score": round(float(answer.scores.max()), 6)} if len(answer) else {}
         return {"detections": len(answer), "labels": _counted(counts), **best}
-    if isinstance(answer, Poses):
+    if isinstance(answer, edgewise.Poses):
         return {"poses": len(answer)}
-    if isinstance(answer, Segmentation):
+    if isinstance(answer, edgewise.Segmentation):
         areas = [(area.label or f"#{area.class_id}", round(area.share, 4)) for area in answer.areas]
         return {"areas": ", ".join(f"{label} {share:g}" for label, share in areas[:MOST_KINDS])}
-    if isinstance(answer, Anomaly):
+    if isinstance(answer, edgewise.Anomaly):
         is_known = answer.threshold is not None
         return {"score": round(answer.score, 6), "anomalous": answer.is_anomalous if is_known else None}
     return _of_other(answer)

@@ -1,7 +1,6 @@
 """An input of a source as the bytes of a file that any program reads."""
 
 import io
-import wave
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +77,8 @@ def jpeg_bytes(picture: Image.Image, *, quality: int) -> bytes:
 
 def wav_bytes(samples: Array, rate_hz: int) -> bytes:
     """One channel of 16 bits; ``samples`` are from -1 to 1."""
+    import wave  # for sound only
+
     stream = io.BytesIO()
     whole = np.round(np.clip(np.nan_to_num(samples), -1.0, 1.0) * 32767).astype("<i2")
     with wave.open(stream, "wb") as file:

@@ -2,7 +2,7 @@
 
 import ipaddress
 import logging
-import selectors
+import select
 import socket
 import threading
 
@@ -42,15 +42,15 @@ class StatusServer:
 
     def _serve(self) -> None:
         answers = None
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._listener, selectors.EVENT_READ)
-            selector.register(self._ended, selectors.EVENT_READ)
-            while all(key.fileobj is self._listener for key, _ in selector.select()):
-                if answers is None:
-                    from edgewise_agent.status.answers import Answers
+        poll = select.poll()
+        poll.register(self._listener, select.POLLIN)
+        poll.register(self._ended, select.POLLIN)
+        while all(descriptor == self._listener.fileno() for descriptor, _ in poll.poll()):
+            if answers is None:
+                from edgewise_agent.status.answers import Answers
 
-                    answers = Answers(self._listener, self._board, is_local=self._is_local)
-                answers.handle_request()
+                answers = Answers(self._listener, self._board, is_local=self._is_local)
+            answers.handle_request()
 
 
 def try_to_serve(settings: StatusSettings, board: StatusBoard) -> StatusServer | None:

@@ -18,19 +18,41 @@ from edgewise.model_card import (
 )
 from edgewise.tasks.base import Setup, Task
 from edgewise.tasks.classification import Classifier
-from edgewise.tasks.detection import Detector
-from edgewise.tasks.embedding import Embedder
 from edgewise.tasks.heads.base import Facts
-from edgewise.tasks.heads.choice import guess_head
-from edgewise.tasks.pose import PoseEstimator
-from edgewise.tasks.segmentation import Segmenter
+
+# Imported when they are asked for: most apps have one task.
+
+
+def _detector(setup: Setup) -> Task:
+    from edgewise.tasks.detection import Detector
+
+    return Detector(setup)
+
+
+def _segmenter(setup: Setup) -> Task:
+    from edgewise.tasks.segmentation import Segmenter
+
+    return Segmenter(setup)
+
+
+def _embedder(setup: Setup) -> Task:
+    from edgewise.tasks.embedding import Embedder
+
+    return Embedder(setup)
+
+
+def _pose_estimator(setup: Setup) -> Task:
+    from edgewise.tasks.pose import PoseEstimator
+
+    return PoseEstimator(setup)
+
 
 TASKS: Mapping[str, Callable[[Setup], Task]] = {
     IMAGE_CLASSIFICATION: Classifier,
-    OBJECT_DETECTION: Detector,
-    IMAGE_SEGMENTATION: Segmenter,
-    IMAGE_EMBEDDING: Embedder,
-    POSE_ESTIMATION: PoseEstimator,
+    OBJECT_DETECTION: _detector,
+    IMAGE_SEGMENTATION: _segmenter,
+    IMAGE_EMBEDDING: _embedder,
+    POSE_ESTIMATION: _pose_estimator,
 }
 """Of pictures."""
 OTHERS = (AUDIO_CLASSIFICATION, TIME_SERIES_CLASSIFICATION, ANOMALY_DETECTION, TEXT_EMBEDDING, TENSORS)
@@ -58,6 +80,8 @@ def guess_task(shapes: tuple[tuple[int, ...], ...], facts: Facts) -> str:
     """The task that these outputs can only mean, or "": one row of scores, or a detection head by its shapes."""
     if len(shapes) == 1 and shapes[0] and all(size in (1, -1) for size in shapes[0][:-1]):
         return IMAGE_CLASSIFICATION
+    from edgewise.tasks.heads.choice import guess_head
+
     return OBJECT_DETECTION if guess_head(shapes, facts) else ""
 
 
