@@ -22,7 +22,7 @@ from edgewise.model_card import TASKS
 pytestmark = [pytest.mark.arm, pytest.mark.slow, pytest.mark.timeout(900)]
 
 WORKER = Path(__file__).with_name("sdk_worker.py")
-BOARDS = ("pi2", "pi4", "pi5")
+BOARDS = ("pi2", "pi4", pytest.param("pi5", marks=pytest.mark.long))
 PATIENCE = pytest.mark.timeout(1800)
 """The first test of a board waits for everything that is done on it."""
 INT8 = "int8 network"

@@ -59,7 +59,7 @@ def stored(store: Path) -> list[tuple[str, int]]:
     return rows
 
 
-@pytest.mark.parametrize("outage_s", [3, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("outage_s", [3, pytest.param(60, marks=pytest.mark.long)])
 def test_every_record_is_in_the_fleets_table_once_after_kills_and_an_outage(
     outage_s: int,
     keeping_broker: Mosquitto,
