@@ -80,8 +80,9 @@ def main() -> None:
     given = parser.parse_args()
     begin = server if given.process == "serve" else collector
     with tempfile.TemporaryDirectory() as folder, begin(Path(folder)) as (pid, broker):
-        # What comes with the first device and with so many messages is not of each device.
-        simulate(broker, 10, given.rate, given.seconds, "warm").wait()
+        # What comes with the first device, and with so many messages at once as their connecting makes, is not of each
+        # device: as many others come before.
+        simulate(broker, given.devices, given.rate, given.seconds, "warm").wait()
         before_kb = resident_kb(pid)
         fleet = simulate(broker, given.devices, given.rate, given.seconds, "scale")
         most_kb = own_kb = 0
