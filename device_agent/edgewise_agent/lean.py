@@ -89,7 +89,7 @@ def import_without_spare_parts() -> None:
     with _empty("typing_extensions"):
         import msgspec  # noqa: F401 - for whoever imports it next
     with contextlib.nullcontext() if importlib.util.find_spec("socks") else _empty("urllib.request"):
-        import paho.mqtt.client  # noqa: F401
+        import paho.mqtt.client  # noqa: F401 - likewise
 
 
 @contextlib.contextmanager

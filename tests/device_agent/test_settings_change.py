@@ -186,7 +186,11 @@ def test_whoever_edits_the_local_file_has_the_last_word(file: Path) -> None:
         file.write_text(BEFORE.replace("one", "edited"))
         assert load_in_force(file).broker.url[0].host == "edited"
         change, url = start(file)
-        assert (url, change.is_on_trial, change.take_notice()) == ("mqtt://edited:1883", False, None)
+        assert (url, change.is_on_trial) == ("mqtt://edited:1883", False)
+        notice = change.take_notice()
+        assert notice is not None and notice.event == "settings.dropped"
+        assert "agent.toml was edited since" in notice.message
+        assert change.take_notice() is None and start(file)[0].take_notice() is None
         assert "mqtt://two:1883" in copy_of(file).with_name("agent.toml.dropped").read_text()
 
 
@@ -211,7 +215,10 @@ def test_a_copy_that_was_damaged_later_gives_way_to_the_local_file(file: Path) -
     apply(file)
     start(file)[0].confirm()
     copy_of(file).write_bytes(b"\0" * 50)
-    assert start(file)[1] == "mqtt://one:1883"
+    change, url = start(file)
+    assert url == "mqtt://one:1883"
+    notice = change.take_notice()
+    assert notice is not None and "not TOML" in notice.message
 
 
 def test_relative_paths_of_changed_settings_start_where_the_local_file_is(file: Path) -> None:

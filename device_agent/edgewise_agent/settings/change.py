@@ -66,6 +66,8 @@ class SettingsChange:
         self._file = file = copy.file
         self._before = file.with_name(f"{file.name}.before")
         self._trial_file = file.with_name(f"{file.name}.trial")
+        self._dropped = ""
+        """Why settings changed from afar no longer count, until it is told."""
 
     @property
     def is_on_trial(self) -> bool:
@@ -82,7 +84,8 @@ class SettingsChange:
     def begin(self) -> None:
         """At every start, before the settings are read: put right what a cut left. Raises OSError."""
         self._clear_pieces()
-        if self._copy.drop_if_outdated():
+        if self._copy.is_outdated:
+            self.drop(f"{self._copy.local} was edited since, or the copy cannot be read")
             self._end()
         trial = self._trial()
         if trial is None:
@@ -149,6 +152,11 @@ class SettingsChange:
         self._end()
         return Notice("settings.confirmed", "the broker was reached with the new settings")
 
+    def drop(self, reason: str) -> None:
+        """Go back to the local file, for good. Raises OSError."""
+        self._copy.drop(reason)
+        self._dropped = reason
+
     def undo(self, reason: str) -> bool:
         """Put the settings before back; the agent must restart then. False when none were on trial."""
         trial = self._trial()
@@ -158,7 +166,10 @@ class SettingsChange:
         return True
 
     def take_notice(self) -> Notice | None:
-        """What to tell of a trial that was undone; call it once the agent runs, and it is told once."""
+        """What to tell of changes that were undone or dropped; call it once the agent runs, and it is told once."""
+        if self._dropped:
+            reason, self._dropped = self._dropped, ""
+            return Notice("settings.dropped", f"the local settings count again: {reason}")
         trial = self._trial()
         if trial is None or trial.state != "undone":
             return None
@@ -234,7 +245,7 @@ def load_on_trial(config: Path) -> tuple[Settings, SettingsChange]:
         return load(), change
     except InvalidSettings as error:
         if not change.undo(str(error)):
-            copy.drop(str(error))
+            change.drop(str(error))
     return load(), change
 
 

@@ -51,12 +51,10 @@ class WorkingCopy:
         write_bytes(self._made_from, [_digest(self.local).encode()])
         write_bytes(self.file, [self.local.read_bytes()])
 
-    def drop_if_outdated(self) -> bool:
-        """Whether the local file was edited since: then what was changed from afar is put aside. Raises OSError."""
-        if not self.file.exists() or self.in_force() == self.file:
-            return False
-        self.drop(f"{self.local} was edited; it counts from now on")
-        return True
+    @property
+    def is_outdated(self) -> bool:
+        """Whether there is a copy that does not count: the local file was edited since, or it cannot be read."""
+        return self.file.exists() and self.in_force() != self.file
 
     def drop(self, reason: str) -> None:
         """Keep the copy for whoever looks for it, as ``agent.toml.dropped``, and go back to the local file."""
