@@ -181,8 +181,10 @@ def agent_words(config: Path) -> list[str]:
 
 @contextlib.contextmanager
 def running(words: list[str], folder: Path) -> Iterator[int]:
+    environment = {**ENVIRONMENT, **os.environ}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its byte code on the disk
     with (folder / "process.log").open("ab") as log:
-        process = subprocess.Popen(words, stdout=log, stderr=log, env={**ENVIRONMENT, **os.environ})
+        process = subprocess.Popen(words, stdout=log, stderr=log, env=environment)
     try:
         yield process.pid
         if process.poll() is not None:

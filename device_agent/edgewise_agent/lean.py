@@ -8,7 +8,8 @@ import contextlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
@@ -19,6 +20,20 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
 }
 """Set where the user has set nothing. glibc and OpenBLAS read theirs at the start only."""
+_SPARE = frozenset(
+    {
+        "numpy.ma",  # NumPy 2 imports these three upon use by itself
+        "numpy.polynomial",
+        "numpy.fft",
+        "urllib.request",  # paho looks for a proxy where PySocks is installed; brings HTTP and mail along
+        "subprocess",  # Pillow can have a JPEG decoded by another program, which nobody asks it for
+        "shutil",  # zipfile copies files of the disk; cards are in memory, stored or deflated
+        "bz2",
+        "lzma",
+    }
+)
+"""Modules that libraries import and the agent does not use, or seldom. Before Python 3.12 two threads must not be the
+first to use one at the same time: the SDK's spectrum takes numpy.fft at its import, which a lock guards."""
 _INTERRUPTED = 130
 _WRONG_WORDS = 2
 
@@ -80,16 +95,44 @@ def run(config: Path, *, verbose: bool) -> None:
 
 
 def import_without_spare_parts() -> None:
-    """Load msgspec and paho without what they import and, here, do not use: two megabytes.
+    """Load libraries without what they import and, here, do not use: five megabytes.
 
-    - msgspec prefers typing_extensions; since Python 3.11 typing has the same.
-    - paho looks for the proxy of the environment by urllib.request, which brings HTTP and mail along, but only where
-      PySocks is installed.
+    msgspec prefers typing_extensions; since Python 3.11 typing has the same. The rest is loaded when something uses it
+    after all (`_SPARE`).
     """
     with _empty("typing_extensions"):
         import msgspec  # noqa: F401 - for whoever imports it next
-    with contextlib.nullcontext() if importlib.util.find_spec("socks") else _empty("urllib.request"):
+    with _upon_use(_SPARE):
+        import zipfile  # noqa: F401 - likewise
+
+        import numpy  # noqa: F401 - likewise
         import paho.mqtt.client  # noqa: F401 - likewise
+        import PIL.JpegImagePlugin  # noqa: F401 - likewise
+
+
+@contextlib.contextmanager
+def _upon_use(names: frozenset[str]) -> Iterator[None]:
+    """What is imported meanwhile gets modules of these ``names`` that load themselves when something uses them."""
+    finder = _UponUse(names)
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+
+
+class _UponUse:
+    def __init__(self, names: frozenset[str]) -> None:
+        self._names = names
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """As the import system asks for it."""
+        spec = PathFinder.find_spec(fullname, path, target) if fullname in self._names else None
+        if spec is not None and spec.loader is not None:
+            spec.loader = importlib.util.LazyLoader(spec.loader)
+        return spec
 
 
 @contextlib.contextmanager

@@ -168,18 +168,13 @@ def parse_throttled(text: str) -> Throttling | None:
 
 def ask_firmware(program: str | None, *arguments: str) -> str:
     """What `vcgencmd` answers; empty where there is none, or it fails or hangs."""
-    if not program:
-        return ""
-    import shutil
-
-    found = shutil.which(program)
-    if found is None:
+    if not program or not any(Path(folder, program).exists() for folder in os.get_exec_path()):
         return ""
     import subprocess  # only boards with this firmware need it
 
     try:
         done = subprocess.run(
-            [found, *arguments],
+            [program, *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -63,8 +63,8 @@ def crashing_model(path: Path) -> Path:
 
 
 def slow_model(path: Path) -> Path:
-    """Right, and many times slower: it looks at 1600 times as many pixels."""
-    return write_tiny_model(path, card=tiny_card(name="slow", size_wh=(320, 320)), size_wh=(320, 320))
+    """Right, and many times slower: it looks at 3136 times as many pixels."""
+    return write_tiny_model(path, card=tiny_card(name="slow", size_wh=(448, 448)), size_wh=(448, 448))
 
 
 def disagreeing_model(path: Path) -> Path:

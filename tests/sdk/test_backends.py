@@ -25,6 +25,13 @@ def open_tiny(folder: Path, name: str) -> backends.Backend:
     return backends.open_backend(path, form, name=name, threads=1)
 
 
+def test_the_probes_are_the_tiny_model_of_one_pixel() -> None:
+    folder = Path(backends.__file__).parent
+    assert (folder / "probe.tflite").read_bytes() == tiny_model.tflite_model((1, 1), 3)
+    assert (folder / "probe.onnx").read_bytes() == tiny_model.onnx_model((1, 1), 3)
+    assert tiny_model.GAIN == 8
+
+
 def test_every_runtime_for_which_there_is_a_wheel_works_here() -> None:
     assert backends.available()["litert"] == ""
     assert backends.available()["onnxruntime"] == ""

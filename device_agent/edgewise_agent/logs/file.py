@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterator
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from edgewise_agent.logs.lines import OneLine, RateLimit
@@ -33,23 +32,40 @@ class _Fan(logging.Handler):
         super().close()
 
 
-class _BoundedFile(RotatingFileHandler):
-    """A disk that is full or read-only costs the lines, not the agent, and says so once."""
+class _BoundedFile(logging.FileHandler):
+    """A disk that is full or read-only costs the lines, not the agent, and says so once.
+
+    The standard library's rotating handler counts characters instead of bytes and brings pickle and sockets along.
+    """
 
     def __init__(self, path: Path, *, max_bytes: int) -> None:
-        super().__init__(
-            path, maxBytes=max_bytes // FILES, backupCount=FILES - 1, encoding="utf-8", delay=True
-        )
+        super().__init__(path, encoding="utf-8", delay=True)
+        self._max_file_bytes = max_bytes // FILES
         self._is_refused = False
         self.setFormatter(OneLine())
 
-    def shouldRollover(self, record: logging.LogRecord) -> bool | int:  # noqa: N802 - the base class's name
-        """In bytes, where the base class counts characters."""
-        if self.stream is None:
-            self.stream = self._open()
-        self.stream.seek(0, 2)
-        line_bytes = len(self.format(record).encode(errors="replace")) + 1
-        return self.stream.tell() > 0 and self.stream.tell() + line_bytes >= self.maxBytes
+    def emit(self, record: logging.LogRecord) -> None:
+        """Into the next file where this one would become too long."""
+        try:
+            self._make_room(len(self.format(record).encode(errors="replace")) + 1)
+            self.stream = self.stream or self._open()
+        except Exception:
+            self.handleError(record)
+        else:
+            super().emit(record)
+
+    def _make_room(self, line_bytes: int) -> None:
+        path = Path(self.baseFilename)
+        size = path.stat().st_size if path.exists() else 0
+        if size == 0 or size + line_bytes < self._max_file_bytes:
+            return
+        if self.stream is not None:
+            self.stream.close()
+            self.stream = None
+        for number in range(FILES - 1, 0, -1):
+            former = path.with_name(f"{LOG_NAME}.{number - 1}") if number > 1 else path
+            if former.exists():
+                former.replace(path.with_name(f"{LOG_NAME}.{number}"))
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the base class's name
         """What stands on stderr stays the log."""

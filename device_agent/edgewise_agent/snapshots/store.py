@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import re
-import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -160,7 +159,8 @@ class SnapshotStore:
             raise ValueError(f"got {size} bytes, more than snapshots.max_mb allows for all")
         self._thin(room_bytes=size, room_count=1)
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        free = shutil.disk_usage(self._folder).free
+        disk = os.statvfs(self._folder)
+        free = disk.f_bavail * disk.f_frsize
         if free - size < self._settings.min_free_mb * _MB:
             raise ValueError(f"the disk has {free // _MB} MB left, and snapshots.min_free_mb is kept free")
         path = self._folder / f"{name}{given.suffix}"

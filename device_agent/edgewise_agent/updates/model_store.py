@@ -14,7 +14,6 @@ never touched and is the last resort.
 import hashlib
 import logging
 import os
-import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,6 +118,8 @@ class ModelStore:
 
     def take_in(self, fetched: Path, model: SlotModel) -> Path:
         """Move a fetched file into the spare slot and make it the candidate. The spare slot's old model goes."""
+        import shutil  # with what it imports a third of a megabyte, of use only now
+
         place = self.state.spare
         kept = {slot: old for slot, old in self.state.slots.items() if slot is not place}
         previous = None if self.state.previous is place else self.state.previous

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from edgewise_agent.clock import TimeSource
 from edgewise_agent.settings.config import Settings
-from edgewise_agent.wire.home_assistant import Memory, Overlay, without_overlay
-from edgewise_agent.wire.home_assistant_payload import Place
 from edgewise_agent.wire.json_profile import JsonProfile
 from edgewise_agent.wire.profile import Profile
 from edgewise_messages import Channel, DeviceAddress, Format, Meta, Response, SnapshotChunk
@@ -35,7 +33,14 @@ def make_profile(settings: Settings, facts: DeviceFacts) -> Profile:
     """By `report.profile`, with the Home Assistant overlay if that is on, or was on before."""
     address = DeviceAddress(settings.device.group, settings.device.id)
     profile = _bare_profile(settings, facts, address)
-    memory = Memory(settings.device.state_dir / HOME_ASSISTANT_FILE)
+    remembered = settings.device.state_dir / HOME_ASSISTANT_FILE
+    if not settings.home_assistant.enabled and not remembered.exists():
+        return profile
+    # Memory that an agent without Home Assistant does not need.
+    from edgewise_agent.wire.home_assistant import Memory, Overlay, without_overlay
+    from edgewise_agent.wire.home_assistant_payload import Place
+
+    memory = Memory(remembered)
     if not settings.home_assistant.enabled:
         return without_overlay(profile, memory)
     place = Place(

@@ -2,10 +2,10 @@
 
 import os
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import IO
 
 _LOCK = threading.RLock()
 _CHATTER = (b"INFO: ", b"INFO:\t")
@@ -20,7 +20,7 @@ def without_chatter(*, drop_all: bool = False) -> Iterator[None]:
     The runtimes write to the descriptor from C++ and offer no setting for it. For a few milliseconds other
     threads' lines are held back too; they follow at the end.
     """
-    with _LOCK, tempfile.TemporaryFile() as held:
+    with _LOCK, _unnamed_file() as held:
         try:
             saved = os.dup(2)
         except OSError:  # a service without a standard error has no screen to keep clean
@@ -37,6 +37,14 @@ def without_chatter(*, drop_all: bool = False) -> Iterator[None]:
             held.seek(0)
             if not drop_all:
                 _let_through(held.read())
+
+
+def _unnamed_file() -> IO[bytes]:
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("stderr"), "w+b")
+    import tempfile  # only where the kernel knows no files in memory
+
+    return tempfile.TemporaryFile()
 
 
 def _flush() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.fft import rfft
 
 from edgewise.audio_card import AudioPreprocess
 from edgewise.preprocess.framing import Framer, make_window
@@ -52,7 +53,7 @@ class _Rows:
 
     def _spectrum(self, frame: Samples) -> Numbers:
         """(n_fft // 2 + 1,): squared magnitudes, or magnitudes."""
-        bins = np.fft.rfft(frame * self._window, self.spec.n_fft)
+        bins = rfft(frame * self._window, self.spec.n_fft)
         power = bins.real**2 + bins.imag**2
         return np.asarray(power if self._is_power else np.sqrt(power))
 
