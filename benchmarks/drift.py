@@ -6,7 +6,7 @@ to choose the monitor's constants on and one to report. Streams are drawn with r
 as the monitor assumes, and no more varied than the photos of one half: its own difference from the baseline, which the
 bound does not count, is in every input of a stream.
 
-    .venv/bin/python benchmarks/drift.py            # ten CPU-minutes; prints the tables of docs/agent.md
+    .venv/bin/python benchmarks/drift.py            # ten CPU-minutes; prints the tables of docs/agent/drift.md
 """
 
 import argparse
@@ -39,8 +39,8 @@ from edgewise_converters.baseline import by_tenths
 
 EDGEWISE = Path(sys.executable).with_name("edgewise")
 TENTHS = tuple(i / 10 for i in range(11))
-BEFORE = 200
-"""Unshifted inputs before each shift, so that the windows are full of them."""
+BEFORE = 500
+"""Unshifted inputs before each shift: the windows are full of them, and the device's first ones are in the baseline."""
 MOST = 1000
 """Inputs after a shift before it counts as not seen."""
 WANTED = 200
@@ -175,11 +175,13 @@ class Trial:
     name: str
 
 
-def try_shift(reference: Reference, photos: Photos, pool: Places, shift: str, rng: Rng) -> Trial | None:
+def try_shift(
+    reference: Reference, photos: Photos, pool: Places, shift: str, rng: Rng, before: int = BEFORE
+) -> Trial | None:
     """None where the monitor alarmed before the shift."""
     monitor = DriftMonitor(reference)
     unshifted = photos.seen[UNSHIFTED]
-    if any(monitor.add(unshifted[place]) for place in rng.choice(pool, BEFORE)):
+    if any(monitor.add(unshifted[place]) for place in rng.choice(pool, before)):
         return None
     shown = photos.mixed(pool, shift, rng) if shift in MIXES else pool
     seen = photos.seen[UNSHIFTED if shift in MIXES else shift]
@@ -265,6 +267,7 @@ def main() -> None:
     parser.add_argument("--inputs", type=int, default=200_000, help="unshifted inputs for false alarms")
     parser.add_argument("--draws", type=int, default=50, help="baselines drawn by chance")
     parser.add_argument("--trials", type=int, default=200, help="streams for each shift; 0 leaves shifts out")
+    parser.add_argument("--before", type=int, default=BEFORE, help="unshifted inputs before each shift")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "efficientnet.tflite"
@@ -295,7 +298,7 @@ def main() -> None:
             trials = []
             for _ in range(asked.trials):
                 made = with_other_baselines(photos, half, samples, rng) if samples else (card, half)
-                trials.append(try_shift(made[0], photos, made[1], shift, rng))
+                trials.append(try_shift(made[0], photos, made[1], shift, rng, asked.before))
             print(shift_row(shift, trials), flush=True)
 
 

@@ -1,13 +1,13 @@
-"""Watches the latest inputs for drift from the card's baseline, with a bounded rate of false alarms.
+"""Watches the latest inputs for drift from the baseline, with a bounded rate of false alarms.
 
-Every `EVERY` inputs the latest 50 and the latest 200 are compared with the baseline, statistic by statistic
-(`tails`, `classes`). Each comparison is a two-sample test that counts the baseline's finite size and holds whatever
-the distribution is, so with independent inputs the chance of exceeding a level a is at most a. The level of a look,
-EVERY / false_alarm_inputs, is shared out over all tests of that look (Bonferroni), a quarter of it to the classes. By
-linearity of expectation, which asks for no independence between looks, at most one look in ``false_alarm_inputs``
-inputs is expected to exceed its level while nothing moved; an alarm is the first of such looks, so there are at most as
-many alarms. The expectation is over inputs and over baselines: an unlucky choice of baseline photos has more than its
-share.
+The baseline is the card's, which the device's own first inputs join (`first_inputs`). Every `EVERY` inputs the latest
+50 and the latest 200 are compared with it, statistic by statistic (`tails`, `classes`). Each comparison is a
+two-sample test that counts the baseline's finite size and holds whatever the distribution is, so with independent
+inputs the chance of exceeding a level a is at most a. The level of a look, EVERY / false_alarm_inputs, is shared out
+over all tests of that look (Bonferroni), a quarter of it to the classes. By linearity of expectation, which asks for no
+independence between looks, at most one look in ``false_alarm_inputs`` inputs is expected to exceed its level while
+nothing moved; an alarm is the first of such looks, so there are at most as many alarms. The expectation is over inputs
+and over baselines: an unlucky choice of baseline photos has more than its share.
 """
 
 from collections import Counter
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgewise_agent.drift.classes import OTHER, SwitchTest, class_chance, switch_share
+from edgewise_agent.drift.first_inputs import FirstInputs
 from edgewise_agent.drift.observation import CONFIDENCE, EMBEDDING_DISTANCE, MARGIN, Observation
 from edgewise_agent.drift.reference import Reference
 from edgewise_agent.drift.stability import class_index, histogram_index
@@ -67,22 +68,27 @@ class DriftMonitor:
         self._names = [scalar.name for scalar in reference.scalars]
         self._window = Window(self._names, LONGEST)
         self._level = EVERY / false_alarm_inputs
+        placed = [marks(scalar.histogram, has_outer=scalar.has_outer) for scalar in reference.scalars]
         self._tails = {
             length: [
-                TailTest(
-                    marks(scalar.histogram, has_outer=scalar.has_outer),
-                    samples=scalar.histogram.total,
-                    window=length,
-                )
-                for scalar in reference.scalars
+                TailTest(one, samples=scalar.histogram.total, window=length)
+                for one, scalar in zip(placed, reference.scalars, strict=True)
             ]
             for length in WINDOWS
         }
+        self._first, self._joined = FirstInputs(placed), 0
+        self._classes = reference.classes
         self._switches = {length: SwitchTest(reference.classes, window=length) for length in WINDOWS}
         others = len(self._names) + (1 if reference.classes else 0)
         self._groups = others / (1 - CLASS_SHARE if reference.classes else 1)
         self._moved: tuple[Moved, ...] = ()
         self._started_at = self._last_moved_at = 0
+        self._ended_at: int | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the device's first inputs are all in the baseline."""
+        return self._first.is_complete
 
     @property
     def moved(self) -> tuple[Moved, ...]:
@@ -91,6 +97,7 @@ class DriftMonitor:
 
     def add(self, observation: Observation) -> Change | None:
         """Take one observation; say if a drift starts or ends with it."""
+        self._let_oldest_join()
         self._window.add(observation)
         if self._window.seen % EVERY:
             return None
@@ -105,11 +112,32 @@ class DriftMonitor:
             self._last_moved_at = self._window.seen
         if self._window.seen - self._last_moved_at < HOLD_INPUTS:
             return None
-        ended, self._moved = self._moved, ()
+        ended, self._moved, self._ended_at = self._moved, (), self._window.seen
         return Change(False, ended, self._window.seen - self._started_at)
+
+    def _let_oldest_join(self) -> None:
+        """What leaves the window joins the baseline, unless it was in it while something moved."""
+        is_of_drift = self._moved or (
+            self._ended_at is not None and self._window.seen - self._ended_at < LONGEST
+        )
+        oldest = self._window.oldest()
+        if oldest is None or is_of_drift or self._first.is_complete:
+            return
+        values, answer = oldest
+        self._first.add(values, None if answer is None else self._class_of(answer))
+
+    def _extend_tests(self) -> None:
+        if self._joined == self._first.count:
+            return
+        self._joined = self._first.count
+        self._classes = self._first.joined(self.reference.classes)
+        for tests in self._tails.values():
+            for test, beyond, total in zip(tests, self._first.beyond, self._first.totals, strict=True):
+                test.extend(beyond, total)
 
     def _look(self) -> list[Moved]:
         """All statistics, the least likely first, each with the chance times the number of all tests."""
+        self._extend_tests()
         best: dict[str, Moved] = {}
         for length in WINDOWS:
             if self._window.filled < length:
@@ -130,7 +158,7 @@ class DriftMonitor:
         if self.reference.classes and len(answers) == length:
             level = self._level * (CLEAR_FACTOR if self._moved else 1.0)
             chance = class_chance(
-                self.reference.classes,
+                self._classes,
                 self._counted(answers),
                 least=min(level / class_share, 1.0),
                 seed=self._window.seen,
@@ -142,8 +170,11 @@ class DriftMonitor:
 
     def _counted(self, answers: list[int]) -> dict[int, int]:
         """By class, as the baseline counts."""
+        return Counter(map(self._class_of, answers))
+
+    def _class_of(self, answer: int) -> int:
         classes = self.reference.classes
-        return Counter(index if OTHER not in classes or index in classes else OTHER for index in answers)
+        return answer if OTHER not in classes or answer in classes else OTHER
 
     def live_mean(self, name: str, length: int) -> float:
         """Of a statistic over the latest ``length`` inputs that had it; NaN without any."""
@@ -190,6 +221,7 @@ class DriftMonitor:
             "window": self._window.state(),
             "moved": [[one.name, one.chance, one.window] for one in self._moved],
             "since_start": self._window.seen - self._started_at,
+            "first_inputs": self._first.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -198,5 +230,7 @@ class DriftMonitor:
         window.restore(state["window"])
         moved = tuple(Moved(str(name), float(chance), int(w)) for name, chance, w in state["moved"])
         since = int(state["since_start"])
+        self._first.restore(state["first_inputs"])
         self._window, self._moved = window, moved
+        self._ended_at = window.seen  # what is in the window may be of a drift that has ended
         self._started_at, self._last_moved_at = window.seen - since, window.seen

@@ -12,6 +12,7 @@ The baseline's own error of estimation is in it, so a hundred photos are enough 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,13 +33,10 @@ def chances(k: int, n: int, w: int) -> Floats:
     if k >= n:
         return np.ones(w + 1)
     a, b = k + 1, n - k
-    start = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + math.lgamma(w + 1) - math.lgamma(w + a + b)
-    logs = [
-        start
-        + math.lgamma(c + a) + math.lgamma(w - c + b)
-        - math.lgamma(c + 1) - math.lgamma(w - c + 1)
-        for c in range(w + 1)
-    ]  # fmt: skip
+    first = math.lgamma(a + b) - math.lgamma(b) + math.lgamma(w + b) - math.lgamma(w + a + b)
+    c = np.arange(w)
+    ratios = np.log((w - c) * (a + c) / ((c + 1) * (w - c - 1 + b)))
+    logs = first + np.concatenate(([0.0], np.cumsum(ratios)))
     tail: Floats = np.cumsum(np.exp(logs)[::-1])[::-1]
     return np.minimum(tail, 1.0)
 
@@ -74,6 +72,12 @@ def marks(histogram: Histogram, *, has_outer: bool) -> tuple[Mark, ...]:
     return tuple(found.values())
 
 
+def beyond(placed: Sequence[Mark], values: Floats) -> npt.NDArray[np.int64]:
+    """How many of ``values`` lie beyond each mark; NaN is beyond none."""
+    counts = [(values < mark.value if mark.is_low else values >= mark.value).sum() for mark in placed]
+    return np.array(counts, np.int64)
+
+
 @dataclass(frozen=True)
 class Beyond:
     """The mark that the latest inputs are most surprisingly beyond."""
@@ -90,21 +94,28 @@ class TailTest:
 
     def __init__(self, placed: tuple[Mark, ...], *, samples: int, window: int) -> None:
         """``samples`` is how many the baseline has."""
-        self._marks, self._window = placed, window
-        self._low = np.array([mark.value for mark in placed if mark.is_low])
-        self._high = np.array([mark.value for mark in placed if not mark.is_low])
-        self._order = [mark for mark in placed if mark.is_low] + [mark for mark in placed if not mark.is_low]
-        self._chances = [chances(mark.count, samples, window) for mark in self._order]
+        self._marks, self._window, self._samples = placed, window, samples
+        self.extend(np.zeros(len(placed), np.int64), 0)
 
     @property
     def tests(self) -> int:
         """How many marks are looked at."""
-        return len(self._order)
+        return len(self._marks)
+
+    def extend(self, beyond: npt.NDArray[np.int64], samples: int) -> None:
+        """Hold the inputs against so many more ``samples`` of the baseline, of which so many were ``beyond`` each mark.
+
+        The chance of a mark of the card, given the card's own k of n, is Beta(k + 1, n - k); after x of m more, it is
+        Beta(k + x + 1, n + m - k - x).
+        """
+        self._chances = [
+            chances(mark.count + int(more), self._samples + samples, self._window)
+            for mark, more in zip(self._marks, beyond, strict=True)
+        ]
 
     def look(self, values: Floats) -> Beyond:
         """``values`` [window], the latest; NaN is beyond no mark."""
-        column = values[:, np.newaxis]
-        counts = [*(column < self._low).sum(axis=0), *(column >= self._high).sum(axis=0)]
+        counts = beyond(self._marks, values)
         found = [table[count] for table, count in zip(self._chances, counts, strict=True)]
         place = int(np.argmin(found))
-        return Beyond(self._order[place], float(found[place]), float(counts[place]) / self._window)
+        return Beyond(self._marks[place], float(found[place]), float(counts[place]) / self._window)

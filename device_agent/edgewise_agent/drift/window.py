@@ -28,6 +28,14 @@ class Window:
         self._answers[place] = NO_ANSWER if observation.answer is None else observation.answer
         self.seen += 1
 
+    def oldest(self) -> tuple[Floats, int | None] | None:
+        """What the next `add` drops: the statistics' values and the answer; None before it is full."""
+        if self.seen < self._size:
+            return None
+        place = self.seen % self._size
+        answer = int(self._answers[place])
+        return self._values[place], None if answer == NO_ANSWER else answer
+
     @property
     def filled(self) -> int:
         """How many are in it."""

@@ -46,9 +46,12 @@ class DriftWatch:
             return
         self._next_s = now_s + self._every_s
         with self._lock:
+            was_settled = self._monitor.is_settled
             change = self._monitor.add(observation)
+            settles = self._monitor.is_settled and not was_settled
         if change is not None:
             self._tell(change)
+        if change is not None or settles:
             self.save()
 
     def metrics(self) -> dict[str, float | int]:

@@ -1,0 +1,116 @@
+"""The device's own first inputs, which join the baseline. Seeds are fixed."""
+
+import json
+
+import numpy as np
+import pytest
+from device_agent.drift_parts import changes, observations, reference
+
+from edgewise_agent.drift import DriftMonitor
+from edgewise_agent.drift.first_inputs import MOST, FirstInputs
+from edgewise_agent.drift.monitor import LONGEST
+from edgewise_agent.drift.tails import Mark, TailTest
+
+MIXED = np.array([0.15, 0.2, 0.23, 0.22, 0.12, 0.08])
+"""Other shares of the classes, too near to the usual ones for a hundred samples."""
+
+
+def monitor_of(seed: int) -> tuple[DriftMonitor, np.random.Generator]:
+    rng = np.random.default_rng(seed)
+    return DriftMonitor(reference(observations(rng, 100))), rng
+
+
+def test_with_them_a_mix_is_seen_that_the_card_alone_is_too_small_for() -> None:
+    seen = {"from the start": 0, "after the first inputs": 0}
+    for seed in range(10, 20):
+        for case, before in (("from the start", 0), ("after the first inputs", LONGEST + MOST)):
+            monitor, rng = monitor_of(seed)
+            assert changes(monitor, observations(rng, before)) == []
+            seen[case] += bool(changes(monitor, observations(rng, 300, shares=MIXED)))
+    assert seen["after the first inputs"] >= seen["from the start"] + 3, seen
+
+
+def test_what_leaves_the_window_joins_and_then_no_more_does() -> None:
+    monitor, rng = monitor_of(0)
+    changes(monitor, observations(rng, LONGEST))
+    assert monitor.state()["first_inputs"]["count"] == 0
+    changes(monitor, observations(rng, 1))
+    assert monitor.state()["first_inputs"]["count"] == 1 and not monitor.is_settled
+    changes(monitor, observations(rng, MOST))
+    assert monitor.state()["first_inputs"]["count"] == MOST and monitor.is_settled
+
+
+def test_inputs_of_a_drift_never_join() -> None:
+    """Nor those that were in the window when it ended."""
+    monitor, rng = monitor_of(1)
+    changes(monitor, observations(rng, LONGEST))
+    (start,) = changes(monitor, observations(rng, 150, darker=60.0))
+    assert start.is_start
+    joined = monitor.state()["first_inputs"]["count"]
+    while monitor.moved:
+        changes(monitor, observations(rng, 20))
+    assert monitor.state()["first_inputs"]["count"] == joined < 150
+    changes(monitor, observations(rng, 2 * LONGEST))
+    assert monitor.state()["first_inputs"]["count"] > joined
+    beyond = np.array(monitor.state()["first_inputs"]["beyond"][0])
+    clean, rng = monitor_of(1)
+    changes(clean, observations(rng, LONGEST + monitor.state()["first_inputs"]["count"]))
+    assert np.abs(beyond - clean.state()["first_inputs"]["beyond"][0]).max() < 30
+
+
+def test_a_slow_change_after_them_is_still_seen() -> None:
+    monitor, rng = monitor_of(5)
+    assert changes(monitor, observations(rng, LONGEST + MOST)) == []
+    told = [changes(monitor, observations(rng, 100, darker=step)) for step in range(0, 30, 1)]
+    assert any(told)
+
+
+def test_marks_hold_with_the_counts_of_both() -> None:
+    """Under no shift the chance told is at most its level as often: the law of k + x of n + m."""
+    rng = np.random.default_rng(3)
+    below = {0.05: 0, 0.01: 0}
+    for _ in range(4000):
+        card, own, live = np.sort(rng.normal(size=100)), rng.normal(size=300), rng.normal(size=50)
+        test = TailTest((Mark(float(card[30]), True, 30),), samples=100, window=50)
+        test.extend(np.array([(own < card[30]).sum()]), 300)
+        chance = test.look(live).chance
+        for level in below:
+            below[level] += chance <= level
+    assert below[0.05] <= 0.05 * 4000 + 3 * (0.05 * 4000) ** 0.5
+    assert below[0.01] <= 0.01 * 4000 + 3 * (0.01 * 4000) ** 0.5
+    assert below[0.05] >= 0.02 * 4000, "and it is no empty bound"
+
+
+def test_they_outlive_a_restart() -> None:
+    monitor, rng = monitor_of(4)
+    changes(monitor, observations(rng, LONGEST + 57))
+    again, _ = monitor_of(4)
+    again.restore(json.loads(json.dumps(monitor.state())))
+    assert again.state() == monitor.state()
+    changes(again, observations(rng, LONGEST))
+    assert again.state()["first_inputs"]["count"] == 57, "of what was in the window then nothing is sure"
+    changes(again, observations(rng, 10))
+    assert again.state()["first_inputs"]["count"] == 67
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"beyond": [[1, 2, 3]]},
+        {"beyond": [[-1]]},
+        {"beyond": [[9]]},
+        {"totals": []},
+        {"count": -1},
+        {"classes": [[0, -4]]},
+        {"classes": 3},
+    ],
+)
+def test_a_damaged_state_is_refused_and_nothing_of_it_taken(damage: dict[str, object]) -> None:
+    marks = [(Mark(1.0, True, 10),)]
+    first = FirstInputs(marks)
+    first.add(np.array([0.5]), 2)
+    before = first.state()
+    assert before == {"count": 1, "totals": [1], "beyond": [[1]], "classes": [[2, 1]]}
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        first.restore({**before, **damage})
+    assert first.state() == before
