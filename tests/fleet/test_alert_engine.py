@@ -138,6 +138,19 @@ def test_an_event_raises_with_its_own_words_and_another_clears() -> None:
     assert not cleared.is_active
 
 
+def test_a_model_that_hangs_and_a_pipeline_that_stops_are_told_until_an_update_is_confirmed() -> None:
+    engine = Engine(builtin_rules())
+    stopped = event("pipeline.stopped", 1, "every model is worn out: 3 failures in a row")
+    raised = at(engine, 2, events=[event("model.hung", 0, "no answer for 120 s"), stopped])
+    assert {(one.rule, one.severity) for one in raised} == {
+        ("model-fails", "warning"),
+        ("pipeline-stopped", "critical"),
+    }
+    assert stopped.event.message in {one.cause for one in raised}
+    cleared = at(engine, 9, events=[event("update.confirmed", 8)])
+    assert {one.rule for one in cleared if not one.is_active} == {"model-fails", "pipeline-stopped"}
+
+
 def test_a_replayed_old_event_does_not_raise_what_a_newer_one_cleared() -> None:
     engine = Engine(builtin_rules())
     assert len(at(engine, 100, events=[event("latency.rose", 90)])) == 1
