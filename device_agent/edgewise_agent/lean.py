@@ -20,20 +20,12 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
 }
 """Set where the user has set nothing. glibc and OpenBLAS read theirs at the start only."""
-_SPARE = frozenset(
-    {
-        "numpy.ma",  # NumPy 2 imports these three upon use by itself
-        "numpy.polynomial",
-        "numpy.fft",
-        "urllib.request",  # paho looks for a proxy where PySocks is installed; brings HTTP and mail along
-        "subprocess",  # Pillow can have a JPEG decoded by another program, which nobody asks it for
-        "shutil",  # zipfile copies files of the disk; cards are in memory, stored or deflated
-        "bz2",
-        "lzma",
-    }
-)
-"""Modules that libraries import and the agent does not use, or seldom. Before Python 3.12 two threads must not be the
-first to use one at the same time: the SDK's spectrum takes numpy.fft at its import, which a lock guards."""
+_UPON_USE = frozenset({"numpy.ma", "numpy.polynomial", "numpy.fft", "bz2", "lzma"})
+"""What NumPy 1 and zipfile import and the agent seldom uses; NumPy 2 imports its three upon use by itself.
+
+Before Python 3.12 two threads must not be the first to use one at the same time: nothing here uses them but the SDK's
+spectrum, which takes numpy.fft while it is imported, under a lock.
+"""
 _INTERRUPTED = 130
 _WRONG_WORDS = 2
 
@@ -97,21 +89,28 @@ def run(config: Path, *, verbose: bool) -> None:
 def import_without_spare_parts() -> None:
     """Load libraries without what they import and, here, do not use: five megabytes.
 
-    msgspec prefers typing_extensions; since Python 3.11 typing has the same. The rest is loaded when something uses it
-    after all (`_SPARE`).
+    - msgspec prefers typing_extensions; since Python 3.11 typing has the same.
+    - paho looks for the proxy of the environment by urllib.request, which brings HTTP and mail along, but only where
+      PySocks is installed.
+    - zipfile copies files of the disk with shutil; cards are in memory.
+    - Pillow can have a JPEG decoded by another program, which nobody asks it for.
+    - The rest (`_UPON_USE`) loads itself when something asks for its content.
     """
     with _empty("typing_extensions"):
         import msgspec  # noqa: F401 - for whoever imports it next
-    with _upon_use(_SPARE):
-        import zipfile  # noqa: F401 - likewise
-
-        import numpy  # noqa: F401 - likewise
+    with contextlib.nullcontext() if importlib.util.find_spec("socks") else _empty("urllib.request"):
         import paho.mqtt.client  # noqa: F401 - likewise
+    with _loaded_upon_use(_UPON_USE):
+        import numpy  # noqa: F401 - likewise
+
+        with _empty("shutil"):
+            import zipfile  # noqa: F401 - likewise
+    with _empty("subprocess"):
         import PIL.JpegImagePlugin  # noqa: F401 - likewise
 
 
 @contextlib.contextmanager
-def _upon_use(names: frozenset[str]) -> Iterator[None]:
+def _loaded_upon_use(names: frozenset[str]) -> Iterator[None]:
     """What is imported meanwhile gets modules of these ``names`` that load themselves when something uses them."""
     finder = _UponUse(names)
     sys.meta_path.insert(0, finder)
