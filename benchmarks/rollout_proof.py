@@ -73,8 +73,8 @@ def main() -> None:
     parser.add_argument(
         "--max-slowdown",
         type=float,
-        default=8.0,
-        help="of agents and rollouts; good models of 0.1 ms differ by chance on a machine that runs all of this",
+        default=1.5,
+        help="of agents and rollouts, their default; on a busy machine models of 0.1 ms need more",
     )
     parser.add_argument("--silence", default="2m", help="after an update, the command's default")
     given = parser.parse_args()
