@@ -8,6 +8,8 @@ from edgewise.errors import CardError
 from edgewise.model_card import (
     IMAGE_CLASSIFICATION,
     TENSORS,
+    TOP1_ACCURACY,
+    TOP1_AGREEMENT,
     Golden,
     ImagePreprocess,
     ModelCard,
@@ -106,15 +108,15 @@ def quality_of(
     if accuracy is not None:
         figures += _accuracy_figures(accuracy, measured_on)
     elif (top1 := agreement.top1_interval) is not None:
-        figures.append(_share("top-1 agreement with the original", top1, measured_on, agreement.distinct))
+        figures.append(_share(TOP1_AGREEMENT, top1, measured_on, agreement.distinct))
     return tuple(figures)
 
 
 def _accuracy_figures(accuracy: Accuracy, measured_on: str) -> list[Quality]:
-    shares = [("top-1 agreement with the original", accuracy.agreement, accuracy.samples)]
+    shares = [(TOP1_AGREEMENT, accuracy.agreement, accuracy.samples)]
     if accuracy.original and accuracy.converted and accuracy.drop:
         shares += [
-            ("top-1 accuracy", accuracy.converted, accuracy.labelled),
+            (TOP1_ACCURACY, accuracy.converted, accuracy.labelled),
             ("top-1 accuracy of the original", accuracy.original, accuracy.labelled),
             ("top-1 accuracy lost", accuracy.drop, accuracy.labelled),
         ]

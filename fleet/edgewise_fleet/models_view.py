@@ -6,9 +6,11 @@ import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from edgewise_fleet.store import DeviceRow
 from edgewise_fleet.summary import Condition, DeviceSummary
-from edgewise_messages import Meta, ModelInfo
+from edgewise_messages import Meta, ModelInfo, Promise
 from edgewise_messages.metrics import PIPELINE_SEPARATOR
 
 
@@ -32,6 +34,10 @@ class ModelUse:
     """The median over devices of their means."""
     drifting: int
     """Pipelines with drift."""
+    promise: Promise | None = None
+    """What its card says; p95_ms is each board's own and not here."""
+    slower: int = 0
+    """Pipelines whose p95 is above what the card promises for their board."""
 
 
 @dataclass
@@ -40,6 +46,7 @@ class _Gathering:
     devices: set[str] = field(default_factory=set)
     online: set[str] = field(default_factory=set)
     found: dict[str, list[float]] = field(default_factory=dict)
+    slower: int = 0
 
 
 FIGURES = ("model.latency_p50_ms", "model.latency_p95_ms", "model.confidence_mean", "drift.moved")
@@ -56,8 +63,10 @@ def gather_models(devices: Iterable[tuple[DeviceRow, DeviceSummary]]) -> tuple[M
             one.devices.add(name)
             if summary.condition is Condition.ONLINE:
                 one.online.add(name)
-                for metric, value in _figures(pipeline, row).items():
+                figures = _figures(pipeline, row)
+                for metric, value in figures.items():
                     one.found.setdefault(metric, []).append(value)
+                one.slower += _is_slower(model, figures)
     uses = [_use(one) for one in gathered.values()]
     return tuple(sorted(uses, key=lambda use: (-len(use.devices), use.name, use.sha256)))
 
@@ -93,6 +102,11 @@ def _figures(pipeline: str, row: DeviceRow) -> dict[str, float]:
     return {name: found[name] for name in FIGURES if name in found}
 
 
+def _is_slower(model: ModelInfo, figures: Mapping[str, float]) -> bool:
+    promised_ms = model.promise.p95_ms if model.promise else None
+    return promised_ms is not None and figures.get("model.latency_p95_ms", 0.0) > promised_ms
+
+
 def _use(one: _Gathering) -> ModelUse:
     p50, p95, confidence, moved = (one.found.get(name, []) for name in FIGURES)
     return ModelUse(
@@ -107,4 +121,6 @@ def _use(one: _Gathering) -> ModelUse:
         latency_p95_ms=max(p95) if p95 else None,
         confidence=statistics.median(confidence) if confidence else None,
         drifting=sum(value > 0 for value in moved),
+        promise=msgspec.structs.replace(one.model.promise, p95_ms=None) if one.model.promise else None,
+        slower=one.slower,
     )

@@ -29,6 +29,7 @@ from edgewise_messages.records import (
     Event,
     Meta,
     ModelInfo,
+    Promise,
     Record,
     Severity,
     Status,
@@ -40,7 +41,7 @@ from edgewise_messages.topics import Channel, DeviceAddress, parse_topic, subscr
 __all__ = [
     "COMMANDS", "AnyRecord", "Batch", "Channel", "Clock", "Command", "CommandName", "DeviceAddress",
     "DeviceState", "Drift", "Event", "Format", "InvalidTopic", "MalformedMessage", "MessageError", "Meta",
-    "ModelInfo", "Outcome", "Record", "Response", "Severity", "SnapshotChunk", "Status", "Telemetry",
+    "ModelInfo", "Outcome", "Promise", "Record", "Response", "Severity", "SnapshotChunk", "Status", "Telemetry",
     "UnsupportedVersion", "check_arguments", "decode_notice", "decode_record", "decode_records", "encode_notice",
     "encode_record", "encode_records", "join_encoded", "join_snapshot", "parse_topic", "signed_bytes",
     "split_snapshot", "subscription",

@@ -18,6 +18,7 @@ BootId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Value: TypeAlias = float | Int64 | bool | Text | None
 """What every store and every wire profile can hold; the codec refuses floats that are not finite."""
+Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Version = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -97,6 +98,19 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: Version = SCHEMA_VERSION
 
 
+class Promise(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a model's card says that it does, to be held against what is observed."""
+
+    accuracy: Share | None = None
+    """Of its first answers, where labels were given at conversion."""
+    agreement: Share | None = None
+    """Of its first answers with those of the model that it was converted from."""
+    confidence: Share | None = None
+    """The mean of its first answers' on the samples at conversion, by tenths."""
+    p95_ms: Annotated[float, msgspec.Meta(ge=0.0)] | None = None
+    """From the input to the answer, on this device's kind of board."""
+
+
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Which model a device runs."""
 
@@ -106,6 +120,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     precision: Text = ""
     target: Text = ""
     backend: Text = ""
+    promise: Promise | None = None
 
 
 class Meta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -29,6 +29,9 @@ ANOMALY_DETECTION = "anomaly-detection"
 TEXT_EMBEDDING = "text-embedding"
 TENSORS = "tensors"
 """The task of a model whose answer is its outputs."""
+TOP1_ACCURACY = "top-1 accuracy"
+TOP1_AGREEMENT = "top-1 agreement with the original"
+"""Figures of `Quality` that the fleet is told."""
 TASKS = (
     IMAGE_CLASSIFICATION,
     OBJECT_DETECTION,

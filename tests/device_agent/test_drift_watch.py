@@ -166,6 +166,8 @@ def test_dark_photos_reach_the_broker_as_drift_and_a_restart_does_not_tell_it_ag
     assert "pictures are darker than at conversion: mean brightness" in event.message
     assert listener.telemetry()[-1]["drift.moved"] >= 1, "the second boot knows of it"
     assert listener.metas[-1].drift == "on: against 80 samples of pictures/"
+    promise = listener.metas[-1].model.promise
+    assert promise is not None and 0.3 < promise.confidence <= 1
     assert listener.events("drift.ended") == []
 
 

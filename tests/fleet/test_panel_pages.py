@@ -12,7 +12,7 @@ from fleet.real_parts import Server, Servers, wait_until
 from fleet.simulated import SimulatedDevice, now_ms, plausible
 from fleet.test_access import PASSWORD, fleet
 
-from edgewise_messages import Channel, Meta, ModelInfo, encode_notice
+from edgewise_messages import Channel, Meta, ModelInfo, Promise, encode_notice
 
 pytestmark = pytest.mark.browser
 
@@ -59,7 +59,8 @@ def visit(chromium: Any) -> Iterator[Open]:
 
 
 def two_models(camera: SimulatedDevice) -> None:
-    door = ModelInfo(name="door-net", sha256="d0" * 32, precision="int8", target="rpi4")
+    promise = Promise(agreement=0.984, confidence=0.81, p95_ms=20.0)
+    door = ModelInfo(name="door-net", sha256="d0" * 32, precision="int8", target="rpi4", promise=promise)
     till = ModelInfo(name="till-net", sha256="71" * 32, precision="fp16", target="rpi4")
     meta = Meta(ts_ms=now_ms(), boot=camera.boot, model=door, models={"door": door, "till": till})
     camera.introduce()
@@ -102,6 +103,9 @@ def test_several_models_of_a_device_stand_side_by_side_and_each_has_its_line_on_
     line = page.locator("tr", has_text="till-net").inner_text().split()
     assert line[:4] == ["till-net", "717171717171", "fp16", "rpi4"]
     assert line[4:6] == ["1", "1"]
+    promised = page.locator("tr", has_text="door-net").inner_text()
+    assert "98.4 % as the original" in promised and "(0.81)" in promised
+    assert page.locator("tr", has_text="door-net").locator(".hot").count() == 2, "slower than promised; drift"
     page.screenshot(path=tmp_path / "models.png", full_page=True)
     page.get_by_role("link", name="till-net").click()
     page.locator('[data-device="shop/cam-two"]').wait_for()

@@ -9,7 +9,7 @@ import numpy as np
 
 import edgewise
 from edgewise.latency_promise import promise_on
-from edgewise.model_card import IMAGE_CLASSIFICATION, IMAGE_EMBEDDING
+from edgewise.model_card import IMAGE_CLASSIFICATION, IMAGE_EMBEDDING, TOP1_ACCURACY, TOP1_AGREEMENT
 from edgewise.streams import Block, Frame, SensorBlock
 from edgewise.streams.answering import Answering
 from edgewise.streams.windows import Windows
@@ -17,11 +17,12 @@ from edgewise.tasks.classification import ScoreReader
 from edgewise.tensors import Array
 from edgewise.threads import ThreadBudget
 from edgewise_agent.drift import Observation, Observer, Reference, reference_of
+from edgewise_agent.drift.observation import CONFIDENCE
 from edgewise_agent.errors import ModelUnfit
 from edgewise_agent.memory import MODEL_CHANGES
 from edgewise_agent.pipelines.settings import PipelineSettings
 from edgewise_agent.pipelines.source_words import sends_pictures
-from edgewise_messages import ModelInfo
+from edgewise_messages import ModelInfo, Promise
 
 TOP = 5
 log = logging.getLogger("edgewise.agent.model")
@@ -135,7 +136,23 @@ class ModelSlot:
             precision=card.precision if card else "",
             target=card.target if card else "",
             backend=self.model.backend_name,
+            promise=self._promise() if card else None,
         )
+
+    def _promise(self) -> Promise | None:
+        card, reference = self.model.card, self.drift_reference()
+        quality = card.quality if card else ()
+        shares = {one.metric: one.value for one in quality if 0 <= one.value <= 1}
+        scalars = reference.scalars if isinstance(reference, Reference) else ()
+        means = {one.name: one.mean for one in scalars}
+        confidence = means.get(CONFIDENCE)
+        promise = Promise(
+            accuracy=shares.get(TOP1_ACCURACY),
+            agreement=shares.get(TOP1_AGREEMENT),
+            confidence=None if confidence is None else round(confidence, 2),
+            p95_ms=self.promise_ms,
+        )
+        return promise if promise != Promise() else None
 
     def abandon(self) -> None:
         """A thread is inside and does not come back: `close` would wait for it forever. It goes with the process."""

@@ -54,6 +54,15 @@ class DevicesOut(_Answer):
     next: str | None
 
 
+class PromiseOut(_Answer):
+    """What a model's card says that it does."""
+
+    accuracy: float | None
+    agreement: float | None
+    confidence: float | None
+    p95_ms: float | None
+
+
 class ModelOut(_Answer):
     """A model as a device names it."""
 
@@ -63,6 +72,7 @@ class ModelOut(_Answer):
     precision: str
     target: str
     backend: str
+    promise: PromiseOut | None
 
 
 class DeviceDetailOut(DeviceOut):
@@ -135,6 +145,10 @@ class ModelUseOut(_Answer):
     latency_p95_ms: float | None
     confidence: float | None
     drifting: int
+    promise: PromiseOut | None
+    """What its card says, but for the latency, which is each board's own."""
+    slower: int
+    """Pipelines whose p95 is above what the card promises for their board."""
 
 
 class ModelsOut(_Answer):

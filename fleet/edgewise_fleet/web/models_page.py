@@ -12,6 +12,7 @@ from edgewise_fleet import wording
 from edgewise_fleet.models_view import ModelUse
 from edgewise_fleet.web.look import framed, table, text
 from edgewise_fleet.web.panel import Panel
+from edgewise_messages import Promise
 
 REFRESH_S = 5.0
 HEADS = (
@@ -21,10 +22,18 @@ HEADS = (
     "Converted for",
     "Devices",
     "Online",
+    "Accuracy promised",
     "p50, ms",
     "Worst p95, ms",
-    "Confidence",
+    "Slower than promised",
+    "Confidence (at conversion)",
     "Drifting",
+)
+
+
+_OBSERVED = (
+    "What a model gets right on the devices nobody can say without labels; that it is less sure than at conversion, "
+    "or that what it sees has drifted, are the signs."
 )
 
 
@@ -36,7 +45,9 @@ def add_models_page(panel: Panel) -> None:
         shown: list[object] = [None]
         with framed(request.state.caller, "/models"):
             text("h1", "Models")
-            text("p", "p50 and confidence are medians over the devices that are online.", "quiet")
+            text(
+                "p", f"p50 and confidence are medians over the devices that are online. {_OBSERVED}", "quiet"
+            )
             with ui.element("section").classes("card"):
                 body = table("Models", HEADS)
 
@@ -65,7 +76,23 @@ def _fill(body: ui.element, uses: tuple[ModelUse, ...]) -> None:
                     text("td", cell or wording.NOT_TOLD)
                 text("td", f"{len(use.devices):,}", "right")
                 text("td", f"{use.online:,}", "right")
+                text("td", _accuracy(use.promise))
                 for value in (use.latency_p50_ms, use.latency_p95_ms):
                     text("td", wording.number(value), "right")
-                text("td", wording.number(use.confidence, digits=2), "right")
+                text("td", f"{use.slower:,}", "right hot" if use.slower else "right")
+                text("td", _confidence(use), "right")
                 text("td", f"{use.drifting:,}", "right hot" if use.drifting else "right")
+
+
+def _accuracy(promise: Promise | None) -> str:
+    if promise is None or (promise.accuracy is None and promise.agreement is None):
+        return wording.NOT_TOLD
+    if promise.accuracy is not None:
+        return f"{promise.accuracy:.1%} right".replace("%", " %")
+    return f"{promise.agreement:.1%} as the original".replace("%", " %")
+
+
+def _confidence(use: ModelUse) -> str:
+    promised = use.promise.confidence if use.promise else None
+    beside = f" ({promised:.2f})" if promised is not None else ""
+    return f"{wording.number(use.confidence, digits=2)}{beside}"
