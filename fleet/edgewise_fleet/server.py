@@ -133,6 +133,7 @@ def run_server(settings: ServeSettings) -> None:
             rules=rules,
             watch=watch,
             rollouts=steering.rollouts,
+            positions=steering.positions,
             snapshots=snapshots,
             trusted_hosts=settings.trusted_hosts,
             any_host=settings.open,

@@ -111,6 +111,36 @@ def test_several_models_of_a_device_stand_side_by_side_and_each_has_its_line_on_
     page.locator('[data-device="shop/cam-two"]').wait_for()
 
 
+def test_devices_whose_location_says_where_are_on_a_map(
+    server: Server, device: MakeDevice, visit: Open, tmp_path: Path
+) -> None:
+    places = {
+        "north": "53.55,9.99",
+        "south": "48.14,11.58",
+        "south-2": "48.1405,11.5801",
+        "east": "52.52,13.405",
+    }
+    for number, (name, place) in enumerate(places.items()):
+        camera = device(name, port=server.mqtt_port, group="map")
+        camera.introduce()
+        camera.publish(camera.telemetry(plausible(number)))
+        entry = ("registry", "device", f"map/{name}", "--set", f"location=Roof, {name} geo:{place}")
+        assert fleet(server.log.parent, *entry).returncode == 0
+    page = visit(f"{server.url}/")
+    shown = page.get_by_role("group", name="Map of 4 devices at 3 places")
+    shown.wait_for()
+    shown.get_by_role("link", name=re.compile("2 devices: 2 online")).wait_for()
+    page.screenshot(path=tmp_path / "map.png")
+    phone = visit(f"{server.url}/", **PHONE, color_scheme="dark")
+    phone.get_by_role("group", name="Map of 4 devices").wait_for()
+    assert phone.evaluate("document.documentElement.scrollWidth") == 390
+    phone.screenshot(path=tmp_path / "map-phone.png")
+    east = shown.get_by_role("link", name="map/east, online")
+    east.focus()
+    east.press("Enter")
+    page.wait_for_url("**/device/map/east")
+
+
 def test_an_alert_is_listed_with_cause_and_remedy_and_can_be_silenced(
     server: Server, device: MakeDevice, visit: Open, tmp_path: Path
 ) -> None:

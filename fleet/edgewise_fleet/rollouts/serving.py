@@ -14,7 +14,9 @@ from edgewise_fleet.rollouts.runner import RolloutRunner
 from edgewise_fleet.rollouts.shown import ShownRollouts
 from edgewise_fleet.rollouts.wishes import OPEN
 from edgewise_fleet.steering.choose import open_steering
+from edgewise_fleet.steering.entries import positions_of
 from edgewise_fleet.steering.kept import KeptSteering
+from edgewise_fleet.steering.positions import Position
 from edgewise_fleet.steering.silences import silences_of
 from edgewise_fleet.store import Store
 from edgewise_messages import Channel, DeviceAddress, subscription
@@ -33,12 +35,18 @@ class Steering:
         self.rollouts = ShownRollouts(store)
         self._read_at = float("-inf")
         self._silences: Mapping[DeviceAddress, float] = {}
+        self._positions: Mapping[DeviceAddress, Position] = {}
         self._waiting = 0
 
     def silences(self) -> Mapping[DeviceAddress, float]:
         """Devices with an expected silence of their own, as of a few seconds ago."""
         self._refresh()
         return self._silences
+
+    def positions(self) -> Mapping[DeviceAddress, Position]:
+        """Devices whose location says where on earth, as of a few seconds ago."""
+        self._refresh()
+        return self._positions
 
     def troubles(self) -> Sequence[str]:
         """What the operator should know."""
@@ -53,7 +61,8 @@ class Steering:
         if time.monotonic() - self._read_at < FRESH_S:
             return
         try:
-            self._silences = silences_of(self._store.entries())
+            entries = self._store.entries()
+            self._silences, self._positions = silences_of(entries), positions_of(entries)
             # Another server of the same database may have a key.
             taken = self._store.is_turn_taken()
             self._waiting = 0 if taken else sum(one.phase in OPEN for one in self._store.rollouts())

@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 
 from edgewise_fleet.errors import BadEntry
+from edgewise_fleet.steering.positions import Position, position_in
 from edgewise_messages import DeviceAddress
 
 MAX_TEXT = 200
@@ -61,12 +62,26 @@ def check_entry(entry: DeviceEntry) -> DeviceEntry:
     where = f"{entry.group}/{entry.device}"
     try:
         _ = entry.address
+        position_in(entry.location)
         msgspec.convert(msgspec.to_builtins(entry), DeviceEntry)
     except ValueError as error:
         raise BadEntry(f"{where}: {error}") from error
     for tag in entry.tags:
         _check_tag(tag)
     return entry
+
+
+def positions_of(entries: Iterable[DeviceEntry]) -> Mapping[DeviceAddress, Position]:
+    """Where devices are, of those whose location has a geo: URI."""
+    found = ((entry, _position_or_none(entry.location)) for entry in entries if entry.location)
+    return {entry.address: position for entry, position in found if position is not None}
+
+
+def _position_or_none(location: str) -> Position | None:
+    try:
+        return position_in(location)
+    except BadEntry:  # of an entry that was not checked
+        return None
 
 
 def matches(entry: DeviceEntry, *, group: str | None, tags: Mapping[str, str]) -> bool:

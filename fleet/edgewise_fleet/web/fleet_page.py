@@ -13,6 +13,7 @@ from edgewise_fleet.alerts.rules import SEVERITIES
 from edgewise_fleet.broker_url import is_loopback, parse_broker_url
 from edgewise_fleet.summary import Condition, FleetSummary
 from edgewise_fleet.web.look import framed, text
+from edgewise_fleet.web.map_drawing import Cartographer
 from edgewise_fleet.web.panel import Panel
 
 REFRESH_S = 2.0
@@ -36,21 +37,23 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
 
 def add_fleet_page(panel: Panel) -> None:
     """Serve the overview at /."""
+    cartographer = Cartographer()
 
     @ui.page("/")
     async def fleet_page(request: Request) -> None:
-        reading = await asyncio.to_thread(_read, panel)
+        reading = await asyncio.to_thread(_read, panel, cartographer)
         page = _FleetPage(panel.view.broker_url, request.state.caller)
         page.show(*reading)
 
         async def refresh() -> None:
-            page.show(*await asyncio.to_thread(_read, panel))
+            page.show(*await asyncio.to_thread(_read, panel, cartographer))
 
         ui.timer(REFRESH_S, refresh)
 
 
-def _read(panel: Panel) -> tuple[FleetSummary, tuple[KeptAlert, ...]]:
-    return panel.view.summary(), panel.book.active()
+def _read(panel: Panel, cartographer: Cartographer) -> tuple[FleetSummary, tuple[KeptAlert, ...], str]:
+    fleet = panel.view.summary()
+    return fleet, panel.book.active(), cartographer.draw(fleet.devices, panel.positions())
 
 
 class _Tile:
@@ -75,15 +78,19 @@ class _FleetPage:
                 self._alerts = _Tile("Alerts", "/alerts")
                 self._records, self._broker = _Tile("Records"), _Tile("Broker")
             self._versions = _Versions()
+            self._map = ui.html("", sanitize=False).classes("card map-card")
             self._empty = _empty_state(broker_url)
             self._table = _DeviceTable()
 
-    def show(self, fleet: FleetSummary, alerts: tuple[KeptAlert, ...]) -> None:
+    def show(self, fleet: FleetSummary, alerts: tuple[KeptAlert, ...], drawn_map: str) -> None:
         self._trouble.text = " · ".join(fleet.trouble)
         self._trouble.set_visibility(bool(fleet.trouble))
         self._show_tiles(fleet)
         self._alerts.show(str(len(alerts)), _worst(alerts))
         self._versions.show(fleet)
+        self._map.set_visibility(bool(drawn_map))
+        if self._map.content != drawn_map:
+            self._map.set_content(drawn_map)  # every name in it is escaped
         self._empty.set_visibility(not fleet.devices)
         self._table.set_visibility(bool(fleet.devices))
 
