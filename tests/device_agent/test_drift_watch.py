@@ -243,6 +243,22 @@ def test_a_state_that_is_damaged_or_of_another_model_is_left(
     assert (same.metrics()["drift.moved"] > 0) == (content is None)
 
 
+@pytest.mark.parametrize(
+    ("damaged", "with_this"),
+    [(b'"since_start":', b'"since_start":1e999,"x":'), (b'"count":', b'"count":1e999,"x":')],
+)
+def test_numbers_that_are_none_in_the_state_are_left(
+    damaged: bytes, with_this: bytes, outbox: Outbox, tmp_path: Path
+) -> None:
+    before, rng = make_watch(outbox, tmp_path), np.random.default_rng(1)
+    for one in observations(rng, 300, darker=50):
+        before.see(one)
+    kept = (tmp_path / "drift.json").read_bytes()
+    assert damaged in kept
+    (tmp_path / "drift.json").write_bytes(kept.replace(damaged, with_this, 1))
+    assert make_watch(outbox, tmp_path).metrics() == {"drift.moved": 0}
+
+
 def test_a_state_that_cannot_be_written_stops_nothing(outbox: Outbox, tmp_path: Path) -> None:
     watch, rng = make_watch(outbox, tmp_path), np.random.default_rng(1)
     (tmp_path / "drift.json").mkdir()

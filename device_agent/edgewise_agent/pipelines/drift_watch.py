@@ -89,5 +89,5 @@ class DriftWatch:
                 self._monitor.restore(state)
         except FileNotFoundError:
             return
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             log.warning("%s: not understood (%r); the drift monitor begins anew", self._state_file, error)
