@@ -48,6 +48,7 @@ def test_the_dashboard_has_unique_panels_that_do_not_overlap() -> None:
     assert len(cells) == len(set(cells))
 
 
+@pytest.mark.long
 @pytest.mark.skipif(
     shutil.which("promtool") is None, reason="promtool is not installed (apt install prometheus)"
 )
@@ -61,6 +62,7 @@ def test_promtool_accepts_the_rules_and_they_fire_when_they_should() -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed")
 def test_a_real_prometheus_scrapes_a_real_server_and_answers_every_panel(
     serve: Callable[..., Server], device: Callable[..., SimulatedDevice], tmp_path: Path
