@@ -87,10 +87,33 @@ def test_they_outlive_a_restart() -> None:
     again, _ = monitor_of(4)
     again.restore(json.loads(json.dumps(monitor.state())))
     assert again.state() == monitor.state()
-    changes(again, observations(rng, LONGEST))
-    assert again.state()["first_inputs"]["count"] == 57, "of what was in the window then nothing is sure"
     changes(again, observations(rng, 10))
     assert again.state()["first_inputs"]["count"] == 67
+
+
+def test_a_device_that_is_turned_off_every_few_inputs_settles_all_the_same() -> None:
+    monitor, rng = monitor_of(6)
+    for _ in range((LONGEST + MOST) // 20):
+        changes(monitor, observations(rng, 20))
+        kept = json.loads(json.dumps(monitor.state()))
+        monitor, _ = monitor_of(6)
+        monitor.restore(kept)
+    assert monitor.is_settled
+
+
+def test_an_end_just_before_a_restart_is_still_known() -> None:
+    monitor, rng = monitor_of(1)
+    changes(monitor, observations(rng, LONGEST))
+    changes(monitor, observations(rng, 160, darker=60.0))
+    while monitor.moved:
+        changes(monitor, observations(rng, 20))
+    joined = monitor.state()["first_inputs"]["count"]
+    again, _ = monitor_of(1)
+    again.restore(json.loads(json.dumps(monitor.state())))
+    changes(again, observations(rng, LONGEST))
+    assert again.state()["first_inputs"]["count"] == joined
+    changes(again, observations(rng, 5))
+    assert again.state()["first_inputs"]["count"] == joined + 5
 
 
 @pytest.mark.parametrize(

@@ -115,11 +115,14 @@ class DriftMonitor:
         ended, self._moved, self._ended_at = self._moved, (), self._window.seen
         return Change(False, ended, self._window.seen - self._started_at)
 
+    @property
+    def _since_end(self) -> int | None:
+        """Inputs since the last drift ended; None without one."""
+        return None if self._ended_at is None else self._window.seen - self._ended_at
+
     def _let_oldest_join(self) -> None:
         """What leaves the window joins the baseline, unless it was in it while something moved."""
-        is_of_drift = self._moved or (
-            self._ended_at is not None and self._window.seen - self._ended_at < LONGEST
-        )
+        is_of_drift = self._moved or (self._since_end is not None and self._since_end < LONGEST)
         oldest = self._window.oldest()
         if oldest is None or is_of_drift or self._first.is_complete:
             return
@@ -221,6 +224,7 @@ class DriftMonitor:
             "window": self._window.state(),
             "moved": [[one.name, one.chance, one.window] for one in self._moved],
             "since_start": self._window.seen - self._started_at,
+            "since_end": self._since_end,
             "first_inputs": self._first.state(),
         }
 
@@ -229,8 +233,8 @@ class DriftMonitor:
         window = Window(self._names, LONGEST)
         window.restore(state["window"])
         moved = tuple(Moved(str(name), float(chance), int(w)) for name, chance, w in state["moved"])
-        since = int(state["since_start"])
+        since, since_end = int(state["since_start"]), state["since_end"]
+        ended_at = None if since_end is None else window.seen - int(since_end)
         self._first.restore(state["first_inputs"])
-        self._window, self._moved = window, moved
-        self._ended_at = window.seen  # what is in the window may be of a drift that has ended
+        self._window, self._moved, self._ended_at = window, moved, ended_at
         self._started_at, self._last_moved_at = window.seen - since, window.seen
