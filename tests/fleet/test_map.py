@@ -67,6 +67,15 @@ def test_the_poles_and_a_single_place_have_a_map_too() -> None:
         assert all(0 <= value <= WIDTH for place in places for value in frame.place(place))
 
 
+def test_no_meridian_is_drawn_twice_however_high_the_map_is() -> None:
+    svg = drawn(
+        [device("norway"), device("cape")],
+        {DeviceAddress("shop", "norway"): Position(70, 20), DeviceAddress("shop", "cape"): Position(-34, 18)},
+    )
+    names = [text.text for text in svg.iter("text") if text.text and text.text.endswith(("°E", "°W"))]
+    assert len(names) == len(set(names)) >= 6, names
+
+
 def test_near_devices_are_one_dot_in_the_worst_ones_colour() -> None:
     here, there = Position(52.5200, 13.4050), Position(48.14, 11.58)
     seen = [

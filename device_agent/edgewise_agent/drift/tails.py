@@ -72,7 +72,7 @@ def marks(histogram: Histogram, *, has_outer: bool) -> tuple[Mark, ...]:
     return tuple(found.values())
 
 
-def beyond(placed: Sequence[Mark], values: Floats) -> npt.NDArray[np.int64]:
+def count_beyond(placed: Sequence[Mark], values: Floats) -> npt.NDArray[np.int64]:
     """How many of ``values`` lie beyond each mark; NaN is beyond none."""
     counts = [(values < mark.value if mark.is_low else values >= mark.value).sum() for mark in placed]
     return np.array(counts, np.int64)
@@ -115,7 +115,7 @@ class TailTest:
 
     def look(self, values: Floats) -> Beyond:
         """``values`` [window], the latest; NaN is beyond no mark."""
-        counts = beyond(self._marks, values)
+        counts = count_beyond(self._marks, values)
         found = [table[count] for table, count in zip(self._chances, counts, strict=True)]
         place = int(np.argmin(found))
         return Beyond(self._marks[place], float(found[place]), float(counts[place]) / self._window)

@@ -148,7 +148,7 @@ class ModelUseOut(_Answer):
     promise: PromiseOut | None
     """What its card says, but for the latency, which is each board's own."""
     slower: int
-    """Pipelines whose p95 is above what the card promises for their board."""
+    """Pipelines whose p95 is more than a tenth above what the card promises for their board."""
 
 
 class ModelsOut(_Answer):

@@ -149,12 +149,14 @@ def _narrowest(longitudes: Sequence[float]) -> tuple[float, float]:
 
 def _net(frame: Frame) -> list[str]:
     """Meridians and parallels at round degrees, with their names."""
-    width_degrees = math.degrees(WIDTH / frame.scale)
-    step = next((step for step in STEPS if width_degrees / step <= 8), STEPS[-1])
+    middle = frame.west + math.degrees(frame.left + WIDTH / 2 / frame.scale)
+    half = min(
+        math.degrees(WIDTH / 2 / frame.scale), 180.0
+    )  # a fleet from pole to pole is higher than the earth is wide
+    step = next((step for step in STEPS if 2 * half / step <= 8), STEPS[-1])
     digits = max(0, -math.floor(math.log10(step)))
     made = []
-    left = frame.west + math.degrees(frame.left)
-    for number in range(math.ceil(left / step), math.floor((left + width_degrees) / step) + 1):
+    for number in range(math.ceil((middle - half) / step), math.floor((middle + half) / step) + 1):
         x = (math.radians(number * step - frame.west) - frame.left) * frame.scale
         name = _degrees(((number * step + 180) % 360) - 180, digits, "EW")
         made.append(
