@@ -35,7 +35,7 @@ def test_a_location_may_say_where_on_earth(location: str, expected: Position | N
     "wrong", ["geo:", "geo:52.5", "geo:91,0", "geo:0,181", "geo:a,b", "geo:1;2", "geo:nan,0"]
 )
 def test_a_geo_that_is_none_is_refused_with_an_example(wrong: str) -> None:
-    with pytest.raises(BadEntry, match=r"shop/cam: location: got geo:.*such as geo:52\.52,13\.405"):
+    with pytest.raises(BadEntry, match=r"shop/cam: location: got 'geo:.*such as geo:52\.52,13\.405"):
         changed(DeviceEntry(group="shop", device="cam"), [f"location=door {wrong}"])
     assert positions_of([DeviceEntry(group="shop", device="cam", location=wrong)]) == {}
 

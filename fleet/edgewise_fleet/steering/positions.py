@@ -26,6 +26,6 @@ def position_in(location: str) -> Position | None:
     point = _POINT.fullmatch(found[1])
     if point is None or abs(float(point[1])) > 90 or abs(float(point[2])) > 180:
         raise BadEntry(
-            f"location: got geo:{found[1]!r:.40}, expected geo:LATITUDE,LONGITUDE in degrees, such as geo:52.52,13.405"
+            f"location: got {found[0][:50]!r}, expected geo:LATITUDE,LONGITUDE in degrees, such as geo:52.52,13.405"
         )
     return Position(float(point[1]), float(point[2]))
