@@ -8,7 +8,7 @@ another boot. After each event a fresh start says what it would run. What is loo
 
 - a sound model is never given up, however often the plug is pulled or the process is killed between two inferences;
 - a model that fails is given up after its failures, not before, for the one before it, and after the factory model
-  nothing runs;
+  nothing runs, unless it was only ever killed;
 - no start fails, and no file of a model that is to run is damaged.
 """
 
@@ -210,7 +210,9 @@ def one_life(
             # Where halves and wholes mix, each model may be given up half a failure late: 2.5 and 1 are more than 3.
             late = 1 if "hang, killed at a step" in kinds else 0
             least = min(life.least_halves // (2 * SETTINGS.failures + late), 3)
-            most = min(life.most_halves // (2 * SETTINGS.failures), 3)
+            most = min(life.most_halves // (2 * SETTINGS.failures), 2 if character == "out of memory" else 3)
+            # Nor do kills alone stop the factory model.
+            least = min(least, 3 if character in ("crashing", "hanging") else 2)
             if not least <= ORDER.index(version) <= most:
                 wrong = f"runs version {version} ({reason}; {failures} failures), expected {ORDER[least : most + 1]}"
         if wrong:

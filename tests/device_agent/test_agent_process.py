@@ -16,6 +16,8 @@ from edgewise_messages.metrics import BY_NAME
 WriteConfig = Callable[..., Path]
 StartAgent = Callable[[Path], AgentProcess]
 BUSY = {"pipeline": {"interval_s": 0.0}, "outbox": {"commit_interval_s": 0.01}}
+KILLED = {"protection": {"failures": 0}}
+"""Kills during inferences are not to make the model begin later."""
 FEWEST_KILLS, MOST_KILLS = 5, 25
 
 
@@ -88,7 +90,7 @@ def test_after_kill_9_the_broker_says_offline(
 def test_every_accepted_record_arrives_once_through_repeated_kill_9(
     broker: Broker, listener: Listener, write_config: WriteConfig, start_agent: StartAgent, tmp_path: Path
 ) -> None:
-    config = write_config(broker.url, **BUSY)
+    config = write_config(broker.url, **BUSY, **KILLED)
     rounds = 0
     # On a busy machine a kill may meet nothing under way: then there are more of them.
     while rounds < FEWEST_KILLS or (listener.repeats == 0 and rounds < MOST_KILLS):

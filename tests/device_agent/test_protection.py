@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,23 @@ def test_a_kill_during_an_inference_counts_half_and_so_does_one_of_which_nobody_
     device.marker.unlink()  # as in a container that was started again
     chosen = device.start()
     assert (chosen.failures, chosen.reason) == (1.0, "the agent was killed")
+
+
+def test_kills_give_way_to_the_model_before_and_never_stop_the_last_one(device: Device) -> None:
+    """Another program may eat the memory, or somebody sends kill -9."""
+    device.start()
+    device.update("1")
+    for _ in range(6):
+        device.crash()
+        chosen = device.start()
+    assert (chosen.model.place, chosen.failures) == (Place.FACTORY, 0)
+    for _ in range(20):
+        device.crash()
+        chosen = device.start()
+    assert (chosen.failures, chosen.wait_s, chosen.is_stopped) == (10, 300, False)
+    assert replace(chosen, failures=5000).wait_s == 300  # some weeks later
+    device.crash()
+    assert device.start(signal=SEGV).is_stopped
 
 
 def test_what_the_watch_was_blamed_for_is_not_counted_twice(device: Device) -> None:

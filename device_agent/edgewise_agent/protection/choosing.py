@@ -13,6 +13,8 @@ from edgewise_agent.updates.store_state import Place
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 5.0, 300.0
 """A model that failed begins later, twice as late each time."""
+_DOUBLINGS = 10
+"""More than there are between the two."""
 
 log = logging.getLogger("edgewise.agent.protection")
 
@@ -37,7 +39,8 @@ class Chosen:
     @property
     def wait_s(self) -> float:
         """Before its first input."""
-        return min(FIRST_WAIT_S * 2.0 ** (self.failures - 1), LONGEST_WAIT_S) if self.failures else 0.0
+        doublings = min(self.failures, _DOUBLINGS) - 1
+        return min(FIRST_WAIT_S * 2.0**doublings, LONGEST_WAIT_S) if self.failures else 0.0
 
     @property
     def why_stopped(self) -> str:
@@ -57,15 +60,19 @@ def make_keeper(
 
 
 def choose(store: ModelStore, keeper: RunKeeper, settings: ProtectionSettings) -> Chosen:
-    """Call it once, after `ModelStore.recover`; writes down that the model is opened next."""
+    """Call it once, after `ModelStore.recover`; writes down that the model is opened next.
+
+    Kills alone, of which nobody can say why, never stop the last model: something else may eat the memory.
+    """
     keeper.judge(excused=store.blamed)
     model = store.running()
     while True:
         known = keeper.failures(identity_of(model))
-        if not settings.failures or known.count < settings.failures:
+        is_last = model.place is Place.FACTORY
+        if not settings.failures or known.count < settings.failures or (is_last and not known.is_known):
             keeper.begin(identity_of(model))
             return Chosen(keeper, model, known.count, known.reason)
-        if model.place is Place.FACTORY:
+        if is_last:
             keeper.stopped()
             return Chosen(keeper, model, known.count, known.reason, is_stopped=True)
         model = store.give_up(f"it failed {known.count:g} times in a row: {known.reason}")

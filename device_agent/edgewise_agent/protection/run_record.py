@@ -34,6 +34,8 @@ class Failures(Struct, frozen=True):
     """A hang and a crash are two; a process that was killed, of which nobody can say why, is one."""
     reason: str = ""
     """Of the last one."""
+    is_known: bool = False
+    """At least one was a hang or a crash."""
 
     @property
     def count(self) -> float:
@@ -139,7 +141,8 @@ class RunKeeper:
 
 
 def _failed(record: RunRecord, reason: str, *, halves: int = 2) -> RunRecord:
-    halves += record.failures.get(record.model, Failures()).halves
+    before = record.failures.get(record.model, Failures())
+    now = Failures(before.halves + halves, reason, before.is_known or halves > 1)
     others = {model: one for model, one in record.failures.items() if model != record.model}
-    kept = {**others, record.model: Failures(halves, reason)}
+    kept = {**others, record.model: now}
     return replace(record, failures=dict(list(kept.items())[-_MODELS:]))
