@@ -59,10 +59,18 @@ class Keeper:
 
     def _turn(self) -> None:
         now_ms = time.time_ns() // 1_000_000
-        # Before anything is forgotten: what is forgotten lives on in the roll-ups.
-        self._store.roll_up(now_ms, goes_on=lambda: not self._ended.is_set())
-        if self._ended.is_set():
-            return
+        trouble = None
+        try:
+            # Before anything is forgotten: what is forgotten lives on in the roll-ups.
+            self._store.roll_up(now_ms, goes_on=lambda: not self._ended.is_set())
+        except StoreUnusable as error:
+            trouble = error  # on a full disk forgetting is what makes room
+        if not self._ended.is_set():
+            self._forget(now_ms)
+        if trouble is not None:
+            raise trouble
+
+    def _forget(self, now_ms: int) -> None:
         if time.monotonic() - self._pruned_s >= PRUNE_EVERY_S:
             keep = self._settings.keep
             if keep.raw_days:

@@ -7,11 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 from fleet.postgres_parts import Postgres
+from fleet.real_parts import WAIT_S
 from fleet.test_store import CAMERA, DAY_MS, NOW_MS, arrived, telemetry
 
 from edgewise_fleet.errors import StoreUnusable
 from edgewise_fleet.store import Counter, RecordsArrival
 from edgewise_fleet.store.postgres import PostgresStore
+from edgewise_fleet.store.postgres.store import DAYS_AHEAD
+from edgewise_fleet.store.selection import Selection
 from edgewise_messages import DeviceAddress
 
 
@@ -44,6 +47,41 @@ def test_each_day_has_a_partition_and_old_ones_are_dropped_whole(address: str) -
     assert store.prune(NOW_MS - NOW_MS % DAY_MS) == 3
     assert len(ask(address, parts)) == 1
     assert ask(address, "SELECT count(*) FROM seen") == [(1,)]
+    store.close()
+
+
+def test_a_day_may_begin_while_somebody_reads_for_long(address: str) -> None:
+    """Making a day's table waits for whoever reads the whole, and everybody else behind it: it is there before."""
+    store, again = PostgresStore(address), PostgresStore(address, collector="another")
+    store.add([arrived(*(telemetry(seq, 1.0, at_ms=NOW_MS + seq) for seq in range(3)))])
+    first = store.rows(Selection(table="records"))
+    next(first)
+    store.roll_up(NOW_MS)  # goes on without the tables of the coming days
+    parts = "SELECT count(*) FROM pg_class WHERE relname ~ '^records_[0-9]{8}$' AND relkind = 'r'"
+    assert ask(address, parts) == [(1,)]
+    list(first)
+    store.roll_up(NOW_MS)
+    assert ask(address, parts) == [(1 + DAYS_AHEAD,)]
+    second = store.rows(Selection(table="records"))
+    next(second)
+    with ThreadPoolExecutor() as pool:
+        for number, one in enumerate((store, again)):
+            record = telemetry(10 + number, 1.0, at_ms=NOW_MS + DAY_MS)
+            assert (
+                pool.submit(one.add, [arrived(record, received_ms=NOW_MS + DAY_MS)]).result(WAIT_S).stored
+                == 1
+            )
+    assert len(list(second)) == 2
+    store.close()
+    again.close()
+
+
+def test_the_newest_day_is_kept_though_tables_of_later_ones_are_there(address: str) -> None:
+    store = PostgresStore(address)
+    store.add([arrived(telemetry(1, 1.0, at_ms=NOW_MS - DAY_MS), telemetry(2, 1.0, at_ms=NOW_MS))])
+    store.roll_up(NOW_MS)
+    assert store.shrink(1) == 1
+    assert ask(address, "SELECT seq FROM records") == [(2,)]
     store.close()
 
 

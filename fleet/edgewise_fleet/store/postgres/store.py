@@ -1,5 +1,6 @@
 """The store in PostgreSQL, for several collectors and for readers."""
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,9 +36,13 @@ EXPORT_ROWS = 20_000
 """Fetched at a time."""
 ATTEMPTS = 5
 """Of a transaction that the database undid because another one was in its way."""
+DAYS_AHEAD = 2
+"""Tables are made so long before they are needed."""
 OWNER_WAIT_S = 15.0
 """How long the place of an earlier collector of the same name may take to be free after that was killed."""
 Result = TypeVar("Result")
+
+log = logging.getLogger(__name__)
 
 
 class PostgresStore:
@@ -156,6 +161,7 @@ class PostgresStore:
 
     def roll_up(self, now_ms: int, *, goes_on: Callable[[], bool] = lambda: True) -> int:
         """Bring the roll-ups of all complete minutes, hours and days up to date; see `Upkeep.roll_up`."""
+        self._make_coming_days(now_ms)
         return in_pieces(
             lambda level, until_ms: self._again(partial(self._roll, level, until_ms)),
             oldest_ms=self._oldest_ms,
@@ -206,6 +212,27 @@ class PostgresStore:
             with self._keeper.transaction() as connection:
                 ensure_days(connection, missing, today=today)
             self._days |= missing
+
+    def _make_coming_days(self, now_ms: int) -> None:
+        """The tables of today and the next days, unless somebody reads for long: then a later turn makes them.
+
+        Making one waits for every reader of the whole table, and all others wait behind it. An export would keep
+        records from being stored if that happened when a day begins.
+        """
+        today = day_of(now_ms)
+        coming = set(range(today, today + DAYS_AHEAD + 1)) - self._days
+        if not coming:
+            return
+        try:
+            with self._keeper.transaction() as connection:
+                connection.execute("SET LOCAL lock_timeout = '1s'")
+                ensure_days(connection, coming, today=today)
+        except StoreUnusable as error:
+            if not isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
+                raise
+            log.info("the tables of the coming days are made later: somebody reads for long")
+            return
+        self._days |= coming
 
     def _oldest_ms(self) -> int | None:
         with self._keeper.transaction() as connection:

@@ -112,7 +112,18 @@ def forget_buckets(connection: Connection, level: Level, before_ms: int) -> None
 
 
 def oldest_day_over(connection: Connection, max_bytes: int) -> int | None:
-    """The day to forget as the database is larger than this; None when it is not, or only one is left."""
+    """The day to forget as the database is larger than this; None when it is not, or only one has records."""
     (size,) = connection.execute("SELECT pg_database_size(current_database())").fetchone() or (0,)
+    if int(str(size)) <= max_bytes:
+        return None
     days = days_of(connection)
-    return days[0] if len(days) > 1 and int(str(size)) > max_bytes else None
+    # The tables of coming days are there already.
+    newest = next((day for day in reversed(days) if _has_records(connection, day)), None)
+    return days[0] if newest is not None and days[0] < newest else None
+
+
+def _has_records(connection: Connection, day: int) -> bool:
+    (found,) = connection.execute(
+        f"SELECT EXISTS (SELECT FROM {partition('records', day)})".encode()
+    ).fetchone() or (False,)
+    return bool(found)
