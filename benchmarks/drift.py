@@ -28,9 +28,18 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 import models_and_data
-from edgewise.drift_baseline import AnswerBaseline, ClassCount, DriftBaseline, Histogram, PictureBaseline
+from edgewise.drift_baseline import (
+    MOST_ROWS,
+    AnswerBaseline,
+    ClassCount,
+    DriftBaseline,
+    Histogram,
+    PictureBaseline,
+    SampleRows,
+)
 from edgewise.streams import Frame
 from edgewise_agent.drift import DriftMonitor, Observation, Reference, reference_of
+from edgewise_agent.drift.monitor import EVERY
 from edgewise_agent.drift.observation import CONFIDENCE, MARGIN
 from edgewise_agent.pipelines.model_slot import ModelSlot
 from edgewise_agent.pipelines.settings import PipelineSettings
@@ -40,7 +49,9 @@ from edgewise_converters.baseline import by_tenths
 EDGEWISE = Path(sys.executable).with_name("edgewise")
 TENTHS = tuple(i / 10 for i in range(11))
 BEFORE = 500
-"""Unshifted inputs before each shift: the windows are full of them, and the device's first ones are in the baseline."""
+"""Unshifted inputs before each shift: the windows are full of them, and the device's first ones are in the baseline.
+
+Up to `EVERY` more come before it, by chance."""
 MOST = 1000
 """Inputs after a shift before it counts as not seen."""
 WANTED = 200
@@ -155,7 +166,14 @@ def baseline_of(observations: Sequence[Observation]) -> Reference:
         Histogram.of(column(MARGIN), TENTHS),
         tuple(ClassCount(index, count) for index, count in classes.most_common()),
     )
-    made = reference_of(DriftBaseline(len(observations), "", (), answers=answers, pictures=pictures))
+    whole = observations[:MOST_ROWS]  # in an order by chance
+    rows = SampleRows(
+        tuple(tuple(one.statistics[picture.name] for picture in pictures) for one in whole),
+        *zip(*(one.likeliest for one in whole), strict=True),
+    )
+    made = reference_of(
+        DriftBaseline(len(observations), "", (), answers=answers, pictures=pictures, rows=rows)
+    )
     return cast(Reference, made)
 
 
@@ -181,7 +199,8 @@ def try_shift(
     """None where the monitor alarmed before the shift."""
     monitor = DriftMonitor(reference)
     unshifted = photos.seen[UNSHIFTED]
-    if any(monitor.add(unshifted[place]) for place in rng.choice(pool, before)):
+    # A shift begins anywhere between two looks.
+    if any(monitor.add(unshifted[place]) for place in rng.choice(pool, before + rng.integers(EVERY))):
         return None
     shown = photos.mixed(pool, shift, rng) if shift in MIXES else pool
     seen = photos.seen[UNSHIFTED if shift in MIXES else shift]

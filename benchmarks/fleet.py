@@ -23,6 +23,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from edgewise_fleet.broker_url import parse_broker_url
 from edgewise_fleet.collector import FILTERS, Collector, shared_filters
 from edgewise_fleet.receiving import RECEIVE_MAXIMUM, Receiver
-from edgewise_fleet.store import Counter, RecordsArrival, Store, open_store
+from edgewise_fleet.store import Counter, Keep, RecordsArrival, Store, open_store
 from edgewise_messages import Clock, DeviceAddress, Telemetry, decode_records
 
 METRICS = len(plausible(0))
@@ -65,6 +66,10 @@ def main() -> None:
     query.add_argument("--days", type=float, default=30)
     query.add_argument("--every-s", type=float, default=10)
     query.add_argument("--store", choices=["sqlite", "postgres"], default="sqlite")
+    query.add_argument("--by-day", action="store_true", help="roll each day up before the next one comes")
+    query.add_argument(
+        "--raw-days", type=float, default=0.0, help="with --by-day: forget older points, not roll-ups"
+    )
     worker = commands.add_parser("worker")
     worker.add_argument("kind")
     worker.add_argument("url")
@@ -333,6 +338,19 @@ class Arrivals(threading.Thread):
         self.join()
 
 
+def after_day(address: str, words: argparse.Namespace, until_ms: int) -> None:
+    """What a fleet server does meanwhile."""
+    store, began = open_store(address), time.monotonic()
+    rolled = store.roll_up(until_ms)
+    pruned = store.prune(until_ms - round(words.raw_days * 86_400_000), keep=Keep()) if words.raw_days else 0
+    store.close()
+    day = round((until_ms - START_MS) / 86_400_000)
+    print(
+        f"day {day}: {rolled} buckets in {time.monotonic() - began:.0f} s, {pruned} records forgotten",
+        flush=True,
+    )
+
+
 def ask_generated(address: str, words: argparse.Namespace, cool: Callable[[], None]) -> None:
     generate = runpy.run_path(str(Path(__file__).with_name("fleet_generated.py")))["generate"]
     began = time.monotonic()
@@ -342,6 +360,7 @@ def ask_generated(address: str, words: argparse.Namespace, cool: Callable[[], No
         days=words.days,
         every_ms=round(words.every_s * 1000),
         start_ms=START_MS,
+        after_day=partial(after_day, address, words) if words.by_day else lambda until_ms: None,
     )
     made = time.monotonic()
     store = open_store(address)

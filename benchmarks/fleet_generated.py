@@ -2,6 +2,7 @@
 
 import math
 import sqlite3
+from collections.abc import Callable
 
 import psycopg
 
@@ -12,8 +13,16 @@ METRIC = "board.temperature_c"
 DAY_MS = 86_400_000
 
 
-def generate(address: str, *, devices: int, days: float, every_ms: int, start_ms: int) -> int:
-    """One metric of so many devices; return how many points."""
+def generate(
+    address: str,
+    *,
+    devices: int,
+    days: float,
+    every_ms: int,
+    start_ms: int,
+    after_day: Callable[[int], None] = lambda until_ms: None,
+) -> int:
+    """One metric of so many devices; return how many points. ``after_day`` is called with the end of each day."""
     count = int(days * DAY_MS) // every_ms
     store = open_store(address)
     # The first point the usual way, so that devices, metric, partitions and marks exist.
@@ -22,10 +31,11 @@ def generate(address: str, *, devices: int, days: float, every_ms: int, start_ms
         for day in range(math.ceil(days)):
             store.add([_arrival(0, start_ms + day * DAY_MS + 1, start_ms + day * DAY_MS + 1)])
     store.close()
-    if address.startswith("postgresql"):
-        _fill_postgres(address, count, every_ms, start_ms)
-    else:
-        _fill_sqlite(address, count, every_ms, start_ms)
+    fill = _fill_postgres if address.startswith("postgresql") else _fill_sqlite
+    # Day by day, as points arrive: of all at once the marks' index by time would be larger than any cache.
+    for begin_ms in range(start_ms, start_ms + count * every_ms, DAY_MS):
+        fill(address, min(DAY_MS, start_ms + count * every_ms - begin_ms), every_ms, begin_ms)
+        after_day(begin_ms + DAY_MS)
     return devices * count
 
 
@@ -51,31 +61,24 @@ SELECT 0, devices.id, ({start} + n * {every}) / 60000 * 60000 FROM {source} WHER
 """
 
 
-def _fill_sqlite(address: str, count: int, every_ms: int, start_ms: int) -> None:
+def _fill_sqlite(address: str, span_ms: int, every_ms: int, start_ms: int) -> None:
     database = sqlite3.connect(address, isolation_level=None)
     database.execute("PRAGMA synchronous = OFF")
     database.execute("PRAGMA cache_size = -200000")
     series = "(WITH RECURSIVE s (n) AS (VALUES (0) UNION ALL SELECT n + 1 FROM s WHERE n + 1 < {}) SELECT n FROM s)"
-    # Day by day, as points arrive: of all at once the marks' index by time would be larger than any cache.
-    for begin_ms in range(0, count * every_ms, DAY_MS):
-        for query, every in ((_POINTS, every_ms), (_MARKS, max(every_ms, 60_000))):
-            number = math.ceil(min(DAY_MS, count * every_ms - begin_ms) / every)
-            source = f"devices CROSS JOIN metrics CROSS JOIN {series.format(number)}"
-            start = start_ms + begin_ms
-            database.execute(
-                query.format(ignore="OR IGNORE", start=start, every=every, source=source, metric=METRIC)
-            )
+    for query, every in ((_POINTS, every_ms), (_MARKS, max(every_ms, 60_000))):
+        source = f"devices CROSS JOIN metrics CROSS JOIN {series.format(math.ceil(span_ms / every))}"
+        database.execute(
+            query.format(ignore="OR IGNORE", start=start_ms, every=every, source=source, metric=METRIC)
+        )
     database.close()
 
 
-def _fill_postgres(address: str, count: int, every_ms: int, start_ms: int) -> None:
+def _fill_postgres(address: str, span_ms: int, every_ms: int, start_ms: int) -> None:
     with psycopg.connect(address, autocommit=True) as database:
-        for query, number in (
-            (_POINTS, count),
-            (_MARKS, math.ceil(count * every_ms / max(every_ms, 60_000))),
-        ):
-            source = f"devices CROSS JOIN metrics CROSS JOIN generate_series(0::bigint, {number - 1}) AS n"
-            every = every_ms if query is _POINTS else max(every_ms, 60_000)
+        for query, every in ((_POINTS, every_ms), (_MARKS, max(every_ms, 60_000))):
+            series = f"generate_series(0::bigint, {math.ceil(span_ms / every) - 1})"
+            source = f"devices CROSS JOIN metrics CROSS JOIN {series} AS n"
             text = query.format(ignore="", start=start_ms, every=every, source=source, metric=METRIC)
             database.execute((text + ("ON CONFLICT DO NOTHING" if query is _POINTS else "")).encode())
         database.execute("ANALYZE")

@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from edgewise.drift_baseline import (
+    MOST_ROWS,
     AnswerBaseline,
     ClassCount,
     DriftBaseline,
     EmbeddingBaseline,
     Histogram,
     PictureBaseline,
+    SampleRows,
     TensorBaseline,
+    likeliest,
 )
 from edgewise.model_card import TensorCard
 from edgewise.preprocess.picture_statistics import picture_statistics, some_rows
@@ -94,12 +97,14 @@ class PictureObserver:
         self._spec, self._channels_first = card.image, card.layout == "nchw"
         self._values: dict[str, list[float]] = {}
 
-    def add(self, array: Array) -> None:
-        """One sample, real numbers. What is not finite is left out."""
+    def add(self, array: Array) -> tuple[float, ...]:
+        """One sample, real numbers; gives its statistics. What is not finite is left out."""
         rows = some_rows(array, channels_first=self._channels_first)
-        for name, value in picture_statistics(rows, self._spec).items():
+        found = picture_statistics(rows, self._spec)
+        for name, value in found.items():
             if np.isfinite(value):
                 self._values.setdefault(name, []).append(value)
+        return tuple(_short(value) for value in found.values())
 
     def result(self) -> tuple[PictureBaseline, ...]:
         """What was seen."""
@@ -107,6 +112,30 @@ class PictureObserver:
             PictureBaseline(name, _short(float(np.mean(values))), by_tenths(np.array(values)))
             for name, values in self._values.items()
         )
+
+
+class RowObserver:
+    """Keeps samples whole: their statistics, and the classes answered. What is not finite is left out."""
+
+    def __init__(self, *, classifies: bool) -> None:
+        self._classifies = classifies
+        self._rows: list[tuple[tuple[float, ...], tuple[int, ...], tuple[float, ...]]] = []
+
+    def add(self, statistics: tuple[float, ...], probabilities: Array | None) -> None:
+        """One sample; ``probabilities`` [classes], None where the answer was none."""
+        if not np.isfinite(statistics).all() or (self._classifies and probabilities is None):
+            return
+        classes, chances = likeliest(probabilities) if probabilities is not None else ((), ())
+        self._rows.append((statistics, classes, chances))
+
+    def result(self) -> SampleRows | None:
+        """A seeded choice of them."""
+        if not self._rows:
+            return None
+        most = min(MOST_ROWS, len(self._rows))
+        chosen = sorted(np.random.default_rng(0).choice(len(self._rows), most, replace=False))
+        statistics, classes, chances = zip(*(self._rows[place] for place in chosen), strict=True)
+        return SampleRows(statistics, classes, chances) if self._classifies else SampleRows(statistics)
 
 
 class EmbeddingObserver:
@@ -158,6 +187,7 @@ class BaselineObserver:
         self._classifies, self._activation = classifies, activation
         is_picture = len(inputs) == 1 and inputs[0].image is not None
         self._pictures = PictureObserver(inputs[0]) if is_picture else None
+        self._rows = RowObserver(classifies=classifies)
         self._samples = 0
         self._inputs: dict[str, TensorObserver] = {}
         self._outputs: dict[str, TensorObserver] = {}
@@ -169,25 +199,28 @@ class BaselineObserver:
         """One sample: real numbers by name, of which the first output holds a classifier's scores."""
         self._samples += 1
         _observe(self._inputs, inputs)
-        if self._pictures is not None:
-            self._pictures.add(next(iter(inputs.values())))
+        probabilities = None
         if self._classifies:
-            self._answer(next(iter(outputs.values())))
+            probabilities = self._answer(next(iter(outputs.values())))
         else:
             _observe(self._outputs, outputs)
+        if self._pictures is not None:
+            self._rows.add(self._pictures.add(next(iter(inputs.values()))), probabilities)
         if self._embeddings is not None:
             self._embeddings.add(next(iter(outputs.values())))
 
-    def _answer(self, scores: Array) -> None:
+    def _answer(self, scores: Array) -> Array | None:
+        """Takes it in; the probabilities, None where there are none."""
         scores = np.asarray(scores, np.float64).ravel()
         if scores.size < 2 or np.isnan(scores).any():
-            return
+            return None
         if self._activation == "logits":
             scores = softmax(scores)  # type: ignore[arg-type]  # float64 keeps more digits than it asks for
         second, first = np.sort(scores)[-2:]
         self._confidences.append(float(first))
         self._margins.append(float(first - second))
         self._classes[int(np.argmax(scores))] += 1
+        return scores if 0.0 <= second <= first <= 1.0 else None  # a foreign file may give raw scores
 
     def result(self, measured_on: str) -> DriftBaseline:
         """What was added."""
@@ -199,6 +232,7 @@ class BaselineObserver:
             answers=self._answers() if self._classifies else None,
             pictures=self._pictures.result() if self._pictures else None,
             embedding=self._embeddings.result() if self._embeddings else None,
+            rows=self._rows.result(),
         )
 
     def _answers(self) -> AnswerBaseline:

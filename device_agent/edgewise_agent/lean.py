@@ -16,7 +16,7 @@ from types import ModuleType
 ENVIRONMENT = {
     "PYTHONNODEBUGRANGES": "1",  # no tables of columns in code, which only a traceback shows
     "MALLOC_ARENA_MAX": "2",  # glibc makes up to eight arenas a core, each with free memory of its own
-    "OPENBLAS_NUM_THREADS": "1",  # the agent multiplies no matrices; each thread would have its buffers
+    "OPENBLAS_NUM_THREADS": "1",  # the agent's matrices are small; each thread would have its buffers
     "OMP_NUM_THREADS": "1",
 }
 """Set where the user has set nothing. glibc and OpenBLAS read theirs at the start only."""

@@ -9,8 +9,16 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from edgewise import typed_json
 from edgewise.errors import CardError
+from edgewise.tensors import FloatArray
+
+MOST_ROWS = 200
+"""Single samples in a card: some 20 kB."""
+LIKELIEST = 5
+"""Classes kept of one answer."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,43 @@ class AnswerBaseline:
 
 
 @dataclass(frozen=True)
+class SampleRows:
+    """Single samples, chosen by chance among all: what each was like, and what was answered to it."""
+
+    statistics: tuple[tuple[float, ...], ...]
+    """[samples, statistics]: each in the order of the baseline's ``pictures``."""
+    classes: tuple[tuple[int, ...], ...] = ()
+    """[samples, at most `LIKELIEST`], the likeliest first; empty for models that do not classify."""
+    probabilities: tuple[tuple[float, ...], ...] = ()
+    """Of the same classes."""
+
+    def __post_init__(self) -> None:
+        count = len(self.statistics)
+        if count > MOST_ROWS:
+            raise CardError(f"rows: got {count} samples, expected at most {MOST_ROWS}")
+        if any(len(row) != len(self.statistics[0]) for row in self.statistics):
+            raise CardError("rows: got statistics of different lengths")
+        if len(self.classes) != len(self.probabilities) or len(self.classes) not in (0, count):
+            raise CardError(
+                f"rows: got {len(self.classes)} answers with {len(self.probabilities)} probabilities "
+                f"for {count} samples"
+            )
+        for classes, probabilities in zip(self.classes, self.probabilities, strict=True):
+            if not 1 <= len(classes) == len(probabilities) <= LIKELIEST or len({*classes}) < len(classes):
+                raise CardError(f"rows: got classes {classes} with probabilities {probabilities}")
+            if min(classes) < 0 or min(probabilities) < 0 or max(probabilities) > 1:
+                raise CardError(f"rows: got classes {classes} with probabilities {probabilities}")
+
+
+def likeliest(probabilities: FloatArray) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """The `LIKELIEST` classes of one answer, [classes], the likeliest first; their probabilities to a thousandth."""
+    most = min(LIKELIEST, probabilities.size)
+    found = np.argpartition(probabilities, -most)[-most:]
+    found = found[np.argsort(-probabilities[found], kind="stable")]
+    return tuple(found.tolist()), tuple(round(chance, 3) for chance in probabilities[found].tolist())
+
+
+@dataclass(frozen=True)
 class EmbeddingBaseline:
     """Where embeddings lie: their mean direction, and how far from it they are."""
 
@@ -120,3 +165,11 @@ class DriftBaseline:
     """Of models whose one input is a picture; cards of earlier versions have none."""
     embedding: EmbeddingBaseline | None = field(default=None, metadata={typed_json.LEFT_OUT_WHEN_NONE: True})
     """Of models whose answer is an embedding."""
+    rows: SampleRows | None = field(default=None, metadata={typed_json.LEFT_OUT_WHEN_NONE: True})
+    """Of models whose one input is a picture; cards of earlier versions have none."""
+
+    def __post_init__(self) -> None:
+        if self.rows is not None and self.rows.statistics:
+            got, expected = len(self.rows.statistics[0]), len(self.pictures or ())
+            if got != expected:
+                raise CardError(f"rows: got {got} statistics, expected {expected}, one for each of pictures")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from edgewise.drift_baseline import MOST_ROWS
 from edgewise.model_card import ImagePreprocess, TensorCard
 from edgewise_converters.baseline import BaselineObserver, TensorObserver, by_tenths
 
@@ -108,3 +109,23 @@ def test_embeddings_are_told_by_their_mean_direction_and_each_ones_distance_from
     # A standard error of the mean of 50; leaving the sample itself in would bring 0.01 of 0.5 here.
     assert found.mean_distance == pytest.approx(far.mean(), abs=3 * far.std() / 50**0.5)
     assert BaselineObserver(classifies=False, embeds=True).result("").embedding is None
+
+
+def test_samples_are_kept_whole_and_at_most_so_many() -> None:
+    picture = TensorCard("x", (1, 3, 8, 8), "float32", "nchw", image=ImagePreprocess((8, 8), std=(255.0,)))
+    observer = BaselineObserver(classifies=True, activation="probabilities", inputs=(picture,))
+    for number in range(300):
+        scores = np.array([0.7, 0.2, 0.1] if number % 2 else [0.1, 0.2, 0.7], np.float32)
+        pixels = np.full((1, 3, 8, 8), (number % 2 + 1) / 4, np.float32)
+        observer.add({"x": pixels}, {"y": scores[np.newaxis]})
+    observer.add({"x": pixels}, {"y": np.full((1, 3), np.nan)})  # no answer
+    observer.add({"x": pixels}, {"y": np.array([[5.0, 1.0, 0.0]])})  # no probabilities
+    observer.add({"x": np.full_like(pixels, np.nan)}, {"y": scores[np.newaxis]})
+    found = observer.result("photos/").rows
+    assert found is not None and len(found.statistics) == MOST_ROWS
+    kept = {
+        (round(row[0]), classes, chances)
+        for row, classes, chances in zip(found.statistics, found.classes, found.probabilities, strict=True)
+    }
+    assert kept == {(64, (2, 1, 0), (0.7, 0.2, 0.1)), (128, (0, 1, 2), (0.7, 0.2, 0.1))}
+    assert BaselineObserver(classifies=True).result("").rows is None

@@ -4,7 +4,15 @@ from collections import Counter
 
 import numpy as np
 
-from edgewise.drift_baseline import AnswerBaseline, ClassCount, DriftBaseline, Histogram, PictureBaseline
+from edgewise.drift_baseline import (
+    MOST_ROWS,
+    AnswerBaseline,
+    ClassCount,
+    DriftBaseline,
+    Histogram,
+    PictureBaseline,
+    SampleRows,
+)
 from edgewise_agent.drift import DriftMonitor, Observation, Reference, reference_of
 from edgewise_agent.drift.monitor import Change
 
@@ -29,7 +37,11 @@ def observations(
     confidence = np.clip(rng.beta(4, 3, count) + surer, 0, 1)
     answers = rng.choice(len(shares), count, p=shares)
     return [
-        Observation({"brightness": b, "sharpness": s, "confidence": c, "margin": c * c}, int(a))
+        Observation(
+            {"brightness": b, "sharpness": s, "confidence": c, "margin": c * c},
+            int(a),
+            ((int(a), (int(a) + 1) % CLASSES), (c, 1 - c)),
+        )
         for b, s, c, a in zip(
             brightness.tolist(), sharpness.tolist(), confidence.tolist(), answers, strict=True
         )
@@ -61,7 +73,21 @@ def baseline_of(samples: list[Observation]) -> DriftBaseline:
             PictureBaseline(name, float(np.mean(column(name))), tenths_of(column(name)))
             for name in ("brightness", "sharpness")
         ),
+        rows=rows_of(samples[:MOST_ROWS]),
     )
+
+
+def rows_of(samples: list[Observation]) -> SampleRows:
+    """Brightness, sharpness and answers of each."""
+    values = [(one.statistics["brightness"], one.statistics["sharpness"]) for one in samples]
+    return SampleRows(
+        tuple(values), tuple(one.likeliest[0] for one in samples), tuple(one.likeliest[1] for one in samples)
+    )
+
+
+def joined_inputs(monitor: DriftMonitor) -> int:
+    """How many of the device's first inputs are in the baseline."""
+    return len(monitor.state()["first_inputs"]["rows"]["values"])
 
 
 def reference(samples: list[Observation]) -> Reference:

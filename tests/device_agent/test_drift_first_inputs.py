@@ -4,11 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from device_agent.drift_parts import changes, observations, reference
+from device_agent.drift_parts import changes, joined_inputs, observations, reference
 
 from edgewise_agent.drift import DriftMonitor
 from edgewise_agent.drift.first_inputs import MOST, FirstInputs
 from edgewise_agent.drift.monitor import LONGEST
+from edgewise_agent.drift.rows import Rows
 from edgewise_agent.drift.tails import Mark, TailTest
 
 MIXED = np.array([0.15, 0.2, 0.23, 0.22, 0.12, 0.08])
@@ -33,11 +34,11 @@ def test_with_them_a_mix_is_seen_that_the_card_alone_is_too_small_for() -> None:
 def test_what_leaves_the_window_joins_and_then_no_more_does() -> None:
     monitor, rng = monitor_of(0)
     changes(monitor, observations(rng, LONGEST))
-    assert monitor.state()["first_inputs"]["count"] == 0
+    assert joined_inputs(monitor) == 0
     changes(monitor, observations(rng, 1))
-    assert monitor.state()["first_inputs"]["count"] == 1 and not monitor.is_settled
+    assert joined_inputs(monitor) == 1 and not monitor.is_settled
     changes(monitor, observations(rng, MOST))
-    assert monitor.state()["first_inputs"]["count"] == MOST and monitor.is_settled
+    assert joined_inputs(monitor) == MOST and monitor.is_settled
 
 
 def test_inputs_of_a_drift_never_join() -> None:
@@ -46,15 +47,15 @@ def test_inputs_of_a_drift_never_join() -> None:
     changes(monitor, observations(rng, LONGEST))
     (start,) = changes(monitor, observations(rng, 150, darker=60.0))
     assert start.is_start
-    joined = monitor.state()["first_inputs"]["count"]
+    joined = joined_inputs(monitor)
     while monitor.moved:
         changes(monitor, observations(rng, 20))
-    assert monitor.state()["first_inputs"]["count"] == joined < 150
+    assert joined_inputs(monitor) == joined < 150
     changes(monitor, observations(rng, 2 * LONGEST))
-    assert monitor.state()["first_inputs"]["count"] > joined
+    assert joined_inputs(monitor) > joined
     beyond = np.array(monitor.state()["first_inputs"]["beyond"][0])
     clean, rng = monitor_of(1)
-    changes(clean, observations(rng, LONGEST + monitor.state()["first_inputs"]["count"]))
+    changes(clean, observations(rng, LONGEST + joined_inputs(monitor)))
     assert np.abs(beyond - clean.state()["first_inputs"]["beyond"][0]).max() < 30
 
 
@@ -88,7 +89,7 @@ def test_they_outlive_a_restart() -> None:
     again.restore(json.loads(json.dumps(monitor.state())))
     assert again.state() == monitor.state()
     changes(again, observations(rng, 10))
-    assert again.state()["first_inputs"]["count"] == 67
+    assert joined_inputs(again) == 67
 
 
 def test_a_device_that_is_turned_off_every_few_inputs_settles_all_the_same() -> None:
@@ -107,13 +108,13 @@ def test_an_end_just_before_a_restart_is_still_known() -> None:
     changes(monitor, observations(rng, 160, darker=60.0))
     while monitor.moved:
         changes(monitor, observations(rng, 20))
-    joined = monitor.state()["first_inputs"]["count"]
+    joined = joined_inputs(monitor)
     again, _ = monitor_of(1)
     again.restore(json.loads(json.dumps(monitor.state())))
     changes(again, observations(rng, LONGEST))
-    assert again.state()["first_inputs"]["count"] == joined
+    assert joined_inputs(again) == joined
     changes(again, observations(rng, 5))
-    assert again.state()["first_inputs"]["count"] == joined + 5
+    assert joined_inputs(again) == joined + 5
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,17 @@ def test_an_end_just_before_a_restart_is_still_known() -> None:
         {"beyond": [[-1]]},
         {"beyond": [[9]]},
         {"totals": []},
-        {"count": -1},
+        {"rows": {"values": [[0.5]], "classes": [[2, 0, -1, -1, -1]], "probabilities": []}},
+        {
+            "rows": {
+                "values": [[0.5]],
+                "classes": [[-2, 0, -1, -1, -1]],
+                "probabilities": [[0.9, 0.1, 0, 0, 0]],
+            }
+        },
+        {"rows": {"values": [[0.5]], "classes": [[2, 0, -1, -1, -1]], "probabilities": [[0.9, -1, 0, 0, 0]]}},
+        {"rows": {"values": [], "classes": [], "probabilities": []}},
+        {"rows": 3},
         {"classes": [[0, -4]]},
         {"classes": 3},
     ],
@@ -131,9 +142,12 @@ def test_an_end_just_before_a_restart_is_still_known() -> None:
 def test_a_damaged_state_is_refused_and_nothing_of_it_taken(damage: dict[str, object]) -> None:
     marks = [(Mark(1.0, True, 10),)]
     first = FirstInputs(marks)
-    first.add(np.array([0.5]), 2)
+    row = Rows.empty(1, 1)
+    row.put(0, [0.5], (2, 0), (0.9, 0.1))
+    first.add(row, 2)
     before = first.state()
-    assert before == {"count": 1, "totals": [1], "beyond": [[1]], "classes": [[2, 1]]}
+    whole = {"values": [[0.5]], "classes": [[2, 0, -1, -1, -1]], "probabilities": [[0.9, 0.1, 0, 0, 0]]}
+    assert before == {"rows": whole, "totals": [1], "beyond": [[1]], "classes": [[2, 1]]}
     with pytest.raises((ValueError, KeyError, TypeError)):
         first.restore({**before, **damage})
     assert first.state() == before

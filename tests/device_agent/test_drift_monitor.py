@@ -29,9 +29,9 @@ def monitor_of(seed: int, samples: int = 100) -> tuple[DriftMonitor, np.random.G
 
 
 def test_without_a_shift_there_is_at_most_one_alarm_in_ten_thousand_inputs() -> None:
-    """Over forty baselines of a hundred samples: the error of such a baseline is not taken for drift."""
+    """Over twenty baselines of a hundred samples: the error of such a baseline is not taken for drift."""
     alarms = inputs = 0
-    for seed in range(40):
+    for seed in range(20):
         monitor, rng = monitor_of(seed)
         alarms += sum(change.is_start for change in changes(monitor, observations(rng, 2500)))
         inputs += 2500
@@ -159,7 +159,7 @@ def test_without_a_baseline_there_is_a_reason() -> None:
     assert reference_of(None) == "the model's card has no baseline; convert it with --samples"
     few = reference_of(baseline_of(observations(rng, 19)))
     assert few == "the card's baseline has 19 samples, at least 20 are needed"
-    empty = replace(baseline_of(observations(rng, 30)), answers=None, pictures=None)
+    empty = replace(baseline_of(observations(rng, 30)), answers=None, pictures=None, rows=None)
     assert reference_of(empty) == "the card's baseline says nothing about pictures or answers"
 
 
@@ -167,7 +167,7 @@ def test_a_card_of_an_earlier_version_is_compared_by_its_input_tensor() -> None:
     rng = np.random.default_rng(0)
     means = Histogram((0.0, 0.4, 0.5, 0.6, 1.0), (10, 40, 40, 10))
     tensor = TensorBaseline("x", 0.5, 0.2, 0.0, 1.0, means, means, means)
-    old = replace(baseline_of(observations(rng, 100)), pictures=None, inputs=(tensor,))
+    old = replace(baseline_of(observations(rng, 100)), pictures=None, rows=None, inputs=(tensor,))
     found = reference_of(old, LABELS)
     assert isinstance(found, Reference) and not found.measures_pictures
     assert [scalar.name for scalar in found.scalars][:2] == [INPUT_MEAN, INPUT_DEVIATION]

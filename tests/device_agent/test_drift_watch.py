@@ -17,6 +17,7 @@ from edgewise.testing import tiny_card, write_tiny_model
 from edgewise_agent.clock import SystemClock
 from edgewise_agent.drift import Observation
 from edgewise_agent.drift.observation import EMBEDDING_DISTANCE
+from edgewise_agent.drift.rows import Rows
 from edgewise_agent.outbox.outbox import Outbox
 from edgewise_agent.pipelines.drift_watch import DriftWatch
 from edgewise_agent.pipelines.model_slot import ModelSlot
@@ -103,6 +104,14 @@ def test_the_device_measures_what_the_converter_measured(
         assert np.mean(live) == pytest.approx(scalar.mean, rel=1e-4, abs=1e-4), scalar.name
         assert scalar.histogram.edges[0] == pytest.approx(min(live), rel=1e-4, abs=1e-4)
     assert sum(found.classes.values()) == PICTURES
+    assert found.rows is not None
+    for place, one in enumerate(seen):
+        assert one is not None
+        live = Rows.empty(1, 6)
+        live.put(0, [one.statistics[scalar.name] for scalar in found.scalars[:6]], *one.likeliest)
+        assert live.values[0] == pytest.approx(found.rows.values[place], rel=1e-4, abs=1e-4)
+        assert live.classes[0].tolist() == found.rows.classes[place].tolist()
+        assert live.probabilities[0] == pytest.approx(found.rows.probabilities[place], abs=2e-3)
     blind = open_slot(tmp_path / name, is_watched=False)
     assert observed(blind, usual / "000.png") is None
     blind.close()
@@ -211,7 +220,7 @@ def test_start_and_end_are_events_with_what_moved(outbox: Outbox, tmp_path: Path
         watch.see(one)
     started, ended = events_in(outbox)
     assert (started.name, ended.name) == ("drift.started", "drift.ended")
-    assert started.data["moved"] == "brightness" and started.data["window"] == 50
+    assert started.data["moved"] == "brightness, mix" and started.data["window"] == 50
     assert started.severity == "warning" and ended.severity == "info"
     assert ended.message.startswith("as at conversion again after ")
     assert watch.metrics()["drift.moved"] == 0
@@ -245,7 +254,7 @@ def test_a_state_that_is_damaged_or_of_another_model_is_left(
 
 @pytest.mark.parametrize(
     ("damaged", "with_this"),
-    [(b'"since_start":', b'"since_start":1e999,"x":'), (b'"count":', b'"count":1e999,"x":')],
+    [(b'"since_start":', b'"since_start":1e999,"x":'), (b'"totals":[', b'"totals":[1e999,')],
 )
 def test_numbers_that_are_none_in_the_state_are_left(
     damaged: bytes, with_this: bytes, outbox: Outbox, tmp_path: Path

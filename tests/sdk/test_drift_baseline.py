@@ -13,7 +13,9 @@ from edgewise.drift_baseline import (
     DriftBaseline,
     Histogram,
     PictureBaseline,
+    SampleRows,
     TensorBaseline,
+    likeliest,
 )
 from edgewise.errors import CardError
 from edgewise.model_card import ModelCard, TensorCard
@@ -106,3 +108,41 @@ def test_a_card_made_before_pictures_were_measured_stays_as_it_was() -> None:
     few = Histogram((0.0, 0.5, 1.0), (4, 6))
     with_pictures = replace(baseline(), pictures=(PictureBaseline("brightness", 0.5, few),))
     assert ModelCard.from_json(card(with_pictures).to_json()).drift == with_pictures
+
+
+def with_rows(rows: SampleRows) -> DriftBaseline:
+    few = Histogram((0.0, 0.5, 1.0), (4, 6))
+    return replace(baseline(), pictures=(PictureBaseline("brightness", 0.5, few),), rows=rows)
+
+
+def test_single_samples_survive_json_and_cards_without_stay_as_they_were() -> None:
+    rows = SampleRows(((0.5,), (0.25,)), ((1, 0), (0,)), ((0.75, 0.125), (1.0,)))
+    assert ModelCard.from_json(card(with_rows(rows)).to_json()).drift == with_rows(rows)
+    assert "rows" not in card(baseline()).to_json()
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (((((0.5,),) * 201),), "201 samples, expected at most 200"),
+        ((((0.5,), (0.5, 0.6)),), "different lengths"),
+        ((((0.5, 0.6),),), "got 2 statistics, expected 1"),
+        ((((0.5,),), ((1,),), ()), "1 answers with 0 probabilities"),
+        ((((0.5,), (0.5,)), ((1,),), ((1.0,),)), "for 2 samples"),
+        ((((0.5,),), ((1, 2),), ((1.0,),)), "got classes"),
+        ((((0.5,),), ((1, 1),), ((0.5, 0.5),)), "got classes"),
+        ((((0.5,),), ((1,),), ((1.5,),)), "got classes"),
+        ((((0.5,),), ((-1,),), ((0.5,),)), "got classes"),
+        ((((0.5,),), (tuple(range(6)),), ((0.1,) * 6,)), "got classes"),
+        ((((0.5,),), ((),), ((),)), "got classes"),
+    ],
+)
+def test_samples_that_cannot_be_are_refused(rows: tuple, said: str) -> None:
+    with pytest.raises(CardError, match=said):
+        with_rows(SampleRows(*rows))
+
+
+def test_the_likeliest_classes_come_first() -> None:
+    probabilities = np.array([0.01, 0.3, 0.02, 0.55555, 0.03, 0.04, 0.05], np.float32)
+    assert likeliest(probabilities) == ((3, 1, 6, 5, 4), (0.556, 0.3, 0.05, 0.04, 0.03))
+    assert likeliest(probabilities[:2]) == ((1, 0), (0.3, 0.01))

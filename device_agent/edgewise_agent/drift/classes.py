@@ -9,14 +9,13 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from edgewise_agent.drift.draws import SUCCESSES, sequential_chance
 from edgewise_agent.drift.tails import Floats, chances
 
 Counts: TypeAlias = npt.NDArray[np.int64]
 
 CONCENTRATIONS = (1.0, 4.0, 16.0)
 """How far a class's share may move under the alternative: from all or nothing to a little."""
-_SUCCESSES = 10
-_FIRST_DRAWS = 64
 _AT_ONCE = 250_000
 """Counts drawn at a time: 2 MB."""
 _MOST_DRAWN = 4_000_000
@@ -33,9 +32,9 @@ def class_chance(
     """A p-value that both are drawn from one distribution, whatever it is: it is at most a with a chance of at most a.
 
     Given the counts of both together, the latest are a draw without replacement of W out of N. It is drawn again and
-    again, until ten draws have a likelihood ratio (Wilks' G) as large as the one seen: p is ten by how many that took
-    (Besag and Clifford 1991, "Sequential Monte Carlo p-values", Biometrika 78:301). Chances far below ``least`` are not
-    told apart by draws; where no draw was as large, `class_bound` may say less, and holds as well.
+    again, until ten draws have a likelihood ratio (Wilks' G) as large as the one seen (`sequential_chance`). Chances
+    far below ``least`` are not told apart by draws; where no draw was as large, `class_bound` may say less, and holds
+    as well.
     """
     classes = sorted({*baseline, *latest})
     kept = np.array([baseline.get(index, 0) for index in classes], np.int64)
@@ -44,20 +43,19 @@ def class_chance(
         return 1.0
     both = kept + live
     seen = float(_ratio(live[np.newaxis], both)[0]) * (1 - _SAME)
-    rng, most = (
-        np.random.default_rng(seed),
-        min(math.ceil(2 * _SUCCESSES / least), _MOST_DRAWN // len(classes)),
-    )
-    done = found = 0
-    while done < most:
-        size = min(max(done, _FIRST_DRAWS), _AT_ONCE // len(classes) + 1, most - done)
+    rng = np.random.default_rng(seed)
+
+    def as_large(size: int) -> npt.NDArray[np.bool_]:
         draws = rng.multivariate_hypergeometric(both, int(live.sum()), size=size)
-        hits = np.flatnonzero(_ratio(draws, both) >= seen)
-        if found + len(hits) >= _SUCCESSES:
-            return _SUCCESSES / (done + int(hits[_SUCCESSES - found - 1]) + 1)
-        found, done = found + len(hits), done + size
-    chance = (found + 1) / (done + 1)
-    return chance if found else min(chance, class_bound(baseline, latest))
+        larger: npt.NDArray[np.bool_] = _ratio(draws, both) >= seen
+        return larger
+
+    chance, was_as_large = sequential_chance(
+        as_large,
+        most=min(math.ceil(2 * SUCCESSES / least), _MOST_DRAWN // len(classes)),
+        at_once=_AT_ONCE // len(classes) + 1,
+    )
+    return chance if was_as_large else min(chance, class_bound(baseline, latest))
 
 
 def _ratio(live: Counts, both: Counts) -> Floats:

@@ -1,24 +1,26 @@
 """Watches the latest inputs for drift from the baseline, with a bounded rate of false alarms.
 
 The baseline is the card's, which the device's own first inputs join (`first_inputs`). Every `EVERY` inputs the latest
-50 and the latest 200 are compared with it, statistic by statistic (`tails`, `classes`). Each comparison is a
-two-sample test that counts the baseline's finite size and holds whatever the distribution is, so with independent
-inputs the chance of exceeding a level a is at most a. The level of a look, EVERY / false_alarm_inputs, is shared out
-over all tests of that look (Bonferroni), a quarter of it to the classes. By linearity of expectation, which asks for no
-independence between looks, at most one look in ``false_alarm_inputs`` inputs is expected to exceed its level while
+50 and the latest 200 are compared with it, statistic by statistic (`tails`, `classes`) and whole (`mix`). Each
+comparison is a two-sample test that counts the baseline's finite size and holds whatever the distribution is, so with
+independent inputs the chance of exceeding a level a is at most a. The level of a look, EVERY / false_alarm_inputs, is
+shared out over all tests of that look (Bonferroni), half of it to `SHARES`. By linearity of expectation, which asks for
+no independence between looks, at most one look in ``false_alarm_inputs`` inputs is expected to exceed its level while
 nothing moved; an alarm is the first of such looks, so there are at most as many alarms. The expectation is over inputs
 and over baselines: an unlucky choice of baseline photos has more than its share.
 """
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edgewise_agent.drift.classes import OTHER, SwitchTest, class_chance, switch_share
 from edgewise_agent.drift.first_inputs import FirstInputs
+from edgewise_agent.drift.mix import mix_chance
 from edgewise_agent.drift.observation import CONFIDENCE, EMBEDDING_DISTANCE, MARGIN, Observation
 from edgewise_agent.drift.reference import Reference
+from edgewise_agent.drift.rows import Rows
 from edgewise_agent.drift.stability import class_index, histogram_index
 from edgewise_agent.drift.tails import Beyond, TailTest, marks
 from edgewise_agent.drift.window import Window
@@ -31,9 +33,9 @@ CLEAR_FACTOR = 100.0
 HOLD_INPUTS = 100
 """A drift has ended when for so long nothing exceeded the lower level."""
 FALSE_ALARM_INPUTS = 10_000
-CLASS_SHARE = 0.25
-"""Of the level of a look: a mix of other classes is the hardest to see, and one test among some twenty."""
-CLASSES, SWITCHES = "classes", "switches"
+CLASSES, SWITCHES, MIX = "classes", "switches", "mix"
+SHARES = {CLASSES: 0.1, MIX: 0.4}
+"""Of the level of a look: another mix is the hardest to see, and these are two tests among some twenty."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Change:
 
 
 class DriftMonitor:
-    """Takes observations one by one. Memory: `LONGEST` rows, and tables of about 120 kB."""
+    """Takes observations one by one. Memory: some 700 rows of 150 bytes, tables of about 120 kB; 3 MB in a look."""
 
     def __init__(self, reference: Reference, *, false_alarm_inputs: int = FALSE_ALARM_INPUTS) -> None:
         """``false_alarm_inputs`` is how many inputs without drift there are to one false alarm, at least."""
@@ -77,10 +79,11 @@ class DriftMonitor:
             for length in WINDOWS
         }
         self._first, self._joined = FirstInputs(placed), 0
-        self._classes = reference.classes
+        self._classes, self._rows = reference.classes, reference.rows
         self._switches = {length: SwitchTest(reference.classes, window=length) for length in WINDOWS}
-        others = len(self._names) + (1 if reference.classes else 0)
-        self._groups = others / (1 - CLASS_SHARE if reference.classes else 1)
+        special = {CLASSES: bool(reference.classes), MIX: reference.rows is not None}
+        left = 1 - sum(SHARES[name] for name, is_there in special.items() if is_there)
+        self._groups = (len(self._names) + (1 if reference.classes else 0)) / left
         self._moved: tuple[Moved, ...] = ()
         self._started_at = self._last_moved_at = 0
         self._ended_at: int | None = None
@@ -126,14 +129,16 @@ class DriftMonitor:
         oldest = self._window.oldest()
         if oldest is None or is_of_drift or self._first.is_complete:
             return
-        values, answer = oldest
-        self._first.add(values, None if answer is None else self._class_of(answer))
+        row, answer = oldest
+        self._first.add(row, None if answer is None else self._class_of(answer))
 
     def _extend_tests(self) -> None:
         if self._joined == self._first.count:
             return
         self._joined = self._first.count
         self._classes = self._first.joined(self.reference.classes)
+        if self.reference.rows is not None:
+            self._rows = self.reference.rows.joined(self._of_pictures(self._first.rows))
         for tests in self._tails.values():
             for test, beyond, total in zip(tests, self._first.beyond, self._first.totals, strict=True):
                 test.extend(beyond, total)
@@ -152,24 +157,33 @@ class DriftMonitor:
 
     def _look_at(self, length: int) -> list[Moved]:
         found, share = [], len(WINDOWS) * self._groups
-        class_share = len(WINDOWS) / CLASS_SHARE
+        level = self._level * (CLEAR_FACTOR if self._moved else 1.0)
         values = self._window.values(length)
         for place, (name, test) in enumerate(zip(self._names, self._tails[length], strict=True)):
             beyond = test.look(values[:, place])
             found.append(Moved(name, beyond.chance * test.tests * share, length, beyond))
         answers = self._window.answers(length)
         if self.reference.classes and len(answers) == length:
-            level = self._level * (CLEAR_FACTOR if self._moved else 1.0)
+            tests = len(WINDOWS) / SHARES[CLASSES]
             chance = class_chance(
-                self._classes,
-                self._counted(answers),
-                least=min(level / class_share, 1.0),
-                seed=self._window.seen,
+                self._classes, self._counted(answers), least=min(level / tests, 1.0), seed=self._window.seen
             )
-            found.append(Moved(CLASSES, chance * class_share, length))
+            found.append(Moved(CLASSES, chance * tests, length))
             switches = self._switches[length]
             found.append(Moved(SWITCHES, switches.look(answers) * switches.tests * share, length))
+        if self._rows is not None:
+            tests = len(WINDOWS) / SHARES[MIX]
+            latest = self._of_pictures(self._window.rows(length))
+            chance = mix_chance(
+                self._rows, latest, least=min(level / tests, 1.0), seed=self._window.seen + length
+            )
+            found.append(Moved(MIX, chance * tests, length))
         return found
+
+    def _of_pictures(self, rows: Rows) -> Rows:
+        """With the statistics that the card's rows have."""
+        assert self.reference.rows is not None
+        return replace(rows, values=rows.values[:, : self.reference.rows.values.shape[1]])
 
     def _counted(self, answers: list[int]) -> dict[int, int]:
         """By class, as the baseline counts."""
@@ -197,16 +211,24 @@ class DriftMonitor:
         """The same of the baseline, in an order by chance."""
         return self._switches[LONGEST].share
 
+    def most_moved(self) -> str:
+        """The statistic of single inputs whose values are spread least like the baseline's."""
+        indices = self._indices()
+        return max(indices, key=lambda name: indices[name])
+
+    def _indices(self) -> dict[str, float]:
+        values = self._window.values(LONGEST)
+        return {
+            scalar.name: histogram_index(scalar.histogram, values[:, place].tolist())
+            for place, scalar in enumerate(self.reference.scalars)
+        }
+
     def readings(self) -> dict[str, float | int]:
         """A few numbers for a report; nothing but the state before the window is half full."""
         found: dict[str, float | int] = {"drift.moved": len(self._moved)}
         if self._window.filled < LONGEST // 2:
             return found
-        values = self._window.values(LONGEST)
-        indices = {
-            scalar.name: histogram_index(scalar.histogram, values[:, place].tolist())
-            for place, scalar in enumerate(self.reference.scalars)
-        }
+        indices = self._indices()
         for name in (CONFIDENCE, MARGIN, EMBEDDING_DISTANCE):
             if name in indices:
                 found[f"drift.psi_{name.partition(' ')[0]}"] = round(indices.pop(name), 2)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgewise.drift_baseline import likeliest
 from edgewise.model_card import ImagePreprocess
 from edgewise.preprocess.picture_statistics import picture_statistics, some_rows
 from edgewise.tensors import Array, FloatArray, TensorSpec
@@ -22,6 +23,8 @@ class Observation:
 
     statistics: Mapping[str, float]
     answer: int | None = None
+    likeliest: tuple[tuple[int, ...], tuple[float, ...]] = ((), ())
+    """Classes and their probabilities, by `edgewise.drift_baseline.likeliest`."""
 
 
 class Observer:
@@ -57,9 +60,11 @@ class Observer:
         if scores is None or scores.size < 2:
             return Observation(found)
         second, first = np.partition(scores, -2)[-2:]
-        if 0.0 <= second <= first <= 1.0:  # a foreign file may give raw scores
-            found[CONFIDENCE], found[MARGIN] = float(first), float(first - second)
-        return Observation(found, int(np.argmax(scores)))
+        answer = int(np.argmax(scores))
+        if not 0.0 <= second <= first <= 1.0:  # a foreign file may give raw scores
+            return Observation(found, answer)
+        found[CONFIDENCE], found[MARGIN] = float(first), float(first - second)
+        return Observation(found, answer, likeliest(scores))
 
     def _of_picture(self, tensor: Array) -> dict[str, float]:
         rows = some_rows(tensor, channels_first=self._spec.layout == "nchw")

@@ -12,6 +12,7 @@ from edgewise_agent.drift.observation import (
     INPUT_MEAN,
     MARGIN,
 )
+from edgewise_agent.drift.rows import Rows
 
 FEWEST_SAMPLES = 20
 """With fewer no test that is held to one false alarm in thousands of inputs could see anything."""
@@ -40,6 +41,8 @@ class Reference:
     labels: tuple[str, ...] = ()
     direction: tuple[float, ...] = ()
     """The mean one of embeddings, where the model makes them."""
+    rows: Rows | None = None
+    """Samples taken whole: the first statistics of ``scalars``, those of pictures, and the answers."""
 
     @property
     def measures_pictures(self) -> bool:
@@ -64,6 +67,7 @@ def reference_of(baseline: DriftBaseline | None, labels: tuple[str, ...] = ()) -
         classes=_classes(baseline.answers),
         labels=labels,
         direction=embedding.direction if embedding else (),
+        rows=_rows(baseline),
     )
 
 
@@ -92,6 +96,12 @@ def _of_embeddings(embedding: EmbeddingBaseline | None) -> list[ScalarReference]
     if embedding is None:
         return []
     return [ScalarReference(EMBEDDING_DISTANCE, embedding.mean_distance, embedding.distances, True)]
+
+
+def _rows(baseline: DriftBaseline) -> Rows | None:
+    """None where a card of an earlier version has none, or so few that no test could see anything."""
+    rows = baseline.rows
+    return Rows.of(rows) if rows is not None and len(rows.statistics) >= FEWEST_SAMPLES else None
 
 
 def _classes(answers: AnswerBaseline | None) -> dict[int, int]:

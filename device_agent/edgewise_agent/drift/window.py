@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from edgewise_agent.drift.observation import Observation
+from edgewise_agent.drift.rows import Rows
 from edgewise_agent.drift.tails import Floats
 
 NO_ANSWER = -(2**31)
@@ -16,7 +18,7 @@ class Window:
 
     def __init__(self, names: Sequence[str], size: int) -> None:
         self._names, self._size = tuple(names), size
-        self._values = np.full((size, len(self._names)), math.nan)
+        self._rows = Rows.empty(size, len(self._names))
         self._answers = np.full(size, NO_ANSWER, np.int64)
         self.seen = 0
         """All that were ever added."""
@@ -24,17 +26,18 @@ class Window:
     def add(self, observation: Observation) -> None:
         """Take one in; the oldest goes. A statistic that it lacks is NaN."""
         place = self.seen % self._size
-        self._values[place] = [observation.statistics.get(name, math.nan) for name in self._names]
+        values = [observation.statistics.get(name, math.nan) for name in self._names]
+        self._rows.put(place, values, *observation.likeliest)
         self._answers[place] = NO_ANSWER if observation.answer is None else observation.answer
         self.seen += 1
 
-    def oldest(self) -> tuple[Floats, int | None] | None:
-        """What the next `add` drops: the statistics' values and the answer; None before it is full."""
+    def oldest(self) -> tuple[Rows, int | None] | None:
+        """What the next `add` drops: one row and its answer; None before it is full."""
         if self.seen < self._size:
             return None
         place = self.seen % self._size
         answer = int(self._answers[place])
-        return self._values[place], None if answer == NO_ANSWER else answer
+        return self._rows.take([place]), None if answer == NO_ANSWER else answer
 
     @property
     def filled(self) -> int:
@@ -43,7 +46,12 @@ class Window:
 
     def values(self, length: int) -> Floats:
         """Of the latest ``length``, oldest first, float64 [length, names]."""
-        return self._values[self._places(length)]
+        values: Floats = self._rows.values[self._places(length)]
+        return values
+
+    def rows(self, length: int) -> Rows:
+        """Of the latest ``length``, whole, oldest first."""
+        return self._rows.take(self._places(length))
 
     def answers(self, length: int) -> list[int]:
         """Of the latest ``length``, oldest first; without those that had none."""
@@ -55,26 +63,21 @@ class Window:
 
     def state(self) -> dict[str, object]:
         """For `restore`, as JSON can hold it."""
-        values = [
-            [None if math.isnan(value) else float(f"{value:.6g}") for value in row]
-            for row in self.values(self._size)
-        ]
         return {
             "names": list(self._names),
-            "values": values,
+            "rows": self.rows(self._size).state(),
             "answers": self._answers[self._places(self._size)].tolist(),
         }
 
-    def restore(self, state: dict[str, object]) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         """Raises ValueError, KeyError or TypeError for what `state` did not give."""
         if state["names"] != list(self._names):
             raise ValueError("other statistics")
-        rows, answers = state["values"], state["answers"]
-        if not isinstance(rows, list) or not isinstance(answers, list):
-            raise TypeError("expected lists")
-        for row, answer in list(zip(rows, answers, strict=True))[-self._size :]:
-            statistics = {
-                name: math.nan if value is None else float(value)
-                for name, value in zip(self._names, row, strict=True)
-            }
-            self.add(Observation(statistics, None if answer == NO_ANSWER else int(answer)))
+        rows = Rows.restored(state["rows"], statistics=len(self._names))
+        answers = [int(answer) for answer in state["answers"]]
+        if not len(rows) == len(answers) <= self._size:
+            raise ValueError("arrays of different lengths")
+        for place, answer in enumerate(answers):
+            self._rows.set(place, rows, place)
+            self._answers[place] = answer
+        self.seen = len(answers)

@@ -3,7 +3,7 @@
 import math
 
 from edgewise_agent.drift.classes import OTHER
-from edgewise_agent.drift.monitor import CLASSES, SWITCHES, Change, DriftMonitor, Moved
+from edgewise_agent.drift.monitor import CLASSES, MIX, SWITCHES, Change, DriftMonitor, Moved
 from edgewise_agent.drift.observation import (
     CONFIDENCE,
     EMBEDDING_DISTANCE,
@@ -44,8 +44,10 @@ def message_of(change: Change, monitor: DriftMonitor) -> str:
     if not change.is_start:
         names = ", ".join(one.name for one in change.moved)
         return f"as at conversion again after {change.inputs} inputs: {names}"
-    told = [_sentence(one, monitor) for one in change.moved[:_MOST_TOLD]]
-    more = len(change.moved) - len(told)
+    # Of what mix they are the others tell, where there are any.
+    moved = [one for one in change.moved if one.name != MIX] or change.moved
+    told = [_sentence(one, monitor) for one in moved[:_MOST_TOLD]]
+    more = len(moved) - len(told)
     return "; ".join(told) + (f"; and {more} more" if more else "")
 
 
@@ -56,6 +58,8 @@ def _sentence(one: Moved, monitor: DriftMonitor) -> str:
         live, kept = monitor.live_switches(one.window), monitor.baseline_switches()
         often = "more often" if live > kept else "less often"
         return f"answers change {often} than at conversion: {live:.0%} from input to input against {kept:.0%}"
+    if one.name == MIX:
+        return f"inputs are another mix than at conversion: {_of_mix(one, monitor)}"
     return _of_scalar(one, monitor)
 
 
@@ -78,7 +82,21 @@ def _of_scalar(one: Moved, monitor: DriftMonitor) -> str:
     )
 
 
+def _of_mix(one: Moved, monitor: DriftMonitor) -> str:
+    """By classes where there are any, else by the statistic that moved most."""
+    if monitor.reference.classes:
+        return _class_words(one, monitor)
+    name = monitor.most_moved()
+    scalar = next(scalar for scalar in monitor.reference.scalars if scalar.name == name)
+    title = _WORDS.get(name, ("", "", f"mean {name}"))[2]
+    return f"{title} {monitor.live_mean(name, one.window):.3g} against {scalar.mean:.3g}"
+
+
 def _of_classes(one: Moved, monitor: DriftMonitor) -> str:
+    return f"answers are of other classes than at conversion: {_class_words(one, monitor)}"
+
+
+def _class_words(one: Moved, monitor: DriftMonitor) -> str:
     live, kept = monitor.live_classes(one.window), monitor.reference.classes
     w, n = max(sum(live.values()), 1), max(sum(kept.values()), 1)
     by = {index: live.get(index, 0) / w - kept.get(index, 0) / n for index in {*live, *kept}}
@@ -93,7 +111,7 @@ def _of_classes(one: Moved, monitor: DriftMonitor) -> str:
                 for index in chosen
             )
             parts.append(f"{title} {said}")
-    return f"answers are of other classes than at conversion: {' and '.join(parts)}"
+    return " and ".join(parts)
 
 
 def _label(index: int, monitor: DriftMonitor) -> str:
