@@ -14,6 +14,12 @@ import pytest
 from fleet.cluster_publishers import PlainDevice, record
 from fleet.postgres_parts import Postgres
 from fleet.real_parts import Mosquitto, Server, wait_until
+from fleet.test_store import DAY_MS, MIDNIGHT_MS, every
+
+from edgewise_fleet.errors import StoreUnusable
+from edgewise_fleet.store import Keep, RecordsArrival
+from edgewise_fleet.store.postgres import PostgresStore
+from edgewise_fleet.upkeep import Keeper, UpkeepSettings
 
 pytestmark = [
     pytest.mark.long,
@@ -45,8 +51,11 @@ class SmallDisk:
     def fill(self) -> None:
         """Leave next to nothing free."""
         with self._ballast.open("wb") as ballast:
-            free = shutil.disk_usage(self.folder).free
-            os.posix_fallocate(ballast.fileno(), 0, free - LEFT_BYTES)
+            os.posix_fallocate(ballast.fileno(), 0, self.free_bytes - LEFT_BYTES)
+
+    @property
+    def free_bytes(self) -> int:
+        return shutil.disk_usage(self.folder).free
 
     def make_room(self) -> None:
         self._ballast.unlink()
@@ -114,6 +123,30 @@ def test_what_was_acknowledged_while_the_disk_was_full_is_stored_once_there_is_r
     assert rows and points
     assert rows[0] == len(stored(url))
     assert points[0] == rows[0] * len(record("", 1).metrics)
+
+
+@pytest.mark.parametrize("database", ["data"], indirect=True)
+def test_a_bound_given_when_the_disk_is_full_already_makes_room(disk: SmallDisk, database: Postgres) -> None:
+    """The roll-up finds none, what is beyond the bound is forgotten all the same, and then records are stored again."""
+    store = PostgresStore(database.new_database())
+    for day in range(4):
+        store.add([a_day(day)])
+    disk.fill()
+    with pytest.raises(StoreUnusable, match="make room"):
+        for day in range(4, 12):
+            store.add([a_day(day)])
+    with pytest.raises(StoreUnusable, match="make room"):
+        store.roll_up(MIDNIGHT_MS + 4 * DAY_MS)
+    keeper = Keeper(store, UpkeepSettings(keep=Keep(raw_days=0), max_size_bytes=1))
+    keeper.start()
+    wait_until(lambda: disk.free_bytes > 1_000_000, "there is room")
+    keeper.stop()
+    assert store.add([a_day(12)]).stored == 8000
+    store.close()
+
+
+def a_day(day: int) -> RecordsArrival:
+    return every(10_000, 8000, first_seq=day * 10_000, start_ms=MIDNIGHT_MS + day * DAY_MS)
 
 
 def come_back(database: Postgres) -> None:
