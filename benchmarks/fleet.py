@@ -382,6 +382,14 @@ def ask_generated(address: str, words: argparse.Namespace, cool: Callable[[], No
         sorted(Path(address).parent.glob(f"{Path(address).name}*")) if words.store == "sqlite" else ()
     ):
         print(f"{path.name}: {path.stat().st_size / 1e9:.2f} GB")
+    store.close()
+    ask_questions(address, words, cool)
+
+
+def ask_questions(address: str, words: argparse.Namespace, cool: Callable[[], None]) -> None:
+    """Each as the first of its kind, with nothing of the file in memory, and again."""
+    store = open_store(address)
+    until_ms = START_MS + round(words.days * 86_400_000)
     device = store.devices()[words.devices // 2].address
     window = {"since_ms": START_MS, "until_ms": until_ms - 1}
     metric = METRIC
