@@ -323,6 +323,19 @@ def test_a_failure_is_told_once_and_retried_ever_later(owner: Owner, make_device
     assert max(waits) <= 1100.0
 
 
+def test_a_look_that_the_agents_end_breaks_off_is_no_failure(
+    owner: Owner, make_device: MakeDevice, tmp_path: Path
+) -> None:
+    """The agent knows of its end before it stops the updater."""
+    device = make_device()
+    owner.publish(good_model(tmp_path / "one.tflite", "one"))
+    device.is_stopping = True
+    with pytest.raises(RepositoryUnreachable, match="broken off"):
+        device.manager.step()
+    device.manager._guarded_step()
+    assert device.names() == []
+
+
 def test_the_thread_updates_by_itself_and_stops(
     owner: Owner, make_device: MakeDevice, tmp_path: Path
 ) -> None:

@@ -131,6 +131,7 @@ class Device:
             trial=self.trial or ChildTrial(self.settings),
             tell=self._tell,
             target=self.settings.target,
+            agent_stops=lambda: self.is_stopping,
         )
         return running
 

@@ -133,6 +133,7 @@ def _make_updater(
         target=_filled_in(updates.target, settings, name),
         pipeline="" if name == MAIN else name,
         restart=restart,
+        agent_stops=is_stopping,
     )
 
 

@@ -48,10 +48,12 @@ class ModelUpdater:
         target: str = "",
         pipeline: str = "",
         restart: Callable[[str], None] | None = None,
+        agent_stops: Callable[[], bool] = lambda: False,
     ) -> None:
         """``store`` is recovered, and what it says runs in ``live``. ``target`` is followed by polling.
 
-        ``restart`` starts the agent again at once, whatever its threads do, for a model that hangs.
+        ``restart`` starts the agent again at once, whatever its threads do, for a model that hangs. ``agent_stops``
+        may say so before `stop` does: what is broken off for it is no failure.
         """
         self._store = store
         self._live = live
@@ -62,6 +64,7 @@ class ModelUpdater:
         self._target = target
         self._pipeline = pipeline
         self._restart = restart
+        self._agent_stops = agent_stops
         self._lock = threading.RLock()
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -164,7 +167,7 @@ class ModelUpdater:
 
     def _failed(self, text: str, *, is_serious: bool) -> float:
         """Told once, until it is another reason; the next attempt waits longer."""
-        if text != self._said and not self._stopping.is_set():
+        if text != self._said and not self._stopping.is_set() and not self._agent_stops():
             self._said = text
             self._tell("update.failed", text, Severity.WARNING if is_serious else Severity.INFO)
         self._failures += 1
