@@ -21,7 +21,7 @@ from edgewise_messages.metrics import Kind
 
 pytestmark = [
     pytest.mark.long,
-    # Run right after a start of its own it sometimes fails (2 of 5 runs); why is not known yet.
+    # It sometimes fails (3 of 8 runs); why is not known yet.
     pytest.mark.skipif(
         not os.environ.get("EDGEWISE_HOME_ASSISTANT"), reason="EDGEWISE_HOME_ASSISTANT=1 runs it"
     ),
