@@ -1,4 +1,4 @@
-"""The SDK's resize in C, compiled on an emulated board by Debian's gcc and for Debian's Python, as setup.py does it."""
+"""The SDK's code in C, compiled on an emulated board by Debian's gcc and for Debian's Python, as setup.py does it."""
 
 import ast
 import hashlib
@@ -9,8 +9,7 @@ from pathlib import Path
 from model_sources.wheels import SourceError, cache_folder, make_once
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-SOURCE = REPOSITORY / "sdk" / "edgewise" / "preprocess" / "_resize.c"
-MODULE = "_resize.abi3.so"
+SOURCES = [REPOSITORY / "sdk" / "edgewise" / "preprocess" / name for name in ("_resize.c", "_jpeg.c")]
 PACKAGES = "gcc libc6-dev libpython3-dev"
 RELEASE, INCLUDE = "bookworm", "/usr/include/python3.11"
 """The limited API of its Python 3.11 is that of all later ones, and its C library is the oldest meant here."""
@@ -23,17 +22,22 @@ def flags() -> list[str]:
         if isinstance(node, ast.keyword) and node.arg == "extra_compile_args":
             found: list[str] = ast.literal_eval(node.value)
             return found
-    raise SourceError("setup.py: got no extra_compile_args, expected the flags of the resize in C")
+    raise SourceError("setup.py: got no extra_compile_args, expected the flags of the code in C")
 
 
-def compiled_resize(architecture: str) -> Path:
-    """The module for ``arm64`` or ``armhf``; made once for each state of its source. Raises SourceError."""
+def compiled_kernels(architecture: str) -> list[Path]:
+    """The modules for ``arm64`` or ``armhf``; made once for each state of their sources. Raises SourceError."""
     words = " ".join([architecture, PACKAGES, *flags()])
-    digest = hashlib.sha256(words.encode() + b"\0" + SOURCE.read_bytes()).hexdigest()[:16]
-    module = cache_folder() / "arm" / "kernels" / f"{architecture}-{digest}" / MODULE
-    if not module.exists():
-        make_once(module.parent, lambda folder: _compile(architecture, folder))
-    return module
+    sources = b"\0".join(source.read_bytes() for source in SOURCES)
+    digest = hashlib.sha256(words.encode() + b"\0" + sources).hexdigest()[:16]
+    made = cache_folder() / "arm" / "kernels" / f"{architecture}-{digest}"
+    if not made.exists():
+        make_once(made, lambda folder: _compile(architecture, folder))
+    return [made / _module(source) for source in SOURCES]
+
+
+def _module(source: Path) -> str:
+    return f"{source.stem}.abi3.so"
 
 
 def _compile(architecture: str, folder: Path) -> None:
@@ -46,8 +50,10 @@ def _compile(architecture: str, folder: Path) -> None:
     )
     folder.mkdir()
     words = ["gcc", *flags(), "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", f"-I{INCLUDE}"]
-    shown = {"PATH": os.environ["PATH"], "ARM_BIND": f"{SOURCE.parent} {folder}"}
-    _run([scripts / "run", root, CPUS[architecture], *words, SOURCE, "-o", folder / MODULE], shown)
+    shown = {"PATH": os.environ["PATH"], "ARM_BIND": f"{SOURCES[0].parent} {folder}"}
+    for source in SOURCES:
+        to = folder / _module(source)
+        _run([scripts / "run", root, CPUS[architecture], *words, source, "-o", to], shown)
 
 
 def _run(words: list[str | Path], variables: dict[str, str]) -> None:
@@ -55,4 +61,4 @@ def _run(words: list[str | Path], variables: dict[str, str]) -> None:
         [str(word) for word in words], env=variables, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        raise SourceError(f"compiling {SOURCE.name} for a board failed: {done.stderr.strip()[-1500:]}")
+        raise SourceError(f"compiling for a board failed: {done.stderr.strip()[-1500:]}")

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from arm_kernel import compiled_resize
+from arm_kernel import compiled_kernels
 from model_sources.wheels import SourceError, cache_folder, make_once
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -235,7 +235,7 @@ def _project(board: Board) -> Path:
     folder = cache_folder() / "arm" / "project" / f"{board.architecture}-{digest.hexdigest()[:16]}"
     if not folder.exists():
         _drop_old(folder.parent)
-        make_once(folder, lambda path: _install_project(files, compiled_resize(board.architecture), path))
+        make_once(folder, lambda path: _install_project(files, compiled_kernels(board.architecture), path))
     return folder
 
 
@@ -250,7 +250,7 @@ def _is_source(path: Path) -> bool:
     return path.is_file() and "__pycache__" not in path.parts and path.suffix != ".so"
 
 
-def _install_project(files: Sequence[Path], module: Path, folder: Path) -> None:
+def _install_project(files: Sequence[Path], modules: Sequence[Path], folder: Path) -> None:
     copy = folder.parent / "source"
     for path in files:
         target = copy / path.relative_to(REPOSITORY)
@@ -260,7 +260,8 @@ def _install_project(files: Sequence[Path], module: Path, folder: Path) -> None:
         [*PIP_INSTALL, "--no-deps", "--target", str(folder), str(copy)],
         "installing the project for the boards",
     )
-    shutil.copyfile(module, folder / "edgewise" / "preprocess" / module.name)
+    for module in modules:
+        shutil.copyfile(module, folder / "edgewise" / "preprocess" / module.name)
 
 
 def _run(command: Sequence[str | Path], doing: str, variables: Mapping[str, str] | None = None) -> None:

@@ -1,10 +1,12 @@
-"""What the compiled resize makes of a picture that no library made: the same bytes on every processor."""
+"""What the code in C makes of a picture and of files that no library made: the same bytes on every processor."""
 
 import hashlib
+import io
 import json
 import sys
 
 import numpy as np
+from jpeg_writer import jpeg_file
 
 from edgewise.model_card import ImagePreprocess
 from edgewise.preprocess.compiled import REASON_MISSING
@@ -22,6 +24,30 @@ KERNEL_ANSWERS = {
 }
 """SHA-256 of `kernel_answer`. It is integers up to the last step, which is one product and one sum."""
 
+JPEG_ANSWERS = {
+    "4:2:0 floats": "d51dfee55e44d7fe33167809337aa238dcf975d810c8653c2eb0aa32fad1d0b2",
+    "4:2:2 floats": "9ed5f065bf7c9ec1c4986eddce95272ae7e129078636e25e07b2ae0f013be43e",
+    "grey floats": "4116c316607d488fba114714f25ec0abccbf9ad155eae33e57f38ab4d4cf5e8a",
+    "4:4:4 bytes": "f09f710355a2b4cc6ce071b20da7daaaec20cca8c8c4312c0e6f79abc705e14d",
+}
+"""SHA-256 of `jpeg_answer`. Its sums are float32, in one order."""
+_SAMPLINGS = {
+    "4:2:0": ((2, 2), (1, 1), (1, 1)),
+    "4:2:2": ((2, 1), (1, 1), (1, 1)),
+    "4:4:4": ((1, 1), (1, 1), (1, 1)),
+    "grey": ((1, 1),),
+}
+
+
+def jpeg_answer(name: str) -> bytes:
+    """``name``: how a file's colours are sampled, and bytes or floats."""
+    sampling, kind = name.split()
+    file = io.BytesIO(jpeg_file((403, 301), _SAMPLINGS[sampling], many=12.0, sizes=8))
+    spec = ImagePreprocess((96, 50), "letterbox", mean=(127.0, 120.0, 110.0), std=(128.0, 60.0, 50.0))
+    reader = ImageReader(spec, threads=2)
+    assert reader.prepare(file).is_reduced
+    return (reader.read(file) if kind == "floats" else reader.read_pixels(file)).tobytes()
+
 
 def kernel_answer(name: str) -> bytes:
     """``name``: a way of resizing, a layout, the order of colours, and bytes or floats."""
@@ -37,4 +63,5 @@ def kernel_answer(name: str) -> bytes:
 
 if __name__ == "__main__":
     answers = {name: hashlib.sha256(kernel_answer(name)).hexdigest() for name in KERNEL_ANSWERS}
+    answers |= {name: hashlib.sha256(jpeg_answer(name)).hexdigest() for name in JPEG_ANSWERS}
     sys.stdout.write(json.dumps({"reason_missing": REASON_MISSING, "answers": answers}))

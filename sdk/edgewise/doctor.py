@@ -98,7 +98,7 @@ def examine(
         *backend_findings(backends, machine=machine_of_python(), python=sys.version_info[:2]),
         *delegate_findings(root, backends, try_delegate or try_delegate_in_process),
         _versions(),
-        resize_finding(REASON_MISSING),
+        reading_finding(REASON_MISSING),
         *device_findings(device),
         disk_finding(shutil.disk_usage(disk or Path.cwd()).free),
     )
@@ -262,13 +262,13 @@ def _versions() -> Finding:
     return Finding("versions", ", ".join(versions))
 
 
-def resize_finding(reason_missing: str) -> Finding:
-    """Whether pictures are made smaller by the code in C. Its absence is no problem: it costs time only."""
+def reading_finding(reason_missing: str) -> Finding:
+    """Whether pictures are read and made smaller by the code in C. Its absence is no problem: it costs time only."""
     if not reason_missing:
-        return Finding("picture resize", "compiled")
+        return Finding("picture reading", "compiled")
     remedy = "for it: apt install gcc python3-dev, and pip install --force-reinstall --no-deps edgewise"
     return Finding(
-        "picture resize", f"in NumPy and Pillow, slower; the one in C is {reason_missing}; {remedy}"
+        "picture reading", f"in NumPy and Pillow, slower; the one in C is {reason_missing}; {remedy}"
     )
 
 

@@ -26,7 +26,13 @@ class OpenedModel:
     """Several threads may run it; they take turns. Its memory goes back when the last reference to it goes."""
 
     def __init__(
-        self, file: ModelFile, backend: Backend, *, delegate: str = "", share: ThreadShare | None = None
+        self,
+        file: ModelFile,
+        backend: Backend,
+        *,
+        delegate: str = "",
+        share: ThreadShare | None = None,
+        threads: int = 1,
     ) -> None:
         """Raises ModelFileError when the card speaks of other tensors than the model has."""
         self.file = file
@@ -35,6 +41,8 @@ class OpenedModel:
         self.fallback = ""
         """Why the delegate that was asked for is not in use."""
         self.backend_name = backend.name
+        self.reading_threads = 1 if share else threads
+        """For what comes before a run, which takes nothing from a shared budget."""
         try:
             self.inputs = with_card(backend.inputs(), file.card.inputs if file.card else (), "input")
             self.outputs = with_card(backend.outputs(), file.card.outputs if file.card else (), "output")

@@ -108,7 +108,8 @@ class Opening:
             backend = probe_model(file, backend=backend, threads=threads, options=options, limits=limits)
         opened = open_backend(file.path, file.format, name=backend, threads=threads, options=options)
         try:
-            return OpenedModel(file, opened, delegate=delegate.name if delegate else "", share=share)
+            name = delegate.name if delegate else ""
+            return OpenedModel(file, opened, delegate=name, share=share, threads=threads)
         except EdgewiseError:
             opened.close()
             raise

@@ -11,8 +11,8 @@ from edgewise.doctor import (
     backend_findings,
     disk_finding,
     examine,
+    reading_finding,
     remedy_of,
-    resize_finding,
     try_in_process,
 )
 from edgewise.testing import write_board
@@ -79,9 +79,9 @@ def test_a_full_disk_is_a_problem() -> None:
     assert not disk_finding(5_000_000_000).problem
 
 
-def test_a_resize_that_is_not_compiled_is_no_problem_and_can_be_had() -> None:
-    assert resize_finding("").value == "compiled"
-    missing = resize_finding("not compiled here")
+def test_picture_reading_that_is_not_compiled_is_no_problem_and_can_be_had() -> None:
+    assert reading_finding("").value == "compiled"
+    missing = reading_finding("not compiled here")
     assert not missing.problem
     assert (
         "in NumPy and Pillow, slower; the one in C is not compiled here; for it: apt install" in missing.value

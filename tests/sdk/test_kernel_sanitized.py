@@ -1,4 +1,4 @@
-"""The tests of the compiled resize again, built so that a byte read or written out of place ends the process."""
+"""The tests of the code in C again, built so that a byte read or written out of place ends the process."""
 
 import os
 import re
@@ -11,8 +11,7 @@ import pytest
 
 import edgewise.preprocess
 
-SOURCE = Path(edgewise.preprocess.__file__).with_name("_resize.c")
-TESTS = Path(__file__).with_name("test_kernel.py")
+SOURCES = [Path(edgewise.preprocess.__file__).with_name(name) for name in ("_resize.c", "_jpeg.c")]
 FLAGS = (
     "-std=c99",
     "-O1",
@@ -25,24 +24,30 @@ FLAGS = (
 RUN = """
 import sys, edgewise.preprocess, pytest
 edgewise.preprocess.__path__.insert(0, sys.argv[1])
-from edgewise.preprocess import kernel
-from edgewise.preprocess.compiled import RESIZE
+from edgewise.preprocess import jpeg, kernel
+from edgewise.preprocess.compiled import JPEG, RESIZE
 assert RESIZE.__file__.startswith(sys.argv[1])
+assert JPEG.__file__.startswith(sys.argv[1])
 sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-k", sys.argv[3], sys.argv[2]]))
 """
-WHICH = "argument or exact or bands or without_the_kernel or parts or bytes"
+WHICH = {
+    "test_kernel.py": "argument or exact or bands or without_the_kernel or parts or bytes",
+    "test_jpeg.py": "argument or chance or unusual or threads or every_processor or grey",
+}
 
 
 @pytest.mark.slow
-def test_the_compiled_resize_touches_nothing_that_is_not_its_own(tmp_path: Path) -> None:
-    # The sanitizers' libraries do not go with functions that the loader chooses.
-    source = re.sub(r"__attribute__\(\(target_clones.*\)\)", "", SOURCE.read_text(encoding="utf-8"))
-    (tmp_path / "resize.c").write_text(source, encoding="utf-8")
-    words = ["gcc", *FLAGS, f"-I{sysconfig.get_paths()['include']}", tmp_path / "resize.c"]
-    module = tmp_path / "_resize.abi3.so"
+@pytest.mark.parametrize("tests", WHICH)
+def test_the_code_in_c_touches_nothing_that_is_not_its_own(tests: str, tmp_path: Path) -> None:
     try:
         libraries = [library("libasan.so"), library("libubsan.so")]
-        subprocess.run([str(word) for word in [*words, "-o", module]], check=True, capture_output=True)
+        for source in SOURCES:
+            # The sanitizers' libraries do not go with functions that the loader chooses.
+            plain = re.sub(r"__attribute__\(\(target_clones.*\)\)", "", source.read_text(encoding="utf-8"))
+            (tmp_path / source.name).write_text(plain, encoding="utf-8")
+            words = ["gcc", *FLAGS, f"-I{sysconfig.get_paths()['include']}", tmp_path / source.name]
+            words += ["-o", tmp_path / f"{source.stem}.abi3.so"]
+            subprocess.run([str(word) for word in words], check=True, capture_output=True)
     except (FileNotFoundError, subprocess.CalledProcessError) as error:
         pytest.skip(f"needs gcc with its sanitizers: {error}")
     variables = {
@@ -51,9 +56,9 @@ def test_the_compiled_resize_touches_nothing_that_is_not_its_own(tmp_path: Path)
         "ASAN_OPTIONS": "detect_leaks=0",  # Python leaves at exit what it has
     }
     done = subprocess.run(
-        [sys.executable, "-c", RUN, str(tmp_path), str(TESTS), WHICH],
+        [sys.executable, "-c", RUN, str(tmp_path), str(Path(__file__).with_name(tests)), WHICH[tests]],
         env={**os.environ, **variables},
-        cwd=TESTS.parents[2],
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         check=False,

@@ -9,10 +9,12 @@ from PIL import Image
 from edgewise.errors import CardError
 from edgewise.model_card import ImagePreprocess
 from edgewise.preprocess.geometry import Fit, View, fit_of, view_of
+from edgewise.preprocess.jpeg import read_small
 from edgewise.preprocess.kernel import CompiledResize, is_array_for_it
 from edgewise.preprocess.picture import (
     ImageSource,
     broken_as_unreadable,
+    leave,
     name_of,
     open_picture,
     swaps_sides,
@@ -28,6 +30,8 @@ _FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "nearest": Image.Resampling.NEAREST,
 }
+_JPEG_FORMATS = ("JPEG", "MPO")
+"""The second has more pictures behind the first, as phones store them."""
 _DRAFT_MARGIN = 2.0
 """A JPEG is decoded at no less than this many times the size that is needed. Pillow's documentation of
 ``reducing_gap``: from 2.0 on the result is hardly distinguishable from that of full decoding."""
@@ -51,10 +55,11 @@ class Prepared:
 class ImageReader:
     """Reads pictures as one input of a model: batch of one, its layout, its dtype.
 
-    A large JPEG is decoded at a fraction of its size. For an 8-bit input the bytes of the picture go through
+    A large JPEG is read straight to the size that is wanted, in up to ``threads`` threads, where the compiled reader
+    is (jpeg.py), else decoded at a fraction of its size. For an 8-bit input the bytes of the picture go through
     a table of 256 entries per channel, or straight in where the table is a shift; both give what the
     arithmetic in float32 gives. Where the compiled resize is (kernel.py), it makes pictures smaller, for an input of
-    floats without rounding; ``compiled=False`` does without. Otherwise a large array is resized in NumPy and
+    floats without rounding; ``compiled=False`` does without both. Otherwise a large array is resized in NumPy and
     Pillow, to within a rounding step of Pillow alone.
     """
 
@@ -66,6 +71,7 @@ class ImageReader:
         dtype: str = "float32",
         quantization: Quantization | None = None,
         compiled: bool = True,
+        threads: int = 1,
     ) -> None:
         if layout not in ("nhwc", "nchw"):
             raise CardError(f"image input: got layout {layout!r}, expected 'nhwc' or 'nchw'")
@@ -75,6 +81,7 @@ class ImageReader:
         self._is_channels_first = layout == "nchw"
         self._takes_floats = np.dtype(dtype).kind == "f"
         self._compiled = CompiledResize(spec, channels_first=self._is_channels_first) if compiled else None
+        self._threads = threads
         self._rows = RowShrinker()
         self._to_numbers = _converter(spec, dtype, quantization)
 
@@ -123,11 +130,13 @@ class ImageReader:
                 whole_wh = picture.size
                 may_draft = picture is not source and not whole
                 compiled = None if whole else self._compiled
+                small = self._read_small(picture, compiled, floats=floats) if may_draft else None
+                if small is not None:
+                    return *small, True
                 pixels, view = self._resize(picture, compiled, may_draft=may_draft, floats=floats)
                 is_reduced = picture.size != whole_wh
             finally:
-                if picture is not source:
-                    picture.close()
+                leave(picture, source)
         return pixels, view, is_reduced
 
     def _pixels(self, resized: Image.Image) -> Array:
@@ -161,6 +170,23 @@ class ImageReader:
         box = (left - first, 0, right - first, fit.inner_wh[1])
         resized = picture.resize(fit.inner_wh, self._filter, box=box)
         return self._pixels(self._on_canvas(resized, fit, size_wh)), view_of(fit, picture_wh, size_wh)
+
+    def _read_small(
+        self, picture: Image.Image, compiled: CompiledResize | None, *, floats: bool
+    ) -> tuple[Array, View] | None:
+        """A JPEG file that need not be decoded at all, to the pixels of the input; None for any other."""
+        if compiled is None or picture.format not in _JPEG_FORMATS or self.spec.resample != "bilinear":
+            return None
+        turn = turn_of(picture)
+        size_wh = self.spec.size_wh[::-1] if swaps_sides(turn) else self.spec.size_wh
+        fit = fit_of(self.spec, picture.size, size_wh)
+        is_grey = self._mode == "L"
+        file = picture.fp  # type: ignore[attr-defined]  # Pillow has not closed it: nothing is decoded yet
+        planes = read_small(file, picture.size, fit, grey=is_grey, threads=self._threads)
+        if planes is None:
+            return None
+        pixels = compiled.placed(planes, fit, size_wh, floats=floats)
+        return turned(pixels, turn), view_of(fit, picture.size, size_wh, turn=turn)
 
     def _resize(
         self, picture: Image.Image, compiled: CompiledResize | None, *, may_draft: bool, floats: bool

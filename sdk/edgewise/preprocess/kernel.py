@@ -14,7 +14,7 @@ from PIL import Image
 from edgewise.model_card import ImagePreprocess
 from edgewise.preprocess.compiled import RESIZE
 from edgewise.preprocess.geometry import Fit
-from edgewise.tensors import Array
+from edgewise.tensors import Array, FloatArray
 
 _ONE = 65536
 """What the integer weights of an output pixel add up to."""
@@ -61,6 +61,19 @@ class CompiledResize:
             self._from_picture(image, fit, inner)
         else:
             self._from_array(image, fit, inner)
+        return out
+
+    def placed(self, planes: FloatArray, fit: Fit, size_wh: tuple[int, int], *, floats: bool) -> Array:
+        """The same from pixels that are resized: float32 (channels, height, width), 0 to 255."""
+        out = self._canvas(fit, size_wh, floats=floats)
+        (width, height), (x, y) = fit.inner_wh, fit.offset_xy
+        if floats:
+            planes = planes * (256 * self._scale)[:, np.newaxis, np.newaxis]
+            planes += self._bias[:, np.newaxis, np.newaxis]
+        else:
+            planes = np.rint(planes).astype(np.uint8)
+        planes = planes[::-1] if self._is_bgr else planes
+        out[y : y + height, x : x + width] = planes.transpose(1, 2, 0)
         return out
 
     def _canvas(self, fit: Fit, size_wh: tuple[int, int], *, floats: bool) -> Array:

@@ -93,13 +93,21 @@ def open_picture(source: ImageSource) -> Image.Image:
     )
 
 
+def leave(picture: Image.Image, source: ImageSource) -> None:
+    """Close what `open_picture` opened; what the caller gave stays open."""
+    if picture is source:
+        return
+    if hasattr(source, "read"):
+        picture.fp = None  # type: ignore[attr-defined]  # as Pillow does itself once the pixels are decoded
+    picture.close()
+
+
 def picture_size_wh(source: ImageSource) -> tuple[int, int]:
     """Width and height as stored, without decoding. Raises UnreadableImage, InvalidInput."""
     with broken_as_unreadable(name_of(source)):
         picture = open_picture(source)
         size = picture.size
-        if picture is not source:
-            picture.close()
+        leave(picture, source)
     return size
 
 
@@ -118,8 +126,7 @@ def upright(source: ImageSource) -> Image.Image:
             copy = copy.copy() if turn is None else copy.transpose(turn)
             copy.info = {}  # the orientation in it has been applied, and parts of the picture would inherit it
         finally:
-            if picture is not source:
-                picture.close()
+            leave(picture, source)
     return copy
 
 

@@ -83,7 +83,10 @@ def open_anomaly(opened: "OpenedModel", asked: "Asked") -> AnomalyReading:
     image = preprocess if isinstance(preprocess, ImagePreprocess) else None
     if image or (preprocess is None and stated_preprocess(file, opened.inputs[0]) is not None):
         return AnomalyReading(
-            scorer, None, image_reader_for(file, opened.inputs, image), opened.inputs[0].layout != "nchw"
+            scorer,
+            None,
+            image_reader_for(file, opened.inputs, image, threads=opened.reading_threads),
+            opened.inputs[0].layout != "nchw",
         )
     if preprocess is not None and not isinstance(preprocess, SeriesPreprocess):
         raise CardError(

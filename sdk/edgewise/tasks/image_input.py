@@ -10,11 +10,16 @@ from edgewise.tensors import TensorSpec
 
 
 def image_reader_for(
-    file: ModelFile, inputs: Sequence[TensorSpec], preprocess: ImagePreprocess | None = None
+    file: ModelFile,
+    inputs: Sequence[TensorSpec],
+    preprocess: ImagePreprocess | None = None,
+    *,
+    threads: int = 1,
 ) -> ImageReader:
     """The reader of a model's only input: by ``preprocess``, else the card, else standard metadata.
 
-    Raises CardError when none of them says enough, or says what does not fit the input.
+    Large JPEG files are read in up to ``threads`` threads. Raises CardError when none of them says enough, or says
+    what does not fit the input.
     """
     if len(inputs) != 1:
         raise CardError(f"{file.path}: got {len(inputs)} inputs, expected one image; use run()")
@@ -25,7 +30,11 @@ def image_reader_for(
             "give load() preprocess=ImagePreprocess(...), or use run()"
         )
     reader = ImageReader(
-        spec, layout=inputs[0].layout, dtype=inputs[0].dtype, quantization=inputs[0].quantization
+        spec,
+        layout=inputs[0].layout,
+        dtype=inputs[0].dtype,
+        quantization=inputs[0].quantization,
+        threads=threads,
     )
     if not inputs[0].accepts(reader.shape):
         raise CardError(

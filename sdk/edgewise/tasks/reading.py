@@ -141,7 +141,9 @@ def _of_kind(preprocess: Preprocess | None, kind: type[Any]) -> Any:
 
 def _open_image(name: str, opened: "OpenedModel", asked: Asked) -> ImageReading:
     file, card = opened.file, opened.file.card
-    reader = image_reader_for(file, opened.inputs, _of_kind(asked.preprocess, ImagePreprocess))
+    reader = image_reader_for(
+        file, opened.inputs, _of_kind(asked.preprocess, ImagePreprocess), threads=opened.reading_threads
+    )
     size_wh, labels = reader.spec.size_wh, asked.labels_of(file)
     guessed = ""
     if not name:
