@@ -1,7 +1,8 @@
 """A JPEG to the five likeliest classes, ours beside the usual way: times as ratios of one run, and the same answers.
 
 Called by sdk.py. The network is EfficientNet-Lite0 in int8; the photos are those of models_and_data.py, enlarged,
-with grain. Times are processor time.
+with grain. Times are processor time on one thread, and by the clock on two: both ways then have two for the network,
+and we read the file in two.
 """
 
 import io
@@ -35,9 +36,9 @@ GRAIN, JPEG_QUALITY = 6.0, 90
 MEAN, STD = 127.0, 128.0
 
 
-def bare_interpreter(path: Path) -> Any:
-    """LiteRT as it is used without us, on one thread."""
-    interpreter = Interpreter(model_path=str(path), num_threads=1)
+def bare_interpreter(path: Path, *, threads: int = 1) -> Any:
+    """LiteRT as it is used without us."""
+    interpreter = Interpreter(model_path=str(path), num_threads=threads)
     interpreter.allocate_tensors()
     return interpreter
 
@@ -50,8 +51,8 @@ def ends_of(interpreter: Any) -> tuple[Any, Any]:
 class UsualWay:
     """What one writes by hand: open, RGB, resize, float, normalise, quantize, invoke, dequantize, sort."""
 
-    def __init__(self, path: Path, labels: tuple[str, ...]) -> None:
-        self._interpreter = bare_interpreter(path)
+    def __init__(self, path: Path, labels: tuple[str, ...], *, threads: int = 1) -> None:
+        self._interpreter = bare_interpreter(path, threads=threads)
         inputs, outputs = ends_of(self._interpreter)
         self._given, self._result, self._labels = inputs[0], outputs[0], labels
 
@@ -120,7 +121,44 @@ def photos(folder: Path, count: int) -> dict[str, Any]:
         edgewise.load(path, threads=1, near_tie=NEAR_TIE) as careful,
     ):
         usual = UsualWay(path, model.labels)
-        return {name: compared(model, careful, usual, files, size_wh) for name, size_wh in SIZES.items()}
+        found = {name: compared(model, careful, usual, files, size_wh) for name, size_wh in SIZES.items()}
+    with edgewise.load(path, threads=2) as model:
+        usual = UsualWay(path, model.labels, threads=2)
+        for name, size_wh in SIZES.items():
+            found[name]["two_threads_by_the_clock"] = by_the_clock(model, usual, files, size_wh)
+    return found
+
+
+def by_the_clock(
+    model: edgewise.Model, usual: UsualWay, files: list[Path], size_wh: tuple[int, int]
+) -> dict[str, Any]:
+    """Both ways in turns over some of the photos, as milliseconds and ratios."""
+    rng = np.random.default_rng(0)
+    grain = grain_of(size_wh, rng)
+    ways = ways_of(model, usual)
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for file in files[:TIMED_PHOTOS]:
+        photo = enlarged(file, size_wh, grain[: size_wh[1]])
+        for _ in range(TIMES_EACH):
+            for name, way in ways.items():
+                start = time.perf_counter()
+                way(photo)
+                times[name].append((time.perf_counter() - start) * 1000)
+    return ratios(times)
+
+
+def ways_of(model: edgewise.Model, usual: UsualWay) -> dict[str, Callable[[bytes], object]]:
+    """What is timed, each from the file's bytes."""
+    reader = model.image_reader()
+    blank = usual.tensor(np.zeros((*usual.size_wh[::-1], 3), np.float32))
+    return {
+        "edgewise": lambda photo: model.predict(io.BytesIO(photo)),
+        "usual": usual,
+        "edgewise, tensor only": lambda photo: reader.read(io.BytesIO(photo)),
+        "usual, tensor only": usual.prepare,
+        "libjpeg at an eighth": decode_at_an_eighth,
+        "the network alone": lambda _: usual.answer(blank),
+    }
 
 
 def compared(
@@ -133,16 +171,7 @@ def compared(
     """Both ways over photos of one size: every one for its answer, some of them for their times."""
     rng = np.random.default_rng(0)
     grain = grain_of(size_wh, rng)
-    reader = model.image_reader()
-    ways: dict[str, Callable[[bytes], object]] = {
-        "edgewise": lambda photo: model.predict(io.BytesIO(photo)),
-        "usual": usual,
-        "edgewise, tensor only": lambda photo: reader.read(io.BytesIO(photo)),
-        "usual, tensor only": usual.prepare,
-        "bound: decoded at an eighth": decode_at_an_eighth,
-        "bound: the network alone": lambda _: usual.answer(blank),
-    }
-    blank = usual.tensor(np.zeros((*usual.size_wh[::-1], 3), np.float32))
+    ways = ways_of(model, usual)
     first_answers: dict[str, Callable[[bytes], str]] = {
         "usual": lambda photo: usual(photo)[0][0],
         "edgewise": lambda photo: model.predict(io.BytesIO(photo)).top.label,

@@ -4,6 +4,7 @@ Pixels are sums of cosines times coefficients, resized pixels are weighted sums 
 makes resized pixels of coefficients, down and across each on its own.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -57,30 +58,37 @@ class Down:
 
 @lru_cache(maxsize=32)
 def across(length: int, low: float, high: float, count: int, subsampling: int, blocks: int) -> Across:
-    """Pixels ``low`` to ``high`` of ``length`` as ``count``; the component has a sample for ``subsampling`` pixels."""
-    weights = _of_coefficients(length, low, high, count, subsampling, blocks)
-    firsts, lasts = _ends(weights)
-    taps = int((lasts - firsts).max()) + 1
-    starts = np.minimum(firsts, blocks - taps)
-    windows = np.take_along_axis(weights, (starts[:, np.newaxis] + np.arange(taps))[:, :, np.newaxis], axis=1)
-    windows = windows.reshape(count, taps * 8).astype(np.float32)
-    return Across((starts * 8).astype(np.int32), windows, _energy(weights))
+    """Pixels ``low`` to ``high`` of ``length`` as ``count``.
+
+    The component has ``blocks`` of samples, one sample for ``subsampling`` pixels, 1 or 2.
+    """
+    firsts, weights = _windows(length, low, high, count, subsampling, blocks)
+    return Across(
+        (firsts * 8).astype(np.int32), weights.reshape(count, -1).astype(np.float32), _energy(weights)
+    )
 
 
 @lru_cache(maxsize=32)
 def down(length: int, low: float, high: float, count: int, subsampling: int, blocks: int) -> Down | None:
     """The same down the picture; None where more rows are under way at once than two bands hold."""
-    weights = _of_coefficients(length, low, high, count, subsampling, blocks)
-    firsts, lasts = _ends(weights)
-    both = 2 * LANES
+    firsts, weights = _windows(length, low, high, count, subsampling, blocks)
+    is_used = (weights != 0).any(axis=2)
+    lasts = firsts + weights.shape[1] - 1 - is_used[:, ::-1].argmax(axis=1)
+    begins = firsts + is_used.argmax(axis=1)
     # A band begins only when the one before the last is done: all of its rows, as they are made together.
-    if not (firsts[both::LANES] > lasts[LANES - 1 : -LANES - 1 : LANES][: len(firsts[both::LANES])]).all():
+    later = begins[2 * LANES :: LANES]
+    if not (later > lasts[LANES - 1 :: LANES][: len(later)]).all():
         return None
-    laid = np.zeros((int(lasts[-1]) + 1, 2, 8, LANES), np.float32)
-    for row in range(count):
-        rows = slice(firsts[row], lasts[row] + 1)
-        laid[rows, row // LANES % 2, :, row % LANES] = weights[row, rows]
-    return Down(firsts.astype(np.int32), lasts.astype(np.int32), laid, _energy(weights))
+    laid = np.zeros((int(firsts[-1]) + weights.shape[1], 2, 8, LANES), np.float32)
+    rows = np.arange(count)
+    for block in range(weights.shape[1]):  # no two rows of one lane share a block that either needs
+        laid[firsts + block, rows // LANES % 2, :, rows % LANES] += weights[:, block]
+    return Down(
+        begins.astype(np.int32),
+        lasts.astype(np.int32),
+        np.ascontiguousarray(laid[: lasts[-1] + 1]),
+        _energy(weights),
+    )
 
 
 def needed(down: Down, across: Across) -> bytes:
@@ -93,52 +101,42 @@ def needed(down: Down, across: Across) -> bytes:
     return keep.tobytes()
 
 
-def _ends(weights: FloatArray) -> tuple[Array, Array]:
-    """The first and the last block that each output pixel is made of."""
-    is_used = (weights != 0).any(axis=2)
-    return is_used.argmax(axis=1), weights.shape[1] - 1 - is_used[:, ::-1].argmax(axis=1)
-
-
 def _energy(weights: FloatArray) -> FloatArray:
     energy: FloatArray = np.square(weights).sum(axis=(0, 1))
     energy /= energy.sum()
     return energy
 
 
-def _of_coefficients(
+def _windows(
     length: int, low: float, high: float, count: int, subsampling: int, blocks: int
-) -> FloatArray:
-    """(count, blocks, 8), float64."""
-    weights = _triangle(length, low, high, count)
-    if subsampling == 2:
-        weights = _of_samples(weights)
-    padded = np.zeros((count, blocks * 8))
-    padded[:, : weights.shape[1]] = weights
-    coefficients: FloatArray = padded.reshape(count, blocks, 8) @ _COSINES
-    return coefficients
-
-
-def _triangle(length: int, low: float, high: float, count: int) -> FloatArray:
-    """(count, length): the filter of Pillow's precompute_coeffs (Resample.c)."""
+) -> tuple[Array, FloatArray]:
+    """The first block of each output pixel, and its weights of coefficients: float64 (count, some blocks, 8)."""
     scale = (high - low) / count
     reach = max(scale, 1.0)
-    centres = low + (np.arange(count) + 0.5) * scale
-    distances = np.abs(np.arange(length) + 0.5 - centres[:, np.newaxis]) / reach
-    weights: FloatArray = np.maximum(0.0, 1.0 - distances)
+    centres = low + (np.arange(count)[:, np.newaxis] + 0.5) * scale
+    side = 8 * subsampling
+    several = min(blocks, int(np.ceil((2 * reach + 2 * subsampling) / side)) + 1)
+    firsts = np.floor((centres - reach - subsampling) / side).astype(np.int64)
+    firsts = np.clip(firsts, 0, blocks - several)
+    samples = firsts * 8 + np.arange(8 * several)
+
+    def triangle(pixels: Array) -> FloatArray:
+        """The filter of Pillow's precompute_coeffs (Resample.c), not normalised; nothing beyond the picture."""
+        shares = np.maximum(0.0, 1.0 - np.abs(pixels + 0.5 - centres) / reach)
+        return np.where((pixels >= 0) & (pixels < length), shares, 0.0)
+
+    weights = triangle(samples) if subsampling == 1 else _of_samples(triangle, samples, length)
     weights /= weights.sum(axis=1, keepdims=True)
+    return firsts[:, 0], weights.reshape(count, several, 8) @ _COSINES
+
+
+def _of_samples(triangle: Callable[[Array], FloatArray], samples: Array, length: int) -> FloatArray:
+    """Weights of samples for two pixels each: libjpeg's triangle (jdsample.c).
+
+    A pixel is 3/4 of its own sample and 1/4 of the one beside it, at the picture's edges its own.
+    """
+    weights = 0.75 * (triangle(2 * samples) + triangle(2 * samples + 1))
+    weights += 0.25 * (triangle(2 * samples - 1) + triangle(2 * samples + 2))
+    for pixel in {0, length - 1} if length % 2 == 0 else {0}:
+        weights += 0.25 * triangle(np.full_like(samples, pixel)) * (samples == pixel // 2)
     return weights
-
-
-def _of_samples(weights: FloatArray) -> FloatArray:
-    """Weights of pixels to weights of samples half as many: libjpeg's triangle (jdsample.c), 3/4 of a pixel's own
-    sample and 1/4 of the one on the pixel's other side, at the edges its own."""
-    even, odd = weights[:, 0::2], weights[:, 1::2]
-    samples = 0.75 * even
-    samples[:, : odd.shape[1]] += 0.75 * odd
-    samples[:, :-1] += 0.25 * even[:, 1:]
-    samples[:, 0] += 0.25 * even[:, 0]
-    inner = odd[:, : even.shape[1] - 1]
-    samples[:, 1 : 1 + inner.shape[1]] += 0.25 * inner
-    if odd.shape[1] == even.shape[1]:
-        samples[:, -1] += 0.25 * odd[:, -1]
-    return samples
