@@ -184,6 +184,17 @@ def test_what_waited_in_the_outbox_is_not_shown_as_of_now(make: Callable[..., Se
     assert setup.tell({"model.errors": 2}, age_s=2) == []
 
 
+def test_a_metric_that_is_not_in_every_record_is_shown_until_it_expires(make: Callable[..., Setup]) -> None:
+    """At `report.interval_s = 0.5` the size of inputs is in every other record: in Home Assistant it blinked."""
+    setup = make()
+    setup.tell({"model.input_pixels": 1024.0, "model.errors": 0})
+    setup.clock.mono += 30 * SECOND_NS
+    assert setup.tell({"model.errors": 1}) == [{"model.input_pixels": 1024.0, "model.errors": 1}]
+    setup.clock.mono += SECOND_NS
+    assert setup.tell({"model.errors": 2}) == [{"model.errors": 2}]
+    assert setup.tell({"model.input_pixels": 64.0}) == [{"model.input_pixels": 64.0, "model.errors": 2}]
+
+
 def test_the_profiles_own_messages_stay_as_they_are(make: Callable[..., Setup]) -> None:
     setup = make()
     body = encode_record(Event(ts_ms=1, mono_ns=1, boot="b", seq=1, name="n"))

@@ -2,6 +2,8 @@
 
 Home Assistant cannot read the profile's own records: one publish carries many of them, after an outage they are old,
 and they may be MessagePack or Sparkplug. So the latest values go to a topic of their own, `.../state`, not retained.
+Not every record has every metric, and one that is missing Home Assistant shows as unknown at once: so each message
+there has the latest value of each metric that has not expired.
 What was ever announced is kept in the state folder, so that it is removed when it is no longer wanted.
 """
 
@@ -21,6 +23,7 @@ from edgewise_agent.wire.message import AT_MOST_ONCE, Message
 from edgewise_agent.wire.profile import Opening, Profile, Session, Turn
 from edgewise_agent.wire.readable import readable_records
 from edgewise_messages import Channel, Meta, Telemetry
+from edgewise_messages.records import Value
 
 RESEND_WITHIN_S = 10.0
 """After Home Assistant came online all devices send again, each within this time."""
@@ -88,6 +91,8 @@ class Overlay:
         self._clock = clock
         self._pipelines = pipelines
         self._shown_mono_ns = 0
+        self._shown: dict[str, tuple[int, Value]] = {}
+        """The latest value of each metric, and when it was taken (monotonic, ns)."""
         remembered = self._remembered()
         self.metrics = tuple(name for name in remembered if self._is_wanted(name))
         self.removed = tuple(name for name in remembered if not self._is_wanted(name))
@@ -128,14 +133,22 @@ class Overlay:
 
         return forget
 
-    def is_news(self, record: Telemetry) -> bool:
-        """What waited in the outbox must not replace what is shown, nor be shown as if it were of now."""
-        age_ns = self._clock.mono_ns() - record.mono_ns
-        is_old = age_ns > self.place.expire_after_s * 1_000_000_000 or record.mono_ns < self._shown_mono_ns
+    def show(self, record: Telemetry) -> bool:
+        """Its values are the latest now. Not (False) those that waited in the outbox: they must not pass for new."""
+        is_old = self._is_expired(record.mono_ns) or record.mono_ns < self._shown_mono_ns
         if record.boot != self._boot or is_old:
             return False
         self._shown_mono_ns = record.mono_ns
+        self._shown |= {name: (record.mono_ns, value) for name, value in record.metrics.items()}
         return True
+
+    def shown(self) -> dict[str, Value]:
+        """The latest value of each metric, without those that have expired."""
+        self._shown = {name: one for name, one in self._shown.items() if not self._is_expired(one[0])}
+        return {name: value for name, (_, value) in self._shown.items()}
+
+    def _is_expired(self, mono_ns: int) -> bool:
+        return self._clock.mono_ns() - mono_ns > self.place.expire_after_s * 1_000_000_000
 
     def _is_wanted(self, name: str) -> bool:
         """Standard metrics only: those have units and meanings, and a fixed number."""
@@ -182,19 +195,19 @@ class _OverlaySession:
         return Turn(messages, turn.takes_records, turn.leaves_because)
 
     def records(self, batch: Batch) -> tuple[Message, ...]:
-        """The profile's publishes, and the latest values if these are newer than what was shown."""
+        """The profile's publishes, and the latest values if there are newer ones than what was shown."""
         messages = self._session.records(batch)
         if batch.channel != Channel.TELEMETRY:
             return messages
-        newest: dict[str, object] = {}
+        is_news = False
         for record in readable_records(batch.bodies):
-            if isinstance(record, Telemetry) and self._overlay.is_news(record):
-                newest |= record.metrics
-        if not newest:
+            is_news |= isinstance(record, Telemetry) and self._overlay.show(record)
+        if not is_news:
             return messages
-        if self._overlay.learn(list(newest)):
+        values = self._overlay.shown()
+        if self._overlay.learn(list(values)):
             self._announce_at_s = self._overlay.monotonic_s()
-        payload = json.dumps(newest, ensure_ascii=False).encode()
+        payload = json.dumps(values, ensure_ascii=False).encode()
         return (*messages, Message(self._overlay.place.state_topic, payload, qos=AT_MOST_ONCE))
 
     def heard(self, message: Message) -> None:
