@@ -2,8 +2,11 @@
 
 import json
 import os
+import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -122,6 +125,16 @@ class HomeAssistant:
             self.process.wait(WAIT_S)
             self.process = None
         self._told.unlink(missing_ok=True)
+
+    @contextmanager
+    def held_still(self) -> Iterator[None]:
+        """Afterwards it finds all at once what was sent to it meanwhile."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
     def entities(self) -> dict[str, dict[str, Any]]:
         """State and attributes of all that came by MQTT, by unique id."""

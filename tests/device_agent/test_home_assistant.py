@@ -222,6 +222,23 @@ def test_a_new_metric_is_announced_and_then_no_more(make: Callable[..., Setup]) 
     assert set(setup.discovery().components) == {"model_errors", "board_temperature_c"}
 
 
+def test_a_new_metric_is_announced_once_more_as_home_assistant_may_have_been_busy(
+    make: Callable[..., Setup],
+) -> None:
+    setup = make()
+    setup.tell({"model.errors": 1})
+    setup.discovery()
+    setup.clock.mono += SECOND_NS // 2
+    setup.tell({"board.temperature_c": 1.0})
+    grown = setup.discovery()
+    setup.clock.mono += 9 * SECOND_NS
+    assert setup.announcement() is None
+    setup.clock.mono += SECOND_NS
+    assert setup.discovery() == grown
+    setup.clock.mono += 60 * SECOND_NS
+    assert setup.announcement() is None
+
+
 def test_home_assistant_coming_online_is_answered_after_a_random_time(make: Callable[..., Setup]) -> None:
     setup = make(resend_within_s=10.0)
     setup.tell({"model.errors": 1})

@@ -1,7 +1,7 @@
 """The agent's device in a real Home Assistant: it appears, shows what it reports, goes offline, comes back, goes."""
 
 import json
-import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -19,13 +19,7 @@ from edgewise_agent.wire.home_assistant_payload import DEVICE_CLASSES, Place, co
 from edgewise_messages import Channel
 from edgewise_messages.metrics import Kind
 
-pytestmark = [
-    pytest.mark.long,
-    # It sometimes fails (3 of 8 runs); why is not known yet.
-    pytest.mark.skipif(
-        not os.environ.get("EDGEWISE_HOME_ASSISTANT"), reason="EDGEWISE_HOME_ASSISTANT=1 runs it"
-    ),
-]
+pytestmark = pytest.mark.long
 OBJECT_ID = Place(ADDRESS, "homeassistant", 15, None).object_id
 UNAVAILABLE = "unavailable"
 
@@ -41,21 +35,27 @@ def home(broker: Broker, tmp_path: Path) -> Iterator[HomeAssistant]:
 
 
 class Latest:
-    """The latest values that the agent published for Home Assistant."""
+    """The latest values that the agent published for Home Assistant, and whether that said that it is online."""
 
     def __init__(self, port: int) -> None:
         self.values: dict[str, Any] = {}
+        self.home_is_online = False
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
-        self._client.on_connect = lambda client, *_: client.subscribe(ADDRESS.topic(Channel.STATE))
-        self._client.on_message = lambda client, data, message: self.values.update(
-            json.loads(message.payload)
-        )
+        topics = [(ADDRESS.topic(Channel.STATE), 0), ("homeassistant/status", 0)]
+        self._client.on_connect = lambda client, *_: client.subscribe(topics)
+        self._client.on_message = self._hear
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
 
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+
+    def _hear(self, client: mqtt.Client, data: Any, message: mqtt.MQTTMessage) -> None:
+        if message.topic == ADDRESS.topic(Channel.STATE):
+            self.values.update(json.loads(message.payload))
+        else:
+            self.home_is_online = message.payload == b"online"
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def differences(home: HomeAssistant, values: dict[str, Any]) -> list[str]:
 
 
 def assert_all_shown(home: HomeAssistant, latest: Latest, agent: AgentProcess) -> None:
-    """Both are compared while the agent is held still; a sensor that is new has its value from the next report on."""
+    """Each metric has its value, whether the last report had it or not; compared while the agent is held still."""
     found: list[str] = []
     for _ in range(10):
         agent.process.send_signal(signal.SIGSTOP)
@@ -152,6 +152,32 @@ def test_a_sparkplug_device_appears_as_well(
     report = {"profile": "sparkplug", "interval_s": 0.5}
     agent = start_agent(write_config(broker.url, home_assistant={"enabled": True}, report=report))
     wait_until(lambda: len(home.entities()) >= len(latest.values) >= 20, "its sensors have appeared")
+    assert_all_shown(home, latest, agent)
+    assert agent.end() == 0
+    assert home.complaints() == []
+
+
+def test_metrics_that_home_assistant_drops_because_it_is_busy_are_announced_again(
+    latest: Latest,  # before Home Assistant, which says once that it is online
+    home: HomeAssistant,
+    broker: Broker,
+    write_config: Callable[..., Path],
+    start_agent: Callable[[Path], AgentProcess],
+    photos: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+) -> None:
+    late = tmp_path / "late"
+    late.mkdir()
+    second = {"pipelines.door": {"model": str(tiny_model), "source": str(late), "interval_s": 0.1}}
+    # Its coming online would be answered by another announcement.
+    wait_until(lambda: latest.home_is_online, "Home Assistant is online")
+    with home.held_still():
+        agent = start_agent(write_config(broker.url, home_assistant={"enabled": True}, **second))
+        wait_until(lambda: latest.values, "it is announced")
+        shutil.copy(photos / "a.png", late)
+        wait_until(lambda: "door/model.latency_p95_ms" in latest.values, "more is announced")
+    wait_until(lambda: len(home.entities()) >= len(latest.values), "all sensors have appeared")
     assert_all_shown(home, latest, agent)
     assert agent.end() == 0
     assert home.complaints() == []

@@ -9,6 +9,7 @@ What was ever announced is kept in the state folder, so that it is removed when 
 
 import json
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Collection
@@ -27,6 +28,10 @@ from edgewise_messages.records import Value
 
 RESEND_WITHIN_S = 10.0
 """After Home Assistant came online all devices send again, each within this time."""
+REPEAT_AFTER_S = 10.0
+"""An announcement with new metrics is sent once more. Home Assistant (2025.4.4, `async_discovery_message_received` in
+components/mqtt/discovery.py) leaves out the rest of a payload at the first component that it still works on, so an
+announcement soon after another is heard in part; one that says nothing new is ignored."""
 
 log = logging.getLogger("edgewise.agent.home_assistant")
 
@@ -169,9 +174,8 @@ class _OverlaySession:
         self._overlay = overlay
         self._sent_removals: tuple[str, ...] = ()
         self._leftovers_sent = False
-        self._announce_at_s: float | None = (
-            overlay.monotonic_s() if overlay.metrics or overlay.removed else None
-        )
+        self._announce_at_s = overlay.monotonic_s() if overlay.metrics or overlay.removed else math.inf
+        self._repeat_at_s = math.inf
 
     @property
     def opening(self) -> Opening:
@@ -189,10 +193,16 @@ class _OverlaySession:
         if self._sent_removals and not set(self._sent_removals) & set(self._overlay.removed):
             # The components are gone; the payload that stays with the broker need not name them.
             self._sent_removals, self._announce_at_s = (), self._overlay.monotonic_s()
-        if self._announce_at_s is not None and self._overlay.monotonic_s() >= self._announce_at_s:
-            self._announce_at_s, self._sent_removals = None, self._overlay.removed
+        if self._is_time_to_announce():
+            self._sent_removals = self._overlay.removed
             messages = (*messages, self._overlay.announcement())
         return Turn(messages, turn.takes_records, turn.leaves_because)
+
+    def _is_time_to_announce(self) -> bool:
+        """True once for a time that has come."""
+        now_s, times_s = self._overlay.monotonic_s(), (self._announce_at_s, self._repeat_at_s)
+        self._announce_at_s, self._repeat_at_s = (math.inf if at_s <= now_s else at_s for at_s in times_s)
+        return min(times_s) <= now_s
 
     def records(self, batch: Batch) -> tuple[Message, ...]:
         """The profile's publishes, and the latest values if there are newer ones than what was shown."""
@@ -207,6 +217,7 @@ class _OverlaySession:
         values = self._overlay.shown()
         if self._overlay.learn(list(values)):
             self._announce_at_s = self._overlay.monotonic_s()
+            self._repeat_at_s = self._announce_at_s + REPEAT_AFTER_S
         payload = json.dumps(values, ensure_ascii=False).encode()
         return (*messages, Message(self._overlay.place.state_topic, payload, qos=AT_MOST_ONCE))
 
