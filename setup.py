@@ -9,14 +9,15 @@ from setuptools import Extension, setup
 
 IN_C = [
     Extension(
-        f"edgewise.preprocess.{name}",
+        f"edgewise.preprocess.{name.replace('/', '.')}",
         [f"sdk/edgewise/preprocess/{name}.c"],
+        depends=[f"sdk/edgewise/preprocess/jpeg/{header}.h" for header in headers],
         # -std=c99 also keeps gcc and clang from fusing products and sums: the same floats on every processor.
         extra_compile_args=["-std=c99", "-O3"],
         py_limited_api=True,
         optional=True,
     )
-    for name in ("_resize", "_jpeg")
+    for name, headers in {"_resize": (), "jpeg/_jpeg": ("bits", "parts", "rows")}.items()
 ]
 IS_PURE = bool(os.environ.get("EDGEWISE_PURE"))
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from model_sources.wheels import SourceError, cache_folder, make_once
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-SOURCES = [REPOSITORY / "sdk" / "edgewise" / "preprocess" / name for name in ("_resize.c", "_jpeg.c")]
+FOLDER = REPOSITORY / "sdk" / "edgewise" / "preprocess"
+SOURCES = [FOLDER / "_resize.c", FOLDER / "jpeg" / "_jpeg.c"]
+HEADERS = sorted(FOLDER.rglob("*.h"))
 PACKAGES = "gcc libc6-dev libpython3-dev"
 RELEASE, INCLUDE = "bookworm", "/usr/include/python3.11"
 """The limited API of its Python 3.11 is that of all later ones, and its C library is the oldest meant here."""
@@ -25,15 +27,20 @@ def flags() -> list[str]:
     raise SourceError("setup.py: got no extra_compile_args, expected the flags of the code in C")
 
 
-def compiled_kernels(architecture: str) -> list[Path]:
-    """The modules for ``arm64`` or ``armhf``; made once for each state of their sources. Raises SourceError."""
+def compiled_kernels(architecture: str) -> dict[Path, Path]:
+    """The modules for ``arm64`` or ``armhf``, by where they go in ``edgewise/preprocess``.
+
+    Made once for each state of their sources. Raises SourceError.
+    """
     words = " ".join([architecture, PACKAGES, *flags()])
-    sources = b"\0".join(source.read_bytes() for source in SOURCES)
+    sources = b"\0".join(source.read_bytes() for source in [*SOURCES, *HEADERS])
     digest = hashlib.sha256(words.encode() + b"\0" + sources).hexdigest()[:16]
     made = cache_folder() / "arm" / "kernels" / f"{architecture}-{digest}"
     if not made.exists():
         make_once(made, lambda folder: _compile(architecture, folder))
-    return [made / _module(source) for source in SOURCES]
+    return {
+        source.relative_to(FOLDER).with_name(_module(source)): made / _module(source) for source in SOURCES
+    }
 
 
 def _module(source: Path) -> str:
@@ -50,7 +57,7 @@ def _compile(architecture: str, folder: Path) -> None:
     )
     folder.mkdir()
     words = ["gcc", *flags(), "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", f"-I{INCLUDE}"]
-    shown = {"PATH": os.environ["PATH"], "ARM_BIND": f"{SOURCES[0].parent} {folder}"}
+    shown = {"PATH": os.environ["PATH"], "ARM_BIND": f"{FOLDER} {folder}"}
     for source in SOURCES:
         to = folder / _module(source)
         _run([scripts / "run", root, CPUS[architecture], *words, source, "-o", to], shown)

@@ -250,7 +250,7 @@ def _is_source(path: Path) -> bool:
     return path.is_file() and "__pycache__" not in path.parts and path.suffix != ".so"
 
 
-def _install_project(files: Sequence[Path], modules: Sequence[Path], folder: Path) -> None:
+def _install_project(files: Sequence[Path], modules: Mapping[Path, Path], folder: Path) -> None:
     copy = folder.parent / "source"
     for path in files:
         target = copy / path.relative_to(REPOSITORY)
@@ -260,8 +260,8 @@ def _install_project(files: Sequence[Path], modules: Sequence[Path], folder: Pat
         [*PIP_INSTALL, "--no-deps", "--target", str(folder), str(copy)],
         "installing the project for the boards",
     )
-    for module in modules:
-        shutil.copyfile(module, folder / "edgewise" / "preprocess" / module.name)
+    for place, module in modules.items():
+        shutil.copyfile(module, folder / "edgewise" / "preprocess" / place)
 
 
 def _run(command: Sequence[str | Path], doing: str, variables: Mapping[str, str] | None = None) -> None:

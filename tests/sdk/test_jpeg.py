@@ -17,11 +17,11 @@ from PIL import Image
 
 from edgewise.errors import UnreadableImage
 from edgewise.model_card import ImagePreprocess
-from edgewise.preprocess import jpeg, jpeg_weights
 from edgewise.preprocess.compiled import REASON_MISSING
 from edgewise.preprocess.geometry import Fit, fit_of
 from edgewise.preprocess.image import ImageReader
-from edgewise.preprocess.jpeg_file import read_headers
+from edgewise.preprocess.jpeg import reading, weights
+from edgewise.preprocess.jpeg.headers import read_headers
 from edgewise.tensors import Array
 
 pytestmark = pytest.mark.skipif(
@@ -46,7 +46,7 @@ SAMPLINGS = {
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that the small files of these tests are read in several threads, too."""
-    monkeypatch.setattr(jpeg, "_PART_BYTES", 700)
+    monkeypatch.setattr(reading, "_PART_BYTES", 700)
 
 
 def whole(wh: tuple[int, int]) -> tuple[float, float, float, float]:
@@ -54,8 +54,9 @@ def whole(wh: tuple[int, int]) -> tuple[float, float, float, float]:
 
 
 def read(content: bytes, fit: Fit, *, grey: bool = False, threads: int = 1) -> Array | None:
-    wh = Image.open(io.BytesIO(content)).size
-    return jpeg.read_small(io.BytesIO(content), wh, fit, grey=grey, threads=threads)
+    wh, colour = Image.open(io.BytesIO(content)).size, "grey" if grey else "rgb"
+    small = reading.read_small(io.BytesIO(content), wh, fit, colour=colour, threads=threads)
+    return None if small is None else small.planes
 
 
 def exact(content: bytes, fit: Fit, *, grey: bool = False) -> Array:
@@ -164,8 +165,10 @@ def test_what_is_left_out_does_not_show(photo_like: Photo, monkeypatch: pytest.M
     photo_like((1600, 1200)).save(stream, "JPEG", quality=92)
     fit = Fit(whole((1600, 1200)), (224, 160))
     usual = read(stream.getvalue(), fit)
-    monkeypatch.setattr(jpeg_weights, "NEGLECTED", 0.0)
+    monkeypatch.setattr(weights, "NEGLECTED", 0.0)
+    weights.needed.cache_clear()
     everything = read(stream.getvalue(), fit)
+    weights.needed.cache_clear()
     assert usual is not None
     assert everything is not None
     assert not np.array_equal(usual, everything)
@@ -224,8 +227,8 @@ UNUSUAL = {
 @pytest.mark.parametrize("content", UNUSUAL.values(), ids=UNUSUAL)
 @pytest.mark.parametrize("threads", [1, 3])
 def test_what_is_unusual_or_wrong_is_left_to_pillow(content: bytes, threads: int) -> None:
-    assert jpeg.read_small(io.BytesIO(GOOD), (320, 240), FIT, grey=False, threads=threads) is not None
-    assert jpeg.read_small(io.BytesIO(content), (320, 240), FIT, grey=False, threads=threads) is None
+    assert reading.read_small(io.BytesIO(GOOD), (320, 240), FIT, colour="rgb", threads=threads) is not None
+    assert reading.read_small(io.BytesIO(content), (320, 240), FIT, colour="rgb", threads=threads) is None
     with suppress(UnreadableImage):  # what Pillow reads, the reader reads; what it does not, has this name
         ImageReader(ImagePreprocess((64, 48)), threads=threads).read(io.BytesIO(content))
 
@@ -314,7 +317,7 @@ def scan_arguments() -> dict[str, object]:
 
 
 def joined_picture() -> object:
-    module = import_module("edgewise.preprocess._jpeg")
+    module = import_module("edgewise.preprocess.jpeg._jpeg")
     scan = module.scan(*scan_arguments().values())
     return module.join(scan, tuple(module.decode(scan, part, 2) for part in range(2)))
 
@@ -353,7 +356,7 @@ LEFT_SCANS = [
 
 @pytest.mark.parametrize(("name", "value"), BAD_SCANS)
 def test_wrong_argument_of_a_scan_is_an_error(name: str, value: object) -> None:
-    module = import_module("edgewise.preprocess._jpeg")
+    module = import_module("edgewise.preprocess.jpeg._jpeg")
     assert module.scan(*scan_arguments().values()) is not None
     with pytest.raises((TypeError, ValueError)):
         module.scan(*(scan_arguments() | {name: value}).values())
@@ -361,12 +364,12 @@ def test_wrong_argument_of_a_scan_is_an_error(name: str, value: object) -> None:
 
 @pytest.mark.parametrize(("name", "value"), LEFT_SCANS)
 def test_argument_of_a_scan_that_no_file_has_gives_none(name: str, value: bytes) -> None:
-    module = import_module("edgewise.preprocess._jpeg")
+    module = import_module("edgewise.preprocess.jpeg._jpeg")
     assert module.scan(*(scan_arguments() | {name: value}).values()) is None
 
 
 def test_wrong_arguments_of_decode_and_join_are_errors() -> None:
-    module = import_module("edgewise.preprocess._jpeg")
+    module = import_module("edgewise.preprocess.jpeg._jpeg")
     scan = module.scan(*scan_arguments().values())
     other = module.scan(*scan_arguments().values())
     parts = tuple(module.decode(scan, part, 2) for part in range(2))
@@ -396,8 +399,8 @@ def test_wrong_arguments_of_decode_and_join_are_errors() -> None:
 
 
 def gather_arguments() -> list[Array]:
-    down = jpeg_weights.down(240, 0.0, 240.0, 48, 1, 30)
-    across = jpeg_weights.across(320, 0.0, 320.0, 64, 1, 40)
+    down = weights.down(240, 0.0, 240.0, 48, 1, 30)
+    across = weights.across(320, 0.0, 320.0, 64, 1, 40)
     assert down is not None
     headers = read_headers(GOOD)
     assert headers is not None
@@ -410,11 +413,11 @@ def changed(index: int, array: Array) -> list[Array]:
 
 
 def test_wrong_arguments_of_gather_are_errors_and_nothing_is_written_beside() -> None:
-    module = import_module("edgewise.preprocess._jpeg")
+    module = import_module("edgewise.preprocess.jpeg._jpeg")
     joined, good = joined_picture(), gather_arguments()
     weights, firsts, lasts, starts, across, quantization = good
     room = np.full((3, 1, 48, 64), np.nan, np.float32)
-    module.gather(joined, room[1], 0, 48, tuple(good))
+    module.gather(joined, room[1], 0, 48, tuple(good), None, 0)
     assert np.isfinite(room[1]).all()
     assert np.isnan(room[[0, 2]]).all()
     bad: list[tuple[object, int, int, object]] = [
@@ -457,6 +460,36 @@ def test_wrong_arguments_of_gather_are_errors_and_nothing_is_written_beside() ->
     ]
     for out, first, last, arrays in bad:
         with pytest.raises((TypeError, ValueError, BufferError)):
-            module.gather(joined, out, first, last, arrays)
+            module.gather(joined, out, first, last, arrays, None, 0)
     with pytest.raises(ValueError):
-        module.gather(None, room[1], 0, 48, tuple(good))
+        module.gather(None, room[1], 0, 48, tuple(good), None, 0)
+    for pixels in (np.zeros((48, 64, 3), np.uint8), np.zeros((48, 64, 1), np.uint8), b"bytes", 5):
+        with pytest.raises((TypeError, ValueError, BufferError)):  # there is one component
+            module.gather(joined, room[1], 0, 48, tuple(good), pixels, 0)
+
+
+def test_bytes_are_the_rounded_floats_and_only_those_of_the_rows() -> None:
+    module, given = import_module("edgewise.preprocess.jpeg._jpeg"), []
+    for blocks, subsampling in (((30, 40), 1), ((15, 20), 2), ((15, 20), 2)):
+        down = weights.down(240, 0.0, 240.0, 48, subsampling, blocks[0])
+        across = weights.across(320, 0.0, 320.0, 64, subsampling, blocks[1])
+        assert down is not None
+        arrays = [down.weights, down.firsts, down.lasts, across.starts, across.weights]
+        given += [*arrays, gather_arguments()[5]]
+    planes, room = np.zeros((3, 48, 64), np.float32), np.full((3, 48, 64, 3), 77, np.uint8)
+    for order in (0, 1):
+        module.gather(joined_picture(), planes, 8, 40, tuple(given), room[1], order)
+        rounded = np.floor((planes[::-1] if order else planes) + np.float32(0.5))
+        assert np.array_equal(room[1, 8:40], rounded.transpose(1, 2, 0)[8:40])
+        assert (room[[0, 2]] == 77).all()
+        assert (room[1, :8] == 77).all()
+        assert (room[1, 40:] == 77).all()
+    for pixels in (
+        room[1, :47],
+        room[1, :, :63],
+        room[1, :, :, :2],
+        room[1].astype(np.float32),
+        room[1][:, ::-1],
+    ):
+        with pytest.raises((TypeError, ValueError, BufferError)):
+            module.gather(joined_picture(), planes, 8, 40, tuple(given), pixels, 0)

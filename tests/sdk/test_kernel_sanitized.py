@@ -11,7 +11,8 @@ import pytest
 
 import edgewise.preprocess
 
-SOURCES = [Path(edgewise.preprocess.__file__).with_name(name) for name in ("_resize.c", "_jpeg.c")]
+FOLDER = Path(edgewise.preprocess.__file__).parent
+SOURCES = [FOLDER / "_resize.c", FOLDER / "jpeg" / "_jpeg.c"]
 FLAGS = (
     "-std=c99",
     "-O1",
@@ -24,7 +25,8 @@ FLAGS = (
 RUN = """
 import sys, edgewise.preprocess, pytest
 edgewise.preprocess.__path__.insert(0, sys.argv[1])
-from edgewise.preprocess import jpeg, kernel
+import edgewise.preprocess.jpeg
+edgewise.preprocess.jpeg.__path__.insert(0, sys.argv[1])
 from edgewise.preprocess.compiled import JPEG, RESIZE
 assert RESIZE.__file__.startswith(sys.argv[1])
 assert JPEG.__file__.startswith(sys.argv[1])
@@ -41,10 +43,11 @@ WHICH = {
 def test_the_code_in_c_touches_nothing_that_is_not_its_own(tests: str, tmp_path: Path) -> None:
     try:
         libraries = [library("libasan.so"), library("libubsan.so")]
-        for source in SOURCES:
+        for file in [*SOURCES, *FOLDER.rglob("*.h")]:
             # The sanitizers' libraries do not go with functions that the loader chooses.
-            plain = re.sub(r"__attribute__\(\(target_clones.*\)\)", "", source.read_text(encoding="utf-8"))
-            (tmp_path / source.name).write_text(plain, encoding="utf-8")
+            plain = re.sub(r"__attribute__\(\(target_clones.*\)\)", "", file.read_text(encoding="utf-8"))
+            (tmp_path / file.name).write_text(plain, encoding="utf-8")
+        for source in SOURCES:
             words = ["gcc", *FLAGS, f"-I{sysconfig.get_paths()['include']}", tmp_path / source.name]
             words += ["-o", tmp_path / f"{source.stem}.abi3.so"]
             subprocess.run([str(word) for word in words], check=True, capture_output=True)

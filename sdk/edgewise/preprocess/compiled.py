@@ -14,7 +14,7 @@ def _load(name: str) -> tuple[ModuleType | None, str]:
 
 
 RESIZE, _NO_RESIZE = _load("_resize")
-JPEG, _NO_JPEG = _load("_jpeg")
+JPEG, _NO_JPEG = _load("jpeg._jpeg")
 """The modules of `_resize.c` and `_jpeg.c`."""
 REASON_MISSING = _NO_RESIZE or _NO_JPEG
 """Why one of them is not in use; "" where both are."""

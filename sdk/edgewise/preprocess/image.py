@@ -9,7 +9,7 @@ from PIL import Image
 from edgewise.errors import CardError
 from edgewise.model_card import ImagePreprocess
 from edgewise.preprocess.geometry import Fit, View, fit_of, view_of
-from edgewise.preprocess.jpeg import read_small
+from edgewise.preprocess.jpeg.reading import read_small
 from edgewise.preprocess.kernel import CompiledResize, is_array_for_it
 from edgewise.preprocess.picture import (
     ImageSource,
@@ -180,12 +180,13 @@ class ImageReader:
         turn = turn_of(picture)
         size_wh = self.spec.size_wh[::-1] if swaps_sides(turn) else self.spec.size_wh
         fit = fit_of(self.spec, picture.size, size_wh)
-        is_grey = self._mode == "L"
         file = picture.fp  # type: ignore[attr-defined]  # Pillow has not closed it: nothing is decoded yet
-        planes = read_small(file, picture.size, fit, grey=is_grey, threads=self._threads)
-        if planes is None:
+        small = read_small(
+            file, picture.size, fit, colour=self.spec.colour, as_bytes=not floats, threads=self._threads
+        )
+        if small is None:
             return None
-        pixels = compiled.placed(planes, fit, size_wh, floats=floats)
+        pixels = compiled.placed(small, fit, size_wh, floats=floats)
         return turned(pixels, turn), view_of(fit, picture.size, size_wh, turn=turn)
 
     def _resize(

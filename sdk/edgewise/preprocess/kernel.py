@@ -14,7 +14,8 @@ from PIL import Image
 from edgewise.model_card import ImagePreprocess
 from edgewise.preprocess.compiled import RESIZE
 from edgewise.preprocess.geometry import Fit
-from edgewise.tensors import Array, FloatArray
+from edgewise.preprocess.jpeg.reading import SmallPicture
+from edgewise.tensors import Array
 
 _ONE = 65536
 """What the integer weights of an output pixel add up to."""
@@ -63,17 +64,21 @@ class CompiledResize:
             self._from_array(image, fit, inner)
         return out
 
-    def placed(self, planes: FloatArray, fit: Fit, size_wh: tuple[int, int], *, floats: bool) -> Array:
-        """The same from pixels that are resized: float32 (channels, height, width), 0 to 255."""
+    def placed(self, small: SmallPicture, fit: Fit, size_wh: tuple[int, int], *, floats: bool) -> Array:
+        """The same from a picture that is resized."""
+        if floats:
+            planes = small.planes * (256 * self._scale)[:, np.newaxis, np.newaxis]
+            planes += self._bias[:, np.newaxis, np.newaxis]
+            pixels = (planes[::-1] if self._is_bgr else planes).transpose(1, 2, 0)
+        elif small.pixels is not None:
+            pixels = small.pixels
+        else:
+            pixels = np.rint(small.planes).astype(np.uint8).transpose(1, 2, 0)
+        if fit.inner_wh == size_wh:
+            return pixels
         out = self._canvas(fit, size_wh, floats=floats)
         (width, height), (x, y) = fit.inner_wh, fit.offset_xy
-        if floats:
-            planes = planes * (256 * self._scale)[:, np.newaxis, np.newaxis]
-            planes += self._bias[:, np.newaxis, np.newaxis]
-        else:
-            planes = np.rint(planes).astype(np.uint8)
-        planes = planes[::-1] if self._is_bgr else planes
-        out[y : y + height, x : x + width] = planes.transpose(1, 2, 0)
+        out[y : y + height, x : x + width] = pixels
         return out
 
     def _canvas(self, fit: Fit, size_wh: tuple[int, int], *, floats: bool) -> Array:

@@ -1,0 +1,193 @@
+/* The resize: rows of the result from the coefficients of a whole picture. */
+
+/* Rows of the result are made eight at a time, two such bands in turns: row r in band r / 8 % 2, lane r % 8. */
+#define LANES 8
+typedef float Lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+
+/* How one component's coefficients make one plane of the result. */
+typedef struct {
+    Py_ssize_t block_rows, block_columns, taps;
+    const float *down; /* (block_rows, 2, 8, LANES): of each band, the weights of eight frequencies */
+    const int32_t *first_blocks, *last_blocks; /* block rows that each row of the result is made of */
+    const int32_t *starts; /* (width,): the first column of coefficients of each column of the result */
+    const float *across; /* (width, taps) */
+    const float *quantization; /* (64,), in zigzag order */
+    Py_ssize_t first_column, last_column; /* of blocks that are needed */
+} Axes;
+
+typedef struct {
+    const uint32_t *words;
+    int32_t dc;
+} Block;
+
+/* What one block adds to one band, or to both. */
+INLINE void add_words(Lanes *const *sums, const Lanes *const *weights, int bands, const float *quantization, const Block *block)
+{
+    const uint32_t *word = block->words + 2, *end = word + block->words[0];
+    float value = (float)block->dc * quantization[0];
+    for (int band = 0; band < bands; band++) *sums[band] += value * *weights[band];
+    for (; word < end; word++) {
+        unsigned order = *word & 63, row = ZIGZAG[order] >> 3, column = ZIGZAG[order] & 7;
+        value = (float)((int32_t)*word >> 16) * quantization[order];
+        for (int band = 0; band < bands; band++) sums[band][column] += value * weights[band][row];
+    }
+}
+
+INLINE void add_blocks(float *const *sums, const float *const *weights, int bands, const Axes *axes,
+                       const Component *component, Block *const *blocks, Py_ssize_t columns)
+{
+    for (Py_ssize_t column = 0; column < columns; column++)
+        for (int block = 0; block < component->across; block++) {
+            Py_ssize_t x = column * component->across + block;
+            Lanes *to[2] = {(Lanes *)sums[0] + x * 8, bands > 1 ? (Lanes *)sums[1] + x * 8 : NULL};
+            if (x >= axes->first_column && x < axes->last_column)
+                add_words(to, (const Lanes *const *)weights, bands, axes->quantization, blocks[block] + column);
+        }
+}
+
+FOR_EACH_PROCESSOR
+static void add_block_row(float *const *sums, const Axes *axes, const Component *component, Block *const *blocks,
+                          Py_ssize_t columns, Py_ssize_t row)
+{
+    float *to[2];
+    const float *weights[2];
+    int bands = 0;
+    for (int band = 0; band < 2; band++) {
+        const float *of = axes->down + (row * 2 + band) * 8 * LANES;
+        int is_used = 0;
+        for (int at = 0; at < 8 * LANES; at++) is_used |= of[at] != 0;
+        if (is_used) to[bands] = sums[band], weights[bands++] = of;
+    }
+    if (bands == 1)
+        add_blocks(to, weights, 1, axes, component, blocks, columns);
+    else if (bands == 2)
+        add_blocks(to, weights, 2, axes, component, blocks, columns);
+}
+
+/* Rows `from` to `to` of a plane, of one band. */
+FOR_EACH_PROCESSOR
+static void finish_rows(float *plane, Py_ssize_t width, const float *band, const Axes *axes, Py_ssize_t from, Py_ssize_t to)
+{
+    for (Py_ssize_t x = 0; x < width; x++) {
+        const Lanes *sums = (const Lanes *)band + axes->starts[x];
+        const float *weights = axes->across + x * axes->taps;
+        Lanes even = {0}, odd = {0};
+        for (Py_ssize_t tap = 0; tap < axes->taps; tap += 2)
+            even += sums[tap] * weights[tap], odd += sums[tap + 1] * weights[tap + 1];
+        even += odd;
+        for (Py_ssize_t row = from; row < to; row++) plane[row * width + x] = even[row % LANES];
+    }
+}
+
+/* Where all blocks of a row of groups lie. */
+static void list_blocks(const Joined *joined, Py_ssize_t *stretch, Py_ssize_t *group, Block *const *blocks, Py_ssize_t columns)
+{
+    const Scan *scan = joined->scan;
+    for (Py_ssize_t column = 0; column < columns; column++, ++*group) {
+        const Stretch *in;
+        const uint32_t *words;
+        while (*group >= joined->stretches[*stretch].count) ++*stretch, *group = 0;
+        in = joined->stretches + *stretch;
+        words = in->part->words + in->part->groups[in->first + *group].word;
+        for (int block = 0; block < scan->blocks; block++, words += 2 + words[0]) {
+            blocks[block][column].words = words;
+            blocks[block][column].dc = (int32_t)words[1] + in->dc[scan->component_of[block]];
+        }
+    }
+}
+
+/* The block row with which a band is done, as far as rows before `last` are wanted. */
+static Py_ssize_t end_of(const Axes *axes, Py_ssize_t band, Py_ssize_t last)
+{
+    Py_ssize_t end = (band + 1) * LANES;
+    return axes->last_blocks[(end < last ? end : last) - 1];
+}
+
+/* Rows `first` to `last` of `planes`, (components, height, width). */
+static int gather_rows(const Joined *joined, const Axes *axes, int components, float *planes, Py_ssize_t height,
+                       Py_ssize_t width, Py_ssize_t first, Py_ssize_t last)
+{
+    const Scan *scan = joined->scan;
+    const Py_ssize_t columns = scan->columns;
+    Py_ssize_t low = PY_SSIZE_T_MAX, high = 0, bands[MOST_COMPONENTS] = {0}, stretch = 0, group;
+    float *sums[MOST_COMPONENTS][2] = {{0}};
+    Block *blocks[MOST_BLOCKS] = {0}, *room;
+    int is_wrong = 0;
+    for (int which = 0; which < components; which++) {
+        Py_ssize_t from = axes[which].first_blocks[first] / scan->components[which].down;
+        Py_ssize_t to = axes[which].last_blocks[last - 1] / scan->components[which].down;
+        low = from < low ? from : low, high = to > high ? to : high;
+        for (int band = 0; band < 2; band++) {
+            sums[which][band] = calloc((size_t)axes[which].block_columns * 8, sizeof(Lanes));
+            is_wrong |= sums[which][band] == NULL;
+        }
+    }
+    /* The bands before `first` that are not done when it begins are begun, too, and emptied in their turn. */
+    for (int which = 0; which < components; which++)
+        while (end_of(axes + which, bands[which], last) < low * scan->components[which].down) bands[which]++;
+    room = malloc((size_t)(columns * scan->blocks) * sizeof(Block));
+    is_wrong |= room == NULL;
+    for (int block = 0; block < scan->blocks && !is_wrong; block++) blocks[block] = room + block * columns;
+    for (group = low * columns; !is_wrong && group >= joined->stretches[stretch].count; stretch++)
+        group -= joined->stretches[stretch].count;
+    for (Py_ssize_t groups = low; !is_wrong && groups <= high; groups++) {
+        Block *const *of = blocks;
+        list_blocks(joined, &stretch, &group, blocks, columns);
+        for (int which = 0; which < components; which++) {
+            const Axes *by = axes + which;
+            const Component *component = scan->components + which;
+            for (int down = 0; down < component->down; down++, of += component->across) {
+                Py_ssize_t row = groups * component->down + down;
+                if (row >= by->block_rows) continue;
+                add_block_row(sums[which], by, component, of, columns, row);
+                while (bands[which] * LANES < last) {
+                    Py_ssize_t from = bands[which] * LANES, to = from + LANES;
+                    float *band = sums[which][bands[which] % 2];
+                    if (end_of(by, bands[which], last) > row) break;
+                    from = from < first ? first : from, to = to > last ? last : to;
+                    finish_rows(planes + which * height * width, width, band, by, from, to);
+                    memset(band, 0, (size_t)by->block_columns * 8 * sizeof(Lanes));
+                    bands[which]++;
+                }
+            }
+        }
+    }
+    for (int which = 0; which < components; which++) free(sums[which][0]), free(sums[which][1]);
+    free(room);
+    return is_wrong ? -1 : 0;
+}
+
+/* Rows of planes around zero to values from 0 to 255: grey, or from Y, Cb and Cr red, green and blue (JFIF 1.02, page 3). */
+FOR_EACH_PROCESSOR
+static void colour(float *restrict red, float *restrict green, float *restrict blue, int components, Py_ssize_t length)
+{
+    for (Py_ssize_t at = 0; at < length; at++) {
+        float y = red[at] + 128;
+        red[at] = y;
+        if (components == 3) {
+            float cb = green[at], cr = blue[at];
+            red[at] = y + 1.402f * cr;
+            green[at] = y - 0.344136f * cb - 0.714136f * cr;
+            blue[at] = y + 1.772f * cb;
+        }
+    }
+    for (Py_ssize_t at = 0; at < length; at++) {
+        red[at] = red[at] < 0 ? 0 : red[at] > 255 ? 255 : red[at];
+        if (components == 3) {
+            green[at] = green[at] < 0 ? 0 : green[at] > 255 ? 255 : green[at];
+            blue[at] = blue[at] < 0 ? 0 : blue[at] > 255 ? 255 : blue[at];
+        }
+    }
+}
+
+/* Three planes to bytes side by side. */
+FOR_EACH_PROCESSOR
+static void to_bytes(uint8_t *restrict bytes, const float *restrict first, const float *restrict second,
+                     const float *restrict third, Py_ssize_t length)
+{
+    for (Py_ssize_t at = 0; at < length; at++) {
+        bytes[at * 3] = (uint8_t)(first[at] + 0.5f);
+        bytes[at * 3 + 1] = (uint8_t)(second[at] + 0.5f);
+        bytes[at * 3 + 2] = (uint8_t)(third[at] + 0.5f);
+    }
+}
