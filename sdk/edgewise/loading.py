@@ -42,7 +42,8 @@ def load(
     """Open a .tflite or .onnx file in the first runtime here that can run it. Close the model when done.
 
     ``backend`` asks for one runtime: litert, tflite-runtime or onnxruntime. ``threads`` is by default the
-    number of cores, at most 4; a `ThreadBudget`, or a share of it, is what several models use together.
+    number of cores, at most 4; a `ThreadBudget`, or a share of it, is what several models use together. A large JPEG
+    is read in as many threads, with a budget in one.
     ``warm_up`` is how often it is run before it is returned, see `Model.warm_up`.
 
     ``delegate`` computes what it can of the file: edgetpu, gpu, a shared library or, for .onnx, an execution

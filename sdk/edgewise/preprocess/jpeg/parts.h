@@ -133,7 +133,6 @@ typedef struct {
     Stretch *stretches;
     Part **bridges;
     Py_ssize_t count;
-    PyObject *parts; /* keeps them */
 } Joined;
 
 static void free_joined(Joined *joined)
