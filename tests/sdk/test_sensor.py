@@ -28,7 +28,7 @@ from edgewise.tensors import Array
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
     yield
-    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("edgewise")] == []
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("edgewise ")] == []
 
 
 class Rows:

@@ -27,6 +27,8 @@ _LEAST_FOR_ONE, _MOST_FOR_ONE = 2.0, 60.0
 """Pixels for one, down and across, for which it is faster than decoding and resizing."""
 _MOST_PIXELS, _MOST_BYTES = 64_000_000, 1 << 26
 """Beyond these, what is decoded would take much memory; the second is the C code's limit, too."""
+THREAD_NAME = "edgewise-jpeg"
+"""Of the threads that stay for the next file."""
 _PART_BYTES, _MOST_PARTS = 100_000, 16
 """No smaller a part of a file is worth another thread, and no more parts does the C code take."""
 
@@ -167,7 +169,7 @@ class _Pool:
         done: SimpleQueue[_Done] = SimpleQueue()
         with self._lock:
             while self._threads < min(len(calls) - 1, MAX_THREADS):
-                Thread(target=self._serve, args=(self._work,), name="edgewise-jpeg", daemon=True).start()
+                Thread(target=self._serve, args=(self._work,), name=THREAD_NAME, daemon=True).start()
                 self._threads += 1
         for index, call in enumerate(calls[:-1]):
             self._work.put((index, call, done))
