@@ -1,6 +1,7 @@
 """The agent's device in a real Home Assistant: it appears, shows what it reports, goes offline, comes back, goes."""
 
 import json
+import os
 import shutil
 import signal
 import time
@@ -19,7 +20,13 @@ from edgewise_agent.wire.home_assistant_payload import DEVICE_CLASSES, Place, co
 from edgewise_messages import Channel
 from edgewise_messages.metrics import Kind
 
-pytestmark = pytest.mark.long
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        not os.environ.get("EDGEWISE_HOME_ASSISTANT"),
+        reason="EDGEWISE_HOME_ASSISTANT=1 runs it: it installs Home Assistant and takes minutes",
+    ),
+]
 OBJECT_ID = Place(ADDRESS, "homeassistant", 15, None).object_id
 UNAVAILABLE = "unavailable"
 
