@@ -1,6 +1,6 @@
 """The one part that setup.cfg cannot say: optional modules in C. Without a compiler the installation goes on.
 
-EDGEWISE_PURE=1 leaves it out: the wheel is then one for every processor.
+EDGEWISE_PURE=1 leaves them out: the wheel is then one for every processor.
 """
 
 import os
@@ -11,13 +11,13 @@ IN_C = [
     Extension(
         f"edgewise.preprocess.{name.replace('/', '.')}",
         [f"sdk/edgewise/preprocess/{name}.c"],
-        depends=[f"sdk/edgewise/preprocess/jpeg/{header}.h" for header in headers],
+        depends=[f"sdk/edgewise/preprocess/{header}.h" for header in ("processors", *headers)],
         # -std=c99 also keeps gcc and clang from fusing products and sums: the same floats on every processor.
         extra_compile_args=["-std=c99", "-O3"],
         py_limited_api=True,
         optional=True,
     )
-    for name, headers in {"_resize": (), "jpeg/_jpeg": ("bits", "parts", "rows")}.items()
+    for name, headers in {"_resize": (), "jpeg/_jpeg": ("jpeg/bits", "jpeg/parts", "jpeg/rows")}.items()
 ]
 IS_PURE = bool(os.environ.get("EDGEWISE_PURE"))
 

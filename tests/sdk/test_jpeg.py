@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 
+import exact_filter
 import numpy as np
 import pytest
 from jpeg_writer import AC_COUNTS, AC_SYMBOLS, DC_COUNTS, DC_SYMBOLS, jpeg_file, segment
@@ -61,21 +62,9 @@ def read(content: bytes, fit: Fit, *, grey: bool = False, threads: int = 1) -> A
 
 def exact(content: bytes, fit: Fit, *, grey: bool = False) -> Array:
     """Pillow's pixels, resized in float64: (channels, height, width)."""
-    pixels = np.asarray(Image.open(io.BytesIO(content)).convert("L" if grey else "RGB"), np.float64)
+    pixels = np.asarray(Image.open(io.BytesIO(content)).convert("L" if grey else "RGB"))
     pixels = pixels.reshape(*pixels.shape[:2], -1)
-    left, top, right, bottom = fit.box_xyxy
-    down = triangle(pixels.shape[0], top, bottom, fit.inner_wh[1])
-    across = triangle(pixels.shape[1], left, right, fit.inner_wh[0])
-    made: Array = np.einsum("yh,hwc,xw->cyx", down, pixels, across, optimize=True)
-    return made
-
-
-def triangle(length: int, low: float, high: float, count: int) -> Array:
-    scale = (high - low) / count
-    at, centres = np.arange(length) + 0.5, low + (np.arange(count) + 0.5) * scale
-    table = np.maximum(0.0, 1 - np.abs(at - centres[:, np.newaxis]) / scale)
-    normalised: Array = table / table.sum(axis=1, keepdims=True)
-    return normalised
+    return exact_filter.exact(pixels, fit.box_xyxy, fit.inner_wh).transpose(2, 0, 1)
 
 
 def muted(picture: Image.Image) -> Image.Image:
@@ -199,6 +188,11 @@ UNUSUAL = {
     "CMYK": saved(mode="CMYK"),
     "Adobe's RGB": jpeg_file((320, 240), extra=ADOBE_RGB),
     "4:1:1": jpeg_file((320, 240), ((4, 1), (1, 1), (1, 1))),
+    "no sampling": GOOD.replace(bytes([1, 0x22, 0, 2, 0x11]), bytes([1, 0x02, 0, 2, 0x11])),
+    "no sampling down": GOOD.replace(bytes([1, 0x22, 0, 2, 0x11]), bytes([1, 0x20, 0, 2, 0x11])),
+    "brightness sampled three times": GOOD.replace(
+        bytes([1, 0x22, 0, 2, 0x11]), bytes([1, 0x32, 0, 2, 0x11])
+    ),
     "colours sampled twice": jpeg_file((320, 240), ((2, 2), (2, 1), (1, 1))),
     "two components": jpeg_file((320, 240), ((1, 1), (1, 1))),
     "components named RGB": GOOD.replace(

@@ -7,6 +7,7 @@ from importlib import import_module
 
 import numpy as np
 import pytest
+from exact_filter import exact
 from kernel_answers import KERNEL_ANSWERS, kernel_answer
 from PIL import Image
 
@@ -28,24 +29,6 @@ FLOAT_TOLERANCE, BYTE_TOLERANCE = 0.1, 0.6
 """Every product drops up to 1/256, on average half of it, which is added again; bytes are rounded once besides."""
 PILLOW_TOLERANCE = 2
 """Both are within 1 of the exact value, and rounded."""
-
-
-def exact(image: Array, box: tuple[float, float, float, float], size_wh: tuple[int, int]) -> Array:
-    """float64 (height, width, channels)."""
-    left, top, right, bottom = box
-    down = triangle(image.shape[0], top, bottom, size_wh[1])
-    across = triangle(image.shape[1], left, right, size_wh[0])
-    made: Array = np.einsum("yh,hwc,xw->yxc", down, image.astype(np.float64), across, optimize=True)
-    return made
-
-
-def triangle(length: int, low: float, high: float, count: int) -> Array:
-    """The exact weights (count, length)."""
-    scale = (high - low) / count
-    at, centres = np.arange(length) + 0.5, low + (np.arange(count) + 0.5) * scale
-    table = np.maximum(0.0, 1 - np.abs(at - centres[:, np.newaxis]) / max(scale, 1.0))
-    normalised: Array = table / table.sum(axis=1, keepdims=True)
-    return normalised
 
 
 def pictures(width: int, height: int, channels: int) -> list[Array]:

@@ -46,9 +46,16 @@ def test_the_code_in_c_touches_nothing_that_is_not_its_own(tests: str, tmp_path:
         for file in [*SOURCES, *FOLDER.rglob("*.h")]:
             # The sanitizers' libraries do not go with functions that the loader chooses.
             plain = re.sub(r"__attribute__\(\(target_clones.*\)\)", "", file.read_text(encoding="utf-8"))
-            (tmp_path / file.name).write_text(plain, encoding="utf-8")
+            copy = tmp_path / "source" / file.relative_to(FOLDER)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_text(plain, encoding="utf-8")
         for source in SOURCES:
-            words = ["gcc", *FLAGS, f"-I{sysconfig.get_paths()['include']}", tmp_path / source.name]
+            words = [
+                "gcc",
+                *FLAGS,
+                f"-I{sysconfig.get_paths()['include']}",
+                tmp_path / "source" / source.relative_to(FOLDER),
+            ]
             words += ["-o", tmp_path / f"{source.stem}.abi3.so"]
             subprocess.run([str(word) for word in words], check=True, capture_output=True)
     except (FileNotFoundError, subprocess.CalledProcessError) as error:

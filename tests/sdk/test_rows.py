@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from exact_filter import triangle
 from PIL import Image
 
 from edgewise.model_card import ImagePreprocess
 from edgewise.preprocess.image import ImageReader, normalise
 from edgewise.preprocess.rows import RowShrinker
-from edgewise.tensors import Array
 
 Photo = Callable[[tuple[int, int]], Image.Image]
 
@@ -22,15 +22,6 @@ PHOTO_MAX, PHOTO_MEAN = 1.0, 1.02
 """Two roundings, as in Pillow; and how many times Pillow's mean distance."""
 PILLOW_TOLERANCE = 2
 """Both are within 1 of the exact value on photos, and rounded."""
-
-
-def triangle(length: int, top: float, bottom: float, rows: int) -> Array:
-    """The exact weights (rows, length)."""
-    scale = (bottom - top) / rows
-    lines, centres = np.arange(length) + 0.5, top + (np.arange(rows) + 0.5) * scale
-    table = np.maximum(0.0, 1 - np.abs(lines - centres[:, np.newaxis]) / scale)
-    normalised: Array = table / table.sum(axis=1, keepdims=True)
-    return normalised
 
 
 @pytest.mark.parametrize(

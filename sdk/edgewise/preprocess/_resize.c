@@ -19,6 +19,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "processors.h"
+
 #define ROWS 16
 #define STRIP 2048
 #define HALF 128
@@ -27,14 +29,6 @@
 /* Far beyond what Pillow opens, and far below where sizes in bytes overflow 31 bits. */
 #define MOST_SIDE (1 << 20)
 #define MOST_LINE (1 << 22)
-
-/* Two versions of a loop, chosen when the module is loaded. It takes the GNU loader; gcc and clang define it so. */
-#if defined(__x86_64__) && defined(__GLIBC__) && (!defined(__clang__) || __clang_major__ >= 14)
-#define FOR_EACH_PROCESSOR __attribute__((target_clones("avx2", "default")))
-#else
-#define FOR_EACH_PROCESSOR
-#endif
-#define INLINE static inline __attribute__((always_inline))
 
 typedef struct {
     Py_ssize_t count, taps;

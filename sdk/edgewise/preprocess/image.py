@@ -56,7 +56,7 @@ class ImageReader:
     """Reads pictures as one input of a model: batch of one, its layout, its dtype.
 
     A large JPEG is read straight to the size that is wanted, in up to ``threads`` threads, where the compiled reader
-    is (jpeg.py), else decoded at a fraction of its size. For an 8-bit input the bytes of the picture go through
+    is (jpeg/), else decoded at a fraction of its size. For an 8-bit input the bytes of the picture go through
     a table of 256 entries per channel, or straight in where the table is a shift; both give what the
     arithmetic in float32 gives. Where the compiled resize is (kernel.py), it makes pictures smaller, for an input of
     floats without rounding; ``compiled=False`` does without both. Otherwise a large array is resized in NumPy and

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../processors.h"
 #include "bits.h"
 #include "parts.h"
 #include "rows.h"

@@ -12,12 +12,6 @@
 #define MOST_WORDS (1 << 25) /* of decoded symbols, in a part */
 #define MOST_SIDE (1 << 14)
 
-#if defined(__x86_64__) && defined(__GLIBC__) && (!defined(__clang__) || __clang_major__ >= 14)
-#define FOR_EACH_PROCESSOR __attribute__((target_clones("avx2", "default")))
-#else
-#define FOR_EACH_PROCESSOR
-#endif
-#define INLINE static inline __attribute__((always_inline))
 #define RARE(condition) __builtin_expect(!!(condition), 0)
 
 /* The places of a block in the order in which they are coded: row * 8 + column (T.81, figure A.6). */

@@ -1,4 +1,4 @@
-"""What the headers of a JPEG file say (ITU-T T.81, annex B), as far as jpeg.py reads such files itself."""
+"""What the headers of a JPEG file say (ITU-T T.81, annex B), as far as reading.py reads such files itself."""
 
 import struct
 from dataclasses import dataclass, field
@@ -125,7 +125,7 @@ def _described(headers: _Headers, scan: bytes, start: int) -> JpegFile:
     luma, *chroma = components
     if count == 1:  # blocks of a single component come one by one, whatever it says (T.81, A.2.2)
         components = [Component(1, 1, luma.tables, luma.quantization)]
-    elif luma.across > 2 or luma.down > 2 or any((one.across, one.down) != (1, 1) for one in chroma):
+    elif not {luma.across, luma.down} <= {1, 2} or any((one.across, one.down) != (1, 1) for one in chroma):
         raise _Other
     used = {(kind, one.tables[kind]) for one in components for kind in (0, 1)}
     codes = [
