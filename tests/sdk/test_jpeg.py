@@ -54,17 +54,22 @@ def whole(wh: tuple[int, int]) -> tuple[float, float, float, float]:
     return 0.0, 0.0, float(wh[0]), float(wh[1])
 
 
-def read(content: bytes, fit: Fit, *, grey: bool = False, threads: int = 1) -> Array | None:
+def read(
+    content: bytes, fit: Fit, *, grey: bool = False, threads: int = 1, resample: str = "bilinear"
+) -> Array | None:
     wh, colour = Image.open(io.BytesIO(content)).size, "grey" if grey else "rgb"
-    small = reading.read_small(io.BytesIO(content), wh, fit, colour=colour, threads=threads)
+    small = reading.read_small(
+        io.BytesIO(content), wh, fit, colour=colour, threads=threads, resample=resample
+    )
     return None if small is None else small.planes
 
 
-def exact(content: bytes, fit: Fit, *, grey: bool = False) -> Array:
+def exact(content: bytes, fit: Fit, *, grey: bool = False, resample: str = "bilinear") -> Array:
     """Pillow's pixels, resized in float64: (channels, height, width)."""
     pixels = np.asarray(Image.open(io.BytesIO(content)).convert("L" if grey else "RGB"))
     pixels = pixels.reshape(*pixels.shape[:2], -1)
-    return exact_filter.exact(pixels, fit.box_xyxy, fit.inner_wh).transpose(2, 0, 1)
+    filter_ = exact_filter.cubic if resample == "bicubic" else exact_filter.triangle
+    return exact_filter.exact(pixels, fit.box_xyxy, fit.inner_wh, filter_).transpose(2, 0, 1)
 
 
 def muted(picture: Image.Image) -> Image.Image:
@@ -101,19 +106,25 @@ def test_files_of_libjpeg_give_its_pixels(
     wh, stream = (1003, 751), io.BytesIO()
     muted(photo_like(wh)).save(stream, "JPEG", quality=88, **options)
     fit = fit_of(ImagePreprocess(size_wh, resize, 0.9), wh, size_wh)
-    assert_close(read(stream.getvalue(), fit, threads=2), exact(stream.getvalue(), fit))
+    for resample in ("bilinear", "bicubic"):
+        got = read(stream.getvalue(), fit, threads=2, resample=resample)
+        assert_close(got, exact(stream.getvalue(), fit, resample=resample))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("layout", ["nhwc", "nchw"])
-@pytest.mark.parametrize("colour", ["rgb", "bgr", "grey"])
+@pytest.mark.parametrize(
+    ("colour", "resample"), [("rgb", "bilinear"), ("bgr", "bicubic"), ("grey", "bilinear")]
+)
 def test_the_reader_gives_what_it_gives_without_c(
-    photo_like: Photo, orientation: int, layout: str, colour: str
+    photo_like: Photo, orientation: int, layout: str, colour: str, resample: str
 ) -> None:
     stream, exif = io.BytesIO(), Image.Exif()
     exif[0x0112] = orientation
     photo_like((900, 640)).save(stream, "JPEG", quality=92, exif=exif)
-    spec = ImagePreprocess((120, 90), "letterbox", colour=colour, mean=(120.0,), std=(50.0,), fill=9)
+    spec = ImagePreprocess(
+        (120, 90), "letterbox", resample=resample, colour=colour, mean=(120.0,), std=(50.0,), fill=9
+    )
     ours = ImageReader(spec, layout=layout, threads=2).prepare(stream)
     plain = ImageReader(spec, layout=layout, compiled=False).prepare(stream)
     assert ours.is_reduced
@@ -241,11 +252,11 @@ def test_only_pictures_that_become_half_as_large_or_less_are_read_so(photo_like:
     assert read(stream.getvalue(), Fit(whole((400, 300)), (200, 150))) is not None
     assert read(stream.getvalue(), Fit(whole((400, 300)), (201, 150))) is None
     assert read(stream.getvalue(), Fit(whole((400, 300)), (6, 150))) is None
-    for resample in ("bicubic", "nearest"):
-        spec = ImagePreprocess((40, 30), resample=resample)
-        assert np.array_equal(
-            ImageReader(spec).read_pixels(stream), ImageReader(spec, compiled=False).read_pixels(stream)
-        )
+    assert read(stream.getvalue(), Fit(whole((400, 300)), (40, 30)), resample="nearest") is None
+    spec = ImagePreprocess((40, 30), resample="nearest")
+    assert np.array_equal(
+        ImageReader(spec).read_pixels(stream), ImageReader(spec, compiled=False).read_pixels(stream)
+    )
 
 
 def test_files_changed_by_chance_are_pictures_or_unreadable() -> None:
@@ -393,8 +404,8 @@ def test_wrong_arguments_of_decode_and_join_are_errors() -> None:
 
 
 def gather_arguments() -> list[Array]:
-    down = weights.down(240, 0.0, 240.0, 48, 1, 30)
-    across = weights.across(320, 0.0, 320.0, 64, 1, 40)
+    down = weights.down(240, 0.0, 240.0, 48, 1, 30, "bilinear")
+    across = weights.across(320, 0.0, 320.0, 64, 1, 40, "bilinear")
     assert down is not None
     headers = read_headers(GOOD)
     assert headers is not None
@@ -465,8 +476,8 @@ def test_wrong_arguments_of_gather_are_errors_and_nothing_is_written_beside() ->
 def test_bytes_are_the_rounded_floats_and_only_those_of_the_rows() -> None:
     module, given = import_module("edgewise.preprocess.jpeg._jpeg"), []
     for blocks, subsampling in (((30, 40), 1), ((15, 20), 2), ((15, 20), 2)):
-        down = weights.down(240, 0.0, 240.0, 48, subsampling, blocks[0])
-        across = weights.across(320, 0.0, 320.0, 64, subsampling, blocks[1])
+        down = weights.down(240, 0.0, 240.0, 48, subsampling, blocks[0], "bilinear")
+        across = weights.across(320, 0.0, 320.0, 64, subsampling, blocks[1], "bilinear")
         assert down is not None
         arrays = [down.weights, down.firsts, down.lasts, across.starts, across.weights]
         given += [*arrays, gather_arguments()[5]]

@@ -175,14 +175,20 @@ class ImageReader:
         self, picture: Image.Image, compiled: CompiledResize | None, *, floats: bool
     ) -> tuple[Array, View] | None:
         """A JPEG file that need not be decoded at all, to the pixels of the input; None for any other."""
-        if compiled is None or picture.format not in _JPEG_FORMATS or self.spec.resample != "bilinear":
+        if compiled is None or picture.format not in _JPEG_FORMATS:
             return None
         turn = turn_of(picture)
         size_wh = self.spec.size_wh[::-1] if swaps_sides(turn) else self.spec.size_wh
         fit = fit_of(self.spec, picture.size, size_wh)
         file = picture.fp  # type: ignore[attr-defined]  # Pillow has not closed it: nothing is decoded yet
         small = read_small(
-            file, picture.size, fit, colour=self.spec.colour, as_bytes=not floats, threads=self._threads
+            file,
+            picture.size,
+            fit,
+            colour=self.spec.colour,
+            resample=self.spec.resample,
+            as_bytes=not floats,
+            threads=self._threads,
         )
         if small is None:
             return None

@@ -53,6 +53,7 @@ def read_small(
     fit: Fit,
     *,
     colour: str,
+    resample: str = "bilinear",
     as_bytes: bool = False,
     threads: int = 1,
 ) -> SmallPicture | None:
@@ -61,7 +62,7 @@ def read_small(
     None where the file, or what is asked of it, is not what the C code is for; the file may have been read from then.
     The same whatever the number of ``threads``.
     """
-    if JPEG is None or not _is_worth_it(fit, picture_wh):
+    if JPEG is None or resample not in weights.FILTERS or not _is_worth_it(fit, picture_wh):
         return None
     file.seek(0)
     content = file.read(_MOST_BYTES + 1)
@@ -70,7 +71,7 @@ def read_small(
     jpeg = read_headers(content)
     if jpeg is None or jpeg.size_wh != picture_wh:
         return None
-    axes = _axes_of(fit, jpeg, grey=colour == "grey")
+    axes = _axes_of(fit, jpeg, resample, grey=colour == "grey")
     threads = max(1, min(threads, len(content) // _PART_BYTES, _MOST_PARTS))
     joined = None if axes is None else _decoded(content, jpeg, axes, threads)
     return (
@@ -87,19 +88,25 @@ def _is_worth_it(fit: Fit, picture_wh: tuple[int, int]) -> bool:
     return is_in_range and picture_wh[0] * picture_wh[1] <= _MOST_PIXELS
 
 
-def _axes_of(fit: Fit, jpeg: JpegFile, *, grey: bool) -> _Axes | None:
+def _axes_of(fit: Fit, jpeg: JpegFile, resample: str, *, grey: bool) -> _Axes | None:
     left, top, right, bottom = fit.box_xyxy
     luma, (columns, rows) = jpeg.components[0], jpeg.groups_wh
     found: _Axes = []
     for one in jpeg.components[: 1 if grey else None]:
         pixels_for_sample = luma.across // one.across, luma.down // one.down
         down = weights.down(
-            jpeg.size_wh[1], top, bottom, fit.inner_wh[1], pixels_for_sample[1], rows * one.down
+            jpeg.size_wh[1], top, bottom, fit.inner_wh[1], pixels_for_sample[1], rows * one.down, resample
         )
         if down is None:
             return None
         across = weights.across(
-            jpeg.size_wh[0], left, right, fit.inner_wh[0], pixels_for_sample[0], columns * one.across
+            jpeg.size_wh[0],
+            left,
+            right,
+            fit.inner_wh[0],
+            pixels_for_sample[0],
+            columns * one.across,
+            resample,
         )
         found.append((down, across))
     return found

@@ -1,4 +1,4 @@
-"""The antialiased bilinear resize as weights of a JPEG's DCT coefficients instead of its pixels.
+"""The antialiased resize, bilinear or bicubic, as weights of a JPEG's DCT coefficients instead of its pixels.
 
 Pixels are sums of cosines times coefficients, resized pixels are weighted sums of pixels: one product of matrices
 makes resized pixels of coefficients, down and across each on its own.
@@ -32,6 +32,21 @@ ZIGZAG = np.array(
 """(64, 2): row and column of the places in a block, in the order in which they are coded (T.81, figure A.6)."""
 
 
+def _triangle(distance: FloatArray) -> FloatArray:
+    return np.maximum(0.0, 1.0 - distance)
+
+
+def _cubic(distance: FloatArray) -> FloatArray:
+    """Keys' kernel with a = -0.5, as Pillow has it (Resample.c, bicubic_filter)."""
+    near = (1.5 * distance - 2.5) * distance**2 + 1
+    far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
+    return np.where(distance < 1, near, np.where(distance < 2, far, 0.0))
+
+
+FILTERS = {"bilinear": (1.0, _triangle), "bicubic": (2.0, _cubic)}
+"""How many output pixels each reaches, and its shares by distance in output pixels."""
+
+
 @dataclass(frozen=True, eq=False)
 class Across:
     """Each column of the result: coefficients from ``starts`` on, times ``weights``."""
@@ -57,21 +72,25 @@ class Down:
 
 
 @lru_cache(maxsize=32)
-def across(length: int, low: float, high: float, count: int, subsampling: int, blocks: int) -> Across:
+def across(
+    length: int, low: float, high: float, count: int, subsampling: int, blocks: int, resample: str
+) -> Across:
     """Pixels ``low`` to ``high`` of ``length`` as ``count``.
 
     The component has ``blocks`` of samples, one sample for ``subsampling`` pixels, 1 or 2.
     """
-    firsts, weights = _windows(length, low, high, count, subsampling, blocks)
+    firsts, weights = _windows(length, low, high, count, subsampling, blocks, resample)
     return Across(
         (firsts * 8).astype(np.int32), weights.reshape(count, -1).astype(np.float32), _energy(weights)
     )
 
 
 @lru_cache(maxsize=32)
-def down(length: int, low: float, high: float, count: int, subsampling: int, blocks: int) -> Down | None:
+def down(
+    length: int, low: float, high: float, count: int, subsampling: int, blocks: int, resample: str
+) -> Down | None:
     """The same down the picture; None where more rows are under way at once than two bands hold."""
-    firsts, weights = _windows(length, low, high, count, subsampling, blocks)
+    firsts, weights = _windows(length, low, high, count, subsampling, blocks, resample)
     is_used = (weights != 0).any(axis=2)
     lasts = firsts + weights.shape[1] - 1 - is_used[:, ::-1].argmax(axis=1)
     begins = firsts + is_used.argmax(axis=1)
@@ -109,11 +128,12 @@ def _energy(weights: FloatArray) -> FloatArray:
 
 
 def _windows(
-    length: int, low: float, high: float, count: int, subsampling: int, blocks: int
+    length: int, low: float, high: float, count: int, subsampling: int, blocks: int, resample: str
 ) -> tuple[Array, FloatArray]:
     """The first block of each output pixel, and its weights of coefficients: float64 (count, some blocks, 8)."""
+    radius, share = FILTERS[resample]
     scale = (high - low) / count
-    reach = max(scale, 1.0)
+    reach = radius * max(scale, 1.0)
     centres = low + (np.arange(count)[:, np.newaxis] + 0.5) * scale
     side = 8 * subsampling
     several = min(blocks, int(np.ceil((2 * reach + 2 * subsampling) / side)) + 1)
@@ -121,23 +141,23 @@ def _windows(
     firsts = np.clip(firsts, 0, blocks - several)
     samples = firsts * 8 + np.arange(8 * several)
 
-    def triangle(pixels: Array) -> FloatArray:
-        """The filter of Pillow's precompute_coeffs (Resample.c), not normalised; nothing beyond the picture."""
-        shares = np.maximum(0.0, 1.0 - np.abs(pixels + 0.5 - centres) / reach)
+    def share_of(pixels: Array) -> FloatArray:
+        """As in Pillow's precompute_coeffs (Resample.c), not normalised; nothing beyond the picture."""
+        shares = share(np.abs(pixels + 0.5 - centres) * radius / reach)
         return np.where((pixels >= 0) & (pixels < length), shares, 0.0)
 
-    weights = triangle(samples) if subsampling == 1 else _of_samples(triangle, samples, length)
+    weights = share_of(samples) if subsampling == 1 else _of_samples(share_of, samples, length)
     weights /= weights.sum(axis=1, keepdims=True)
     return firsts[:, 0], weights.reshape(count, several, 8) @ _COSINES
 
 
-def _of_samples(triangle: Callable[[Array], FloatArray], samples: Array, length: int) -> FloatArray:
+def _of_samples(share_of: Callable[[Array], FloatArray], samples: Array, length: int) -> FloatArray:
     """Weights of samples for two pixels each: libjpeg's triangle (jdsample.c).
 
     A pixel is 3/4 of its own sample and 1/4 of the one beside it, at the picture's edges its own.
     """
-    weights = 0.75 * (triangle(2 * samples) + triangle(2 * samples + 1))
-    weights += 0.25 * (triangle(2 * samples - 1) + triangle(2 * samples + 2))
+    weights = 0.75 * (share_of(2 * samples) + share_of(2 * samples + 1))
+    weights += 0.25 * (share_of(2 * samples - 1) + share_of(2 * samples + 2))
     for pixel in {0, length - 1} if length % 2 == 0 else {0}:
-        weights += 0.25 * triangle(np.full_like(samples, pixel)) * (samples == pixel // 2)
+        weights += 0.25 * share_of(np.full_like(samples, pixel)) * (samples == pixel // 2)
     return weights
