@@ -1,5 +1,6 @@
 """A certificate authority for tests, by the openssl command."""
 
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ class Authority:
         )  # fmt: skip
 
     def sign(self, name: str, *, made_on: str = "", days: int = 30) -> Pair:
-        """``made_on`` is a day on which openssl is made to believe it runs."""
+        """``made_on`` is a time (UTC) at which openssl is made to believe it runs."""
         pair = Pair(self.folder / f"{name}.pem", self.folder / f"{name}.key")
         request, more = self.folder / f"{name}.csr", self.folder / f"{name}.ext"
         more.write_text("subjectAltName=IP:127.0.0.1\n")
@@ -43,5 +44,8 @@ def _new_key(path: Path) -> list[str]:
 
 
 def _openssl(*arguments: str, made_on: str = "") -> None:
-    pretend = ["faketime", made_on] if made_on else []
-    subprocess.run([*pretend, "openssl", *arguments], check=True, capture_output=True)
+    # With -f the clock stands still: where it runs on, a busy machine writes the second after.
+    pretend = ["faketime", "-f", made_on] if made_on else []
+    subprocess.run(
+        [*pretend, "openssl", *arguments], check=True, capture_output=True, env={**os.environ, "TZ": "UTC"}
+    )
