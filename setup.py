@@ -13,11 +13,12 @@ IN_C = [
         [f"sdk/edgewise/preprocess/{name}.c"],
         depends=[f"sdk/edgewise/preprocess/{header}.h" for header in ("processors", *headers)],
         # -std=c99 also keeps gcc and clang from fusing products and sums: the same floats on every processor.
-        extra_compile_args=["-std=c99", "-O3"],
+        extra_compile_args=["-std=c99", "-O3", "-pthread"],
+        extra_link_args=["-pthread"],
         py_limited_api=True,
         optional=True,
     )
-    for name, headers in {"_resize": (), "jpeg/_jpeg": ("jpeg/bits", "jpeg/parts", "jpeg/rows")}.items()
+    for name, headers in {"_resize": (), "jpeg/_jpeg": ("jpeg/workers", "jpeg/memory", "jpeg/bits", "jpeg/parts", "jpeg/rows")}.items()
 ]
 IS_PURE = bool(os.environ.get("EDGEWISE_PURE"))
 

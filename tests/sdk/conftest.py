@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 import edgewise
-from edgewise.preprocess.jpeg.reading import THREAD_NAME
 from edgewise.testing import write_tiny_model
 
 
@@ -66,4 +65,4 @@ def no_thread_is_left() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
     left = [thread for thread in threading.enumerate() if thread not in before]
-    assert [thread for thread in left if thread.name != THREAD_NAME] == []
+    assert left == []

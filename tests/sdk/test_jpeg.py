@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import resource
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib import import_module
 
@@ -314,21 +315,49 @@ TABLES = (DC_COUNTS + DC_SYMBOLS, bytes(16), AC_COUNTS + AC_SYMBOLS, bytes(16))
 PARTS = bytes([2, 2, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0])
 
 
-def scan_arguments() -> dict[str, object]:
-    """320 x 240 in 4:2:0."""
-    start = GOOD.index(b"\x00\x3f\x00") + 3
-    given: dict[str, object] = {"file": GOOD, "start": start, "rows": 15, "columns": 20, "interval": 0}
-    return given | {"components": PARTS, "keep": b"\x01" * 192} | dict(zip("abcd", TABLES, strict=True))
+def arrays_of(blocks: tuple[int, int], subsampling: int) -> list[Array]:
+    """To 64 x 48."""
+    down = weights.down(240, 0.0, 240.0, 48, subsampling, blocks[0], "bilinear")
+    across = weights.across(320, 0.0, 320.0, 64, subsampling, blocks[1], "bilinear")
+    headers = read_headers(GOOD)
+    assert down is not None
+    assert headers is not None
+    quantization = headers.components[0].quantization
+    return [down.weights, down.firsts, down.lasts, across.starts, across.weights, quantization]
 
 
-def joined_picture() -> object:
-    module = import_module("edgewise.preprocess.jpeg._jpeg")
-    scan = module.scan(*scan_arguments().values())
-    return module.join(scan, tuple(module.decode(scan, part, 2) for part in range(2)))
+GREY = arrays_of((30, 40), 1)
+COLOURS = [*GREY, *arrays_of((15, 20), 2), *arrays_of((15, 20), 2)]
 
 
-BAD_SCANS = [
-    ("file", "text"),
+def arguments(**changes: object) -> list[object]:
+    """GOOD, 320 x 240 in 4:2:0, to grey."""
+    given: dict[str, object] = {
+        "file": GOOD,
+        "start": GOOD.index(b"\x00\x3f\x00") + 3,
+        "rows": 15,
+        "columns": 20,
+    }
+    given |= {
+        "interval": 0,
+        "components": PARTS,
+        "keep": b"\x01" * 192,
+        "tables": TABLES,
+        "parts": 2,
+        "threads": 2,
+    }
+    given |= {"planes": np.zeros((1, 48, 64), np.float32), "pixels": None, "is_reversed": False}
+    given["arrays"] = tuple(GREY)
+    return list((given | changes).values())
+
+
+def changed(index: int, array: Array) -> tuple[Array, ...]:
+    return tuple(array if at == index else one for at, one in enumerate(GREY))
+
+
+WEIGHTS, FIRSTS, LASTS, STARTS, ACROSS, QUANTIZATION = GREY
+BAD_ARGUMENTS: list[tuple[str, object]] = [
+    ("file", None),
     ("start", -1),
     ("start", len(GOOD) + 1),
     ("rows", 0),
@@ -337,9 +366,55 @@ BAD_SCANS = [
     ("columns", -5),
     ("columns", 1 << 15),
     ("interval", -1),
-    ("a", None),
+    ("components", None),
+    ("keep", None),
+    ("tables", None),
+    ("tables", TABLES[:3]),
+    ("tables", (None, *TABLES[1:])),
+    ("tables", list(TABLES)),
+    ("parts", 0),
+    ("parts", 17),
+    ("threads", 0),
+    ("threads", 17),
+    ("threads", 1 << 40),
+    ("planes", None),
+    ("planes", bytes(48 * 64 * 4)),
+    ("planes", np.zeros((1, 48, 64))),
+    ("planes", np.zeros((1, 96, 64), np.float32)[:, ::2]),
+    ("planes", np.zeros((48, 64), np.float32)),
+    ("planes", np.zeros((0, 48, 64), np.float32)),
+    ("planes", np.zeros((1, 47, 64), np.float32)),
+    ("planes", np.zeros((1, 48, 63), np.float32)),
+    ("planes", np.zeros((2, 48, 64), np.float32)),
+    ("planes", np.zeros((4, 48, 64), np.float32)),
+    ("pixels", b"bytes"),
+    ("pixels", 5),
+    ("pixels", np.zeros((48, 64, 3), np.uint8)),  # there is one component
+    ("arrays", ()),
+    ("arrays", GREY),
+    ("arrays", tuple(GREY[:5])),
+    ("arrays", tuple(GREY * 4)),
+    ("arrays", changed(0, np.zeros((31, 2, 8, 8), np.float32))),
+    ("arrays", changed(0, WEIGHTS[:-1])),
+    ("arrays", changed(0, WEIGHTS[:, :1].copy())),
+    ("arrays", changed(0, WEIGHTS.astype(np.float64))),
+    ("arrays", changed(0, WEIGHTS.reshape(-1))),
+    ("arrays", changed(1, FIRSTS - 1)),
+    ("arrays", changed(1, FIRSTS[::-1].copy())),
+    ("arrays", changed(1, FIRSTS.astype(np.int64))),
+    ("arrays", changed(2, LASTS + 1)),
+    ("arrays", changed(2, LASTS[::-1].copy())),
+    ("arrays", changed(2, FIRSTS - 1)),
+    ("arrays", changed(3, STARTS - 8)),
+    ("arrays", changed(3, STARTS + 8)),
+    ("arrays", changed(3, STARTS[:-1])),
+    ("arrays", changed(4, ACROSS[:, :-1].copy())),
+    ("arrays", changed(4, ACROSS[:, :0].copy())),
+    ("arrays", changed(4, np.zeros((64, 328), np.float32))),
+    ("arrays", changed(5, QUANTIZATION[:63])),
+    ("arrays", changed(5, QUANTIZATION.astype(np.uint8))),
 ]
-LEFT_SCANS = [
+LEFT_ARGUMENTS: list[tuple[str, object]] = [
     ("components", b""),
     ("components", PARTS[:8]),
     ("components", PARTS + PARTS),
@@ -349,152 +424,68 @@ LEFT_SCANS = [
     ("components", bytes([2, 2, 2, *PARTS[3:]])),
     ("components", bytes([2, 2, 0, 2, *PARTS[4:]])),
     ("keep", b"\x01" * 191),
-    ("a", b""),
-    ("a", bytes(15)),
-    ("a", b"\xff" * 16),
-    ("a", bytes(16) + b"x"),
-    ("c", bytes(15) + b"\xff" + bytes(254)),
+    ("tables", (b"", *TABLES[1:])),
+    ("tables", (bytes(15), *TABLES[1:])),
+    ("tables", (b"\xff" * 16, *TABLES[1:])),
+    ("tables", (bytes(16) + b"x", *TABLES[1:])),
+    ("tables", (*TABLES[:2], bytes(15) + b"\xff" + bytes(254), bytes(16))),
     ("start", 0),
     ("start", len(GOOD)),
+    ("interval", 9),
+    ("file", GOOD[:-3] + GOOD[-2:]),
 ]
 
 
-@pytest.mark.parametrize(("name", "value"), BAD_SCANS)
-def test_wrong_argument_of_a_scan_is_an_error(name: str, value: object) -> None:
-    module = import_module("edgewise.preprocess.jpeg._jpeg")
-    assert module.scan(*scan_arguments().values()) is not None
-    with pytest.raises((TypeError, ValueError)):
-        module.scan(*(scan_arguments() | {name: value}).values())
+def call(**changes: object) -> bool:
+    is_read: bool = import_module("edgewise.preprocess.jpeg._jpeg").read(*arguments(**changes))
+    return is_read
 
 
-@pytest.mark.parametrize(("name", "value"), LEFT_SCANS)
-def test_argument_of_a_scan_that_no_file_has_gives_none(name: str, value: bytes) -> None:
-    module = import_module("edgewise.preprocess.jpeg._jpeg")
-    assert module.scan(*(scan_arguments() | {name: value}).values()) is None
+@pytest.mark.parametrize(("name", "value"), BAD_ARGUMENTS)
+def test_wrong_argument_is_an_error(name: str, value: object) -> None:
+    with pytest.raises((TypeError, ValueError, BufferError, OverflowError)):
+        call(**{name: value})
 
 
-def test_wrong_arguments_of_decode_and_join_are_errors() -> None:
-    module = import_module("edgewise.preprocess.jpeg._jpeg")
-    scan = module.scan(*scan_arguments().values())
-    other = module.scan(*scan_arguments().values())
-    parts = tuple(module.decode(scan, part, 2) for part in range(2))
-    for given in [(scan, 0, 0), (scan, -1, 1), (scan, 2, 2), (scan, 0, 17), (None, 0, 1), (parts[0], 0, 1)]:
-        with pytest.raises((TypeError, ValueError)):
-            module.decode(*given)
-    for given in [
-        (scan, ()),
-        (scan, list(parts)),
-        (scan, (None,)),
-        (other, parts),
-        (scan, parts * 9),
-        (scan, (scan,)),
-    ]:
-        with pytest.raises((TypeError, ValueError)):
-            module.join(*given)
-    assert module.join(scan, parts[:1]) is None
-    assert module.join(scan, parts[::-1]) is None
-    restarts = jpeg_file((320, 240), restart_interval=9, seed=1)
-    again = module.scan(
-        *(
-            scan_arguments() | {"file": restarts, "start": restarts.index(b"\x00\x3f\x00") + 3, "interval": 9}
-        ).values()
-    )
-    with pytest.raises(ValueError, match="one part"):
-        module.decode(again, 0, 2)
+@pytest.mark.parametrize(("name", "value"), LEFT_ARGUMENTS)
+def test_argument_that_no_whole_file_has_is_left_alone(name: str, value: object) -> None:
+    assert call()
+    assert not call(**{name: value})
 
 
-def gather_arguments() -> list[Array]:
-    down = weights.down(240, 0.0, 240.0, 48, 1, 30, "bilinear")
-    across = weights.across(320, 0.0, 320.0, 64, 1, 40, "bilinear")
-    assert down is not None
-    headers = read_headers(GOOD)
-    assert headers is not None
-    quantization = headers.components[0].quantization
-    return [down.weights, down.firsts, down.lasts, across.starts, across.weights, quantization]
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.zeros((47, 64, 3), np.uint8),
+        np.zeros((48, 63, 3), np.uint8),
+        np.zeros((48, 64, 2), np.uint8),
+        np.zeros((48, 64, 3), np.float32),
+        np.zeros((48, 64, 3), np.uint8)[:, ::-1],
+        np.zeros((48, 64, 3), np.uint8).tobytes(),
+    ],
+)
+def test_wrong_argument_for_bytes_is_an_error(pixels: object) -> None:
+    with pytest.raises((TypeError, ValueError, BufferError)):
+        call(planes=np.zeros((3, 48, 64), np.float32), arrays=tuple(COLOURS), pixels=pixels)
 
 
-def changed(index: int, array: Array) -> list[Array]:
-    return [array if at == index else one for at, one in enumerate(gather_arguments())]
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_bytes_are_the_rounded_floats_and_nothing_is_written_beside(threads: int, is_reversed: bool) -> None:
+    planes, room = np.full((5, 48, 64), np.nan, np.float32), np.full((3, 48, 64, 3), 77, np.uint8)
+    changes = {"planes": planes[1:4], "pixels": room[1], "arrays": tuple(COLOURS), "is_reversed": is_reversed}
+    assert call(**changes, threads=threads, parts=3)
+    assert np.isnan(planes[[0, 4]]).all()
+    assert (room[[0, 2]] == 77).all()
+    rounded = np.floor((planes[3:0:-1] if is_reversed else planes[1:4]) + np.float32(0.5))
+    assert np.array_equal(room[1], rounded.transpose(1, 2, 0))
 
 
-def test_wrong_arguments_of_gather_are_errors_and_nothing_is_written_beside() -> None:
-    module = import_module("edgewise.preprocess.jpeg._jpeg")
-    joined, good = joined_picture(), gather_arguments()
-    weights, firsts, lasts, starts, across, quantization = good
-    room = np.full((3, 1, 48, 64), np.nan, np.float32)
-    module.gather(joined, room[1], 0, 48, tuple(good), None, 0)
-    assert np.isfinite(room[1]).all()
-    assert np.isnan(room[[0, 2]]).all()
-    bad: list[tuple[object, int, int, object]] = [
-        (room[1], 0, 49, tuple(good)),
-        (room[1], -1, 48, tuple(good)),
-        (room[1], 8, 8, tuple(good)),
-        (room[1].astype(np.float64), 0, 48, tuple(good)),
-        (room[1][:, ::2], 0, 24, tuple(good)),
-        (room[:2, 0], 0, 48, tuple(good)),
-        (room[1], 0, 48, tuple(good[:5])),
-        (room[1], 0, 48, ()),
-        (room[1], 0, 48, good),
-        (room[1], 0, 48, tuple(good) * 4),
-        (np.zeros((1, 47, 64), np.float32), 0, 47, tuple(good)),
-        (np.zeros((1, 48, 63), np.float32), 0, 48, tuple(good)),
-    ]
-    bad += [
-        (room[1], 0, 48, tuple(changed(*change)))
-        for change in [
-            (0, np.zeros((31, 2, 8, 8), np.float32)),
-            (0, weights[:-1]),
-            (0, weights[:, :1].copy()),
-            (0, weights.astype(np.float64)),
-            (0, weights.reshape(-1)),
-            (1, firsts - 1),
-            (1, firsts[::-1].copy()),
-            (1, firsts.astype(np.int64)),
-            (2, lasts + 1),
-            (2, lasts[::-1].copy()),
-            (2, firsts - 1),
-            (3, starts - 8),
-            (3, starts + 8),
-            (3, starts[:-1]),
-            (4, across[:, :-1].copy()),
-            (4, across[:, :0].copy()),
-            (4, np.zeros((64, 328), np.float32)),
-            (5, quantization[:63]),
-            (5, quantization.astype(np.uint8)),
-        ]
-    ]
-    for out, first, last, arrays in bad:
-        with pytest.raises((TypeError, ValueError, BufferError)):
-            module.gather(joined, out, first, last, arrays, None, 0)
-    with pytest.raises(ValueError):
-        module.gather(None, room[1], 0, 48, tuple(good), None, 0)
-    for pixels in (np.zeros((48, 64, 3), np.uint8), np.zeros((48, 64, 1), np.uint8), b"bytes", 5):
-        with pytest.raises((TypeError, ValueError, BufferError)):  # there is one component
-            module.gather(joined, room[1], 0, 48, tuple(good), pixels, 0)
-
-
-def test_bytes_are_the_rounded_floats_and_only_those_of_the_rows() -> None:
-    module, given = import_module("edgewise.preprocess.jpeg._jpeg"), []
-    for blocks, subsampling in (((30, 40), 1), ((15, 20), 2), ((15, 20), 2)):
-        down = weights.down(240, 0.0, 240.0, 48, subsampling, blocks[0], "bilinear")
-        across = weights.across(320, 0.0, 320.0, 64, subsampling, blocks[1], "bilinear")
-        assert down is not None
-        arrays = [down.weights, down.firsts, down.lasts, across.starts, across.weights]
-        given += [*arrays, gather_arguments()[5]]
-    planes, room = np.zeros((3, 48, 64), np.float32), np.full((3, 48, 64, 3), 77, np.uint8)
-    for order in (0, 1):
-        module.gather(joined_picture(), planes, 8, 40, tuple(given), room[1], order)
-        rounded = np.floor((planes[::-1] if order else planes) + np.float32(0.5))
-        assert np.array_equal(room[1, 8:40], rounded.transpose(1, 2, 0)[8:40])
-        assert (room[[0, 2]] == 77).all()
-        assert (room[1, :8] == 77).all()
-        assert (room[1, 40:] == 77).all()
-    for pixels in (
-        room[1, :47],
-        room[1, :, :63],
-        room[1, :, :, :2],
-        room[1].astype(np.float32),
-        room[1][:, ::-1],
-    ):
-        with pytest.raises((TypeError, ValueError, BufferError)):
-            module.gather(joined_picture(), planes, 8, 40, tuple(given), pixels, 0)
+def test_pictures_read_at_once_by_several_threads_are_the_same() -> None:
+    """More callers than workers, each of whom may have any of them."""
+    expected = read(GOOD, FIT)
+    assert expected is not None
+    with ThreadPoolExecutor(6) as pool:
+        for got in pool.map(lambda turn: read(GOOD, FIT, threads=2 + turn % 5), range(300)):
+            assert got is not None
+            assert np.array_equal(got, expected)

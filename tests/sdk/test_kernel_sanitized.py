@@ -1,4 +1,4 @@
-"""The tests of the code in C again, built so that a byte read or written out of place ends the process."""
+"""The tests of the code in C again, built so that a byte out of place, or a race for one, ends the process."""
 
 import os
 import re
@@ -13,15 +13,13 @@ import edgewise.preprocess
 
 FOLDER = Path(edgewise.preprocess.__file__).parent
 SOURCES = [FOLDER / "_resize.c", FOLDER / "jpeg" / "_jpeg.c"]
-FLAGS = (
-    "-std=c99",
-    "-O1",
-    "-g",
-    "-fPIC",
-    "-shared",
-    "-fsanitize=address,undefined",
-    "-fno-sanitize-recover=all",
-)
+FLAGS = ("-std=c99", "-O1", "-g", "-fPIC", "-shared", "-pthread", "-fno-sanitize-recover=all")
+LIBRARIES = {"address,undefined": ("libasan.so", "libubsan.so"), "thread": ("libtsan.so",)}
+OPTIONS = {
+    "PYTHONMALLOC": "malloc",
+    "ASAN_OPTIONS": "detect_leaks=0",  # Python leaves at exit what it has
+    "TSAN_OPTIONS": "exitcode=66",
+}
 RUN = """
 import sys, edgewise.preprocess, pytest
 edgewise.preprocess.__path__.insert(0, sys.argv[1])
@@ -32,17 +30,28 @@ assert RESIZE.__file__.startswith(sys.argv[1])
 assert JPEG.__file__.startswith(sys.argv[1])
 sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-k", sys.argv[3], sys.argv[2]]))
 """
-WHICH = {
-    "test_kernel.py": "argument or exact or bands or without_the_kernel or parts or bytes",
-    "test_jpeg.py": "argument or chance or unusual or threads or every_processor or grey",
-}
+RUNS = [
+    (
+        "address,undefined",
+        "test_kernel.py",
+        "argument or exact or bands or without_the_kernel or parts or bytes",
+    ),
+    (
+        "address,undefined",
+        "test_jpeg.py",
+        "argument or chance or unusual or threads or every_processor or grey",
+    ),
+    ("thread", "test_jpeg.py", "chance or unusual or threads or bytes"),
+]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tests", WHICH)
-def test_the_code_in_c_touches_nothing_that_is_not_its_own(tests: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("sanitizer", "tests", "which"), RUNS)
+def test_the_code_in_c_touches_nothing_that_is_not_its_own(
+    sanitizer: str, tests: str, which: str, tmp_path: Path
+) -> None:
     try:
-        libraries = [library("libasan.so"), library("libubsan.so")]
+        libraries = [library(name) for name in LIBRARIES[sanitizer]]
         for file in [*SOURCES, *FOLDER.rglob("*.h")]:
             # The sanitizers' libraries do not go with functions that the loader chooses.
             plain = re.sub(r"__attribute__\(\(target_clones.*\)\)", "", file.read_text(encoding="utf-8"))
@@ -50,31 +59,45 @@ def test_the_code_in_c_touches_nothing_that_is_not_its_own(tests: str, tmp_path:
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_text(plain, encoding="utf-8")
         for source in SOURCES:
-            words = [
-                "gcc",
-                *FLAGS,
-                f"-I{sysconfig.get_paths()['include']}",
-                tmp_path / "source" / source.relative_to(FOLDER),
-            ]
-            words += ["-o", tmp_path / f"{source.stem}.abi3.so"]
-            subprocess.run([str(word) for word in words], check=True, capture_output=True)
+            words = ["gcc", *FLAGS, f"-fsanitize={sanitizer}", f"-I{sysconfig.get_paths()['include']}"]
+            words += [str(tmp_path / "source" / source.relative_to(FOLDER))]
+            words += ["-o", str(tmp_path / f"{source.stem}.abi3.so")]
+            subprocess.run(words, check=True, capture_output=True)
     except (FileNotFoundError, subprocess.CalledProcessError) as error:
         pytest.skip(f"needs gcc with its sanitizers: {error}")
-    variables = {
-        "LD_PRELOAD": " ".join(libraries),
-        "PYTHONMALLOC": "malloc",
-        "ASAN_OPTIONS": "detect_leaks=0",  # Python leaves at exit what it has
-    }
     done = subprocess.run(
-        [sys.executable, "-c", RUN, str(tmp_path), str(Path(__file__).with_name(tests)), WHICH[tests]],
-        env={**os.environ, **variables},
+        [
+            *not_by_chance(),
+            sys.executable,
+            "-c",
+            RUN,
+            str(tmp_path),
+            str(Path(__file__).with_name(tests)),
+            which,
+        ],
+        env={**os.environ, **OPTIONS, "LD_PRELOAD": " ".join(libraries)},
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         check=False,
     )
+    if "unexpected memory mapping" in done.stderr:
+        pytest.skip("the sanitizer cannot have its places in memory here")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    assert re.search(r"\b\d{3} passed", done.stdout)
+    assert re.search(r"\b\d{2,3} passed", done.stdout)
+
+
+def not_by_chance() -> list[str]:
+    """The thread sanitizer wants its places in memory, which Linux may give away; containers may forbid to say so."""
+    words = ["setarch", "-R"]
+    try:
+        return (
+            words
+            if subprocess.run([*words, "true"], capture_output=True, check=False).returncode == 0
+            else []
+        )
+    except FileNotFoundError:
+        return []
 
 
 def library(name: str) -> str:

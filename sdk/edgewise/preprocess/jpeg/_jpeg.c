@@ -2,173 +2,90 @@
 
    A resize is linear, and so is the inverse DCT. Their product, weights of coefficients instead of pixels, gives the
    small picture without ever making the large one. What is left is reading the entropy-coded bits, which is done in
-   parts, each in a thread of the caller: a part begins anywhere, with a guess that a group of blocks (MCU) begins
-   there. Huffman codes fall into step by themselves, so after some groups the guess is right, and `join` finds where:
-   it decodes on from the end of one part until a group begins where the next part has one beginning, too.
+   parts by several threads: a part begins anywhere, with a guess that a group of blocks (MCU) begins there. Huffman
+   codes fall into step by themselves, so after some groups the guess is right, and `join_parts` finds where: it decodes
+   on from the end of one part until a group begins where the next part has one beginning, too.
 
-   Nothing here reports what is wrong with a file. Whatever is not exactly as it should be gives None, and the caller
-   leaves the file to Pillow. Every argument is checked here, whoever calls; the capsules hold only what was made here.
+   Nothing here reports what is wrong with a file. Whatever is not exactly as it should be gives False, and the caller
+   leaves the file to Pillow. Every argument is checked here, whoever calls.
    Sums are float32 in a fixed order, so every processor and any number of threads give the same bytes.
    Limited API of Python 3.11: one build serves all later versions. */
 
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../processors.h"
+#include "workers.h"
+#include "memory.h"
 #include "bits.h"
 #include "parts.h"
 #include "rows.h"
 
-#define SCAN "edgewise.jpeg.scan"
-#define PART "edgewise.jpeg.part"
-#define JOINED "edgewise.jpeg.joined"
+#define ARRAYS 6 /* of each component */
+#define MOST_THREADS (MOST_WORKERS + 1)
 
-static PyObject *refuse(const char *what)
+/* What became of a file. */
+enum { FAILED = -1, LEFT = 0, READ = 1 };
+
+/* Buffers of other objects, given back together. */
+typedef struct {
+    Py_buffer views[3 + 4 + 2 + MOST_COMPONENTS * ARRAYS];
+    int count;
+} Held;
+
+typedef struct {
+    Scan scan;
+    Picture picture;
+    Axes axes[MOST_COMPONENTS];
+    int components, is_reversed, has_failed;
+    Py_ssize_t height, width, bands, chunks;
+    float *planes;
+    uint8_t *pixels;
+} Reading;
+
+static int refuse(const char *what)
 {
     PyErr_SetString(PyExc_ValueError, what);
-    return NULL;
+    return FAILED;
 }
 
-static void drop_scan(PyObject *capsule) { free_scan(PyCapsule_GetPointer(capsule, SCAN)); }
-
-static void drop_part(PyObject *capsule)
+/* NULL with an error where the object has no contiguous buffer. */
+static const Py_buffer *hold(Held *held, PyObject *object, int flags)
 {
-    free_part(PyCapsule_GetPointer(capsule, PART));
-    Py_XDECREF((PyObject *)PyCapsule_GetContext(capsule));
-}
-
-static void drop_joined(PyObject *capsule)
-{
-    free_joined(PyCapsule_GetPointer(capsule, JOINED));
-    Py_XDECREF((PyObject *)PyCapsule_GetContext(capsule));
-}
-
-/* A capsule that keeps another object; None for no pointer. */
-static PyObject *wrap(void *pointer, const char *name, PyCapsule_Destructor destructor, PyObject *kept)
-{
-    PyObject *capsule = PyCapsule_New(pointer, name, destructor);
-    if (capsule == NULL) return NULL;
-    Py_XINCREF(kept);
-    PyCapsule_SetContext(capsule, kept);
-    return capsule;
+    Py_buffer *view = held->views + held->count;
+    if (PyObject_GetBuffer(object, view, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS | flags) != 0) return NULL;
+    held->count++;
+    return view;
 }
 
 static int describe(Scan *scan, const Py_buffer *components, const Py_buffer *keep)
 {
     scan->component_count = (int)(components->len / 4);
-    if (components->len != 4 && components->len != 12) return -1;
-    if (keep->len != scan->component_count * 64) return -1;
+    if (components->len != 4 && components->len != 12) return LEFT;
+    if (keep->len != scan->component_count * 64) return LEFT;
     for (int which = 0; which < scan->component_count; which++) {
         const uint8_t *given = (const uint8_t *)components->buf + which * 4;
         Component *component = scan->components + which;
         component->across = given[0], component->down = given[1];
-        if (given[0] < 1 || given[0] > 4 || given[1] < 1 || given[1] > 4 || given[2] > 1 || given[3] > 1) return -1;
+        if (given[0] < 1 || given[0] > 4 || given[1] < 1 || given[1] > 4 || given[2] > 1 || given[3] > 1) return LEFT;
         component->dc = scan->tables + given[2], component->ac = scan->tables + 2 + given[3];
         memcpy(component->keep, (const uint8_t *)keep->buf + which * 64, 64);
         for (int place = 0; place < 64; place++) component->keep[place] = component->keep[place] != 0;
         for (int block = 0; block < given[0] * given[1]; block++) {
-            if (scan->blocks == MOST_BLOCKS) return -1;
+            if (scan->blocks == MOST_BLOCKS) return LEFT;
             scan->component_of[scan->blocks++] = (uint8_t)which;
         }
     }
-    return 0;
+    return READ;
 }
 
-static PyObject *scan(PyObject *module, PyObject *arguments)
-{
-    Py_buffer file, components, keep, tables[4];
-    Py_ssize_t start, rows, columns, interval;
-    Scan *made = NULL;
-    PyObject *result = NULL;
-    (void)module;
-    if (!PyArg_ParseTuple(arguments, "y*nnnny*y*y*y*y*y*:scan", &file, &start, &rows, &columns, &interval, &components, &keep,
-                          &tables[0], &tables[1], &tables[2], &tables[3]))
-        return NULL;
-    if (start < 0 || start > file.len || file.len > MOST_BYTES || rows < 1 || columns < 1 || rows > MOST_SIDE
-        || columns > MOST_SIDE || rows * columns > MOST_GROUPS || interval < 0) {
-        refuse("scan: sizes out of range");
-    } else if ((made = calloc(1, sizeof(Scan))) == NULL) {
-        PyErr_NoMemory();
-    } else {
-        int is_wrong = 0;
-        made->groups = rows * columns, made->columns = columns, made->interval = interval;
-        for (int table = 0; table < 4 && !is_wrong; table++) {
-            is_wrong = build_codes(made->tables + table, tables[table].buf, tables[table].len);
-            if (!is_wrong && table >= 2) build_pairs(made->tables + table);
-        }
-        if (is_wrong || describe(made, &components, &keep) != 0
-            || unstuff(made, (const uint8_t *)file.buf + start, file.len - start) != 0) {
-            free_scan(made);
-            result = Py_None;
-            Py_INCREF(result);
-        } else if ((result = wrap(made, SCAN, drop_scan, NULL)) == NULL)
-            free_scan(made);
-    }
-    PyBuffer_Release(&file), PyBuffer_Release(&components), PyBuffer_Release(&keep);
-    for (int table = 0; table < 4; table++) PyBuffer_Release(&tables[table]);
-    return result;
-}
-
-static PyObject *decode(PyObject *module, PyObject *arguments)
-{
-    PyObject *capsule, *result;
-    Py_ssize_t index, count;
-    const Scan *given;
-    Part *part;
-    uint32_t stop;
-    (void)module;
-    if (!PyArg_ParseTuple(arguments, "Onn:decode", &capsule, &index, &count)) return NULL;
-    if ((given = PyCapsule_GetPointer(capsule, SCAN)) == NULL) return NULL;
-    if (count < 1 || count > MOST_PARTS || index < 0 || index >= count) return refuse("decode: no such part");
-    if (given->interval && count > 1) return refuse("decode: with restarts there is one part");
-    stop = index + 1 < count ? (uint32_t)(given->length * (index + 1) / count * 8) : UINT32_MAX;
-    part = new_part(given, (uint32_t)(given->length * index / count * 8), NULL, given->length / count);
-    if (part == NULL) return PyErr_NoMemory();
-    Py_BEGIN_ALLOW_THREADS
-    decode_groups(part, given->groups, stop, NULL, index > 0);
-    Py_END_ALLOW_THREADS
-    if ((result = wrap(part, PART, drop_part, capsule)) == NULL) free_part(part);
-    return result;
-}
-
-static PyObject *join(PyObject *module, PyObject *arguments)
-{
-    PyObject *capsule, *parts, *result = NULL;
-    const Part *given[MOST_PARTS];
-    Joined *joined;
-    Py_ssize_t count;
-    int is_whole;
-    (void)module;
-    if (!PyArg_ParseTuple(arguments, "OO!:join", &capsule, &PyTuple_Type, &parts)) return NULL;
-    count = PyTuple_Size(parts);
-    if (count < 1 || count > MOST_PARTS) return refuse("join: expected 1 to 16 parts");
-    for (Py_ssize_t at = 0; at < count; at++) {
-        if ((given[at] = PyCapsule_GetPointer(PyTuple_GetItem(parts, at), PART)) == NULL) return NULL;
-        if (given[at]->scan != PyCapsule_GetPointer(capsule, SCAN)) return refuse("join: parts of another scan");
-    }
-    if ((joined = calloc(1, sizeof(Joined))) == NULL) return PyErr_NoMemory();
-    joined->scan = given[0]->scan;
-    joined->stretches = calloc((size_t)count * 2, sizeof(Stretch));
-    joined->bridges = calloc((size_t)count * 2, sizeof(Part *));
-    if (joined->stretches == NULL || joined->bridges == NULL) {
-        free_joined(joined);
-        return PyErr_NoMemory();
-    }
-    is_whole = join_parts(joined, given, count);
-    if (!is_whole) {
-        joined->count = count * 2; /* a bridge may be there that was not taken */
-        free_joined(joined);
-        Py_RETURN_NONE;
-    }
-    if ((result = wrap(joined, JOINED, drop_joined, parts)) == NULL) free_joined(joined);
-    return result;
-}
-
-/* The items of a contiguous buffer, NULL where it is not as expected. */
+/* The items of a buffer of numbers of four bytes, NULL where it is not as expected. */
 static void *items(const Py_buffer *view, const char *format, int dimensions)
 {
     int is_it = view->format != NULL && view->itemsize == 4 && view->ndim == dimensions;
@@ -177,9 +94,8 @@ static void *items(const Py_buffer *view, const char *format, int dimensions)
     return is_it ? view->buf : NULL;
 }
 
-static int read_axes(Axes *axes, const Joined *joined, int which, const Py_buffer *views, Py_ssize_t height, Py_ssize_t width)
+static int read_axes(Axes *axes, const Scan *scan, int which, const Py_buffer *views, Py_ssize_t height, Py_ssize_t width)
 {
-    const Scan *scan = joined->scan;
     const Component *component = scan->components + which;
     Py_ssize_t rows = scan->groups / scan->columns * component->down;
     axes->down = items(views, "f", 4), axes->first_blocks = items(views + 1, "i", 1);
@@ -208,101 +124,143 @@ static int read_axes(Axes *axes, const Joined *joined, int which, const Py_buffe
     return 0;
 }
 
-/* The same rows, coloured, and as bytes if there are any. */
-static void finish(float *planes, int components, uint8_t *bytes, int is_reversed, Py_ssize_t height, Py_ssize_t width,
-                   Py_ssize_t first, Py_ssize_t last)
+/* Where the picture goes, and the arrays that it is resized with. */
+static int read_request(Reading *reading, Held *held, PyObject *planes, PyObject *pixels, PyObject *arrays)
 {
-    Py_ssize_t plane = height * width, at = first * width, length = (last - first) * width;
-    float *red = planes + at, *green = red + (components > 1 ? plane : 0), *blue = green + (components > 1 ? plane : 0);
-    colour(red, green, blue, components, length);
-    if (bytes != NULL) to_bytes(bytes + at * 3, is_reversed ? blue : red, green, is_reversed ? red : blue, length);
+    const Py_buffer *out = hold(held, planes, PyBUF_WRITABLE), *bytes = NULL;
+    Py_ssize_t given = PyTuple_Size(arrays);
+    if (out == NULL || (pixels != Py_None && (bytes = hold(held, pixels, PyBUF_WRITABLE)) == NULL)) return FAILED;
+    if ((reading->planes = items(out, "f", 3)) == NULL || out->shape[0] < 1 || out->shape[1] < 1 || out->shape[1] > MOST_SIDE
+        || out->shape[2] < 1 || out->shape[2] > MOST_SIDE)
+        return refuse("read: expected planes of float32 (components, height, width)");
+    if (out->shape[0] > reading->scan.component_count || given != out->shape[0] * ARRAYS)
+        return refuse("read: expected six arrays for each component");
+    reading->components = (int)out->shape[0], reading->height = out->shape[1], reading->width = out->shape[2];
+    if (bytes != NULL
+        && (bytes->itemsize != 1 || bytes->ndim != 3 || out->shape[0] != 3 || bytes->shape[0] != out->shape[1]
+            || bytes->shape[1] != out->shape[2] || bytes->shape[2] != 3))
+        return refuse("read: expected pixels of uint8 (height, width, 3), for three components");
+    reading->pixels = bytes != NULL ? bytes->buf : NULL;
+    for (int which = 0; which < reading->components; which++) {
+        const Py_buffer *first = held->views + held->count;
+        for (int array = 0; array < ARRAYS; array++)
+            if (hold(held, PyTuple_GetItem(arrays, which * ARRAYS + array), 0) == NULL) return FAILED;
+        if (read_axes(reading->axes + which, &reading->scan, which, first, reading->height, reading->width) != 0)
+            return refuse("read: weights do not fit the picture");
+    }
+    return READ;
 }
 
-#define VIEWS 6
-static int gather_views(const Joined *joined, PyObject *given, const Py_buffer *out, Py_ssize_t first, Py_ssize_t last,
-                        uint8_t *bytes, int is_reversed)
+/* Some rows: resized, coloured, and as bytes if there are any. */
+static void gather_chunk(void *context, Py_ssize_t index)
 {
-    Py_buffer views[MOST_COMPONENTS * VIEWS];
-    Axes axes[MOST_COMPONENTS] = {0};
-    Py_ssize_t held = 0, components = PyTuple_Size(given) / VIEWS;
-    float *planes = items(out, "f", 3);
-    int status = -1;
-    if (components < 1 || components > joined->scan->component_count || PyTuple_Size(given) % VIEWS) {
-        refuse("gather: expected six arrays for each component");
-        return -1;
+    Reading *reading = context;
+    Py_ssize_t first = reading->bands * index / reading->chunks * LANES, last = reading->bands * (index + 1) / reading->chunks * LANES;
+    Py_ssize_t plane = reading->components > 1 ? reading->height * reading->width : 0, at, length;
+    float *red, *green, *blue;
+    last = last < reading->height ? last : reading->height;
+    at = first * reading->width, length = (last - first) * reading->width;
+    red = reading->planes + at, green = red + plane, blue = green + plane;
+    if (gather_rows(&reading->picture, reading->axes, reading->components, reading->planes, reading->height, reading->width,
+                    first, last) != 0) {
+        __atomic_store_n(&reading->has_failed, 1, __ATOMIC_RELAXED);
+        return;
     }
-    if (planes == NULL || out->shape[0] != components || first < 0 || first >= last || last > out->shape[1]
-        || out->shape[1] > MOST_SIDE || out->shape[2] < 1 || out->shape[2] > MOST_SIDE) {
-        refuse("gather: expected rows of float32 (components, height, width)");
-        return -1;
+    colour(red, green, blue, reading->components, length);
+    if (reading->pixels != NULL)
+        to_bytes(reading->pixels + at * 3, reading->is_reversed ? blue : red, green, reading->is_reversed ? red : blue, length);
+}
+
+/* Everything that needs no Python. */
+static int read_scan(Reading *reading, const uint8_t *from, Py_ssize_t length, Py_ssize_t parts, int threads)
+{
+    if (unstuff(&reading->scan, from, length) != 0) return LEFT;
+    if (make_parts(&reading->picture, &reading->scan, reading->scan.interval ? 1 : parts) != 0) return FAILED;
+    side_by_side(decode_part, &reading->picture, reading->picture.part_count, threads);
+    if (!join_parts(&reading->picture)) return LEFT;
+    reading->bands = (reading->height + LANES - 1) / LANES;
+    reading->chunks = threads < 2 ? 1 : reading->bands < threads * 2 ? reading->bands : threads * 2;
+    side_by_side(gather_chunk, reading, reading->chunks, threads);
+    return reading->has_failed ? FAILED : READ;
+}
+
+static int read_all(Reading *reading, Held *held, PyObject *const *given, PyObject *tables, Py_ssize_t start, Py_ssize_t parts,
+                    int threads)
+{
+    const Py_buffer *file = hold(held, given[0], 0), *components, *keep;
+    int status;
+    if (file == NULL || (components = hold(held, given[1], 0)) == NULL || (keep = hold(held, given[2], 0)) == NULL) return FAILED;
+    if (start < 0 || start > file->len || file->len > MOST_BYTES) return refuse("read: sizes out of range");
+    if (PyTuple_Size(tables) != 4) return refuse("read: expected four tables");
+    for (int table = 0; table < 4; table++) {
+        const Py_buffer *view = hold(held, PyTuple_GetItem(tables, table), 0);
+        if (view == NULL) return FAILED;
+        if (build_codes(reading->scan.tables + table, view->buf, view->len) != 0) return LEFT;
+        if (table >= 2) build_pairs(reading->scan.tables + table);
     }
-    for (; held < components * VIEWS; held++)
-        if (PyObject_GetBuffer(PyTuple_GetItem(given, held), views + held, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS) != 0) break;
-    if (held == components * VIEWS) {
-        status = 0;
-        for (int which = 0; which < components && status == 0; which++)
-            status = read_axes(axes + which, joined, which, views + which * VIEWS, out->shape[1], out->shape[2]);
-        if (status != 0)
-            refuse("gather: weights do not fit the picture");
-        else {
-            Py_BEGIN_ALLOW_THREADS
-            status = gather_rows(joined, axes, (int)components, planes, out->shape[1], out->shape[2], first, last);
-            if (status == 0)
-                finish(planes, (int)components, bytes, is_reversed, out->shape[1], out->shape[2], first, last);
-            Py_END_ALLOW_THREADS
-            if (status != 0) PyErr_NoMemory();
-        }
-    }
-    while (held) PyBuffer_Release(views + --held);
+    if (describe(&reading->scan, components, keep) != READ) return LEFT;
+    if ((status = read_request(reading, held, given[3], given[4], given[5])) != READ) return status;
+    Py_BEGIN_ALLOW_THREADS
+    expect_work(threads);
+    status = read_scan(reading, (const uint8_t *)file->buf + start, file->len - start, parts, threads);
+    expect_no_more(threads);
+    Py_END_ALLOW_THREADS
+    if (status == FAILED) PyErr_NoMemory();
     return status;
 }
 
-static PyObject *gather(PyObject *module, PyObject *arguments)
+static PyObject *read_file(PyObject *module, PyObject *arguments)
 {
-    PyObject *capsule, *to, *given, *pixels;
-    Py_ssize_t first, last;
-    Py_buffer out, bytes = {0};
-    const Joined *joined;
-    int status = -1, is_reversed;
+    PyObject *given[6], *tables;
+    Py_ssize_t start, rows, columns, interval, parts;
+    int threads, is_reversed, status;
+    Held held = {.count = 0};
+    Reading *reading;
     (void)module;
-    if (!PyArg_ParseTuple(arguments, "OOnnO!Op:gather", &capsule, &to, &first, &last, &PyTuple_Type, &given, &pixels, &is_reversed))
+    if (!PyArg_ParseTuple(arguments, "OnnnnOOO!niOOpO!:read", given, &start, &rows, &columns, &interval, given + 1, given + 2,
+                          &PyTuple_Type, &tables, &parts, &threads, given + 3, given + 4, &is_reversed, &PyTuple_Type, given + 5))
         return NULL;
-    if ((joined = PyCapsule_GetPointer(capsule, JOINED)) == NULL) return NULL;
-    if (PyObject_GetBuffer(to, &out, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE) != 0) return NULL;
-    if (pixels != Py_None && PyObject_GetBuffer(pixels, &bytes, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE) != 0) {
-        PyBuffer_Release(&out);
+    if (rows < 1 || columns < 1 || rows > MOST_SIDE || columns > MOST_SIDE || rows * columns > MOST_GROUPS || interval < 0
+        || parts < 1 || parts > MOST_PARTS || threads < 1 || threads > MOST_THREADS) {
+        refuse("read: sizes out of range");
         return NULL;
     }
-    if (bytes.buf != NULL
-        && (bytes.itemsize != 1 || bytes.ndim != 3 || out.ndim != 3 || bytes.shape[0] != out.shape[1]
-            || bytes.shape[1] != out.shape[2] || bytes.shape[2] != 3 || out.shape[0] != 3))
-        refuse("gather: expected pixels of uint8 (height, width, 3), for three components");
-    else
-        status = gather_views(joined, given, &out, first, last, bytes.buf, is_reversed);
-    if (bytes.buf != NULL) PyBuffer_Release(&bytes);
-    PyBuffer_Release(&out);
-    if (status != 0) return NULL;
-    Py_RETURN_NONE;
+    if ((reading = calloc(1, sizeof *reading)) == NULL) return PyErr_NoMemory();
+    reading->scan.groups = rows * columns, reading->scan.columns = columns, reading->scan.interval = interval;
+    reading->is_reversed = is_reversed;
+    status = read_all(reading, &held, given, tables, start, parts, threads);
+    free_picture(&reading->picture), free_scan(&reading->scan), free(reading);
+    while (held.count) PyBuffer_Release(held.views + --held.count);
+    return status == FAILED ? NULL : PyBool_FromLong(status == READ);
 }
 
 static PyMethodDef methods[] = {
-    {"scan", scan, METH_VARARGS,
-     "scan(file, start, rows, columns, interval, components, keep, dc0, dc1, ac0, ac1) -> capsule or None\n\n"
+    {"read", read_file, METH_VARARGS,
+     "read(file, start, rows, columns, interval, components, keep, tables, parts, threads, planes, pixels, is_reversed, arrays)\n\n"
      "The entropy-coded bytes of `file` from `start` on, of rows * columns groups of blocks, with a restart after each\n"
-     "`interval` (0: none). `components`: four bytes each, blocks across and down in a group, DC and AC table. `keep`:\n"
-     "64 bytes each, 0 for places in zigzag order that are not needed. Tables: 16 counts and the symbols."},
-    {"decode", decode, METH_VARARGS, "decode(scan, index, count) -> capsule\n\nOne of `count` parts; any thread may."},
-    {"join", join, METH_VARARGS,
-     "join(scan, parts) -> capsule or None\n\nAll parts in order; None where they are not one whole picture."},
-    {"gather", gather, METH_VARARGS,
-     "gather(joined, out, first, last, arrays, pixels, is_reversed)\n\n"
-     "Fill rows `first` to `last` of `out`, float32 (components, height, width), 0 to 255: grey, or red, green and blue;\n"
-     "and of `pixels`, None or uint8 (height, width, 3), rounded, with `is_reversed` blue first. For each component, six arrays: weights\n"
-     "down float32 (block rows, 2, 8, 8), first and last block row of each row of `out` int32 (height,), the first\n"
-     "coefficient of each column int32 (width,), weights across float32 (width, taps), quantization float32 (64,)."},
+     "`interval` (0: none), read in `parts` by `threads`. `components`: four bytes each, blocks across and down in a\n"
+     "group, DC and AC table. `keep`: 64 bytes each, 0 for places in zigzag order that are not needed. `tables`: DC 0 and\n"
+     "1, AC 0 and 1, 16 counts and the symbols.\n\n"
+     "Fills `planes`, float32 (components, height, width), 0 to 255: grey, or red, green and blue; and `pixels`, None or\n"
+     "uint8 (height, width, 3), rounded, with `is_reversed` blue first. `arrays`: six for each component, weights down\n"
+     "float32 (block rows, 2, 8, 8), first and last block row of each row int32 (height,), the first coefficient of each\n"
+     "column int32 (width,), weights across float32 (width, taps), quantization float32 (64,).\n\n"
+     "False where the file is not exactly one whole picture."},
     {NULL, NULL, 0, NULL}};
 
-static PyModuleDef_Slot slots[] = {{0, NULL}};
+static int begin(PyObject *module)
+{
+    static int is_known;
+    (void)module;
+    if (!is_known && pthread_atfork(before_fork, after_fork, after_fork_in_child) != 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    is_known = 1;
+    return 0;
+}
+
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, (void *)begin}, {0, NULL}};
 static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_jpeg",
                                         "JPEG files to small pictures in C; reading.py is its only caller.", 0, methods, slots,
                                         NULL, NULL, NULL};

@@ -58,38 +58,6 @@ typedef struct {
     int count;
 } Bits;
 
-/* What the last pictures took, for the next: from the system every page would have to be had anew. Only with the GIL. */
-#define MOST_KEPT 6
-#define MOST_KEPT_BYTES (1 << 22)
-static struct {
-    void *memory;
-    size_t bytes;
-} kept[MOST_KEPT];
-
-/* At least `*bytes`, which are then how many there are. */
-static void *take_memory(size_t *bytes)
-{
-    int best = -1;
-    for (int at = 0; at < MOST_KEPT; at++)
-        if (kept[at].bytes >= *bytes && kept[at].bytes / 4 <= *bytes && (best < 0 || kept[at].bytes < kept[best].bytes)) best = at;
-    if (best < 0) return malloc(*bytes);
-    *bytes = kept[best].bytes, kept[best].bytes = 0;
-    return kept[best].memory;
-}
-
-static void leave_memory(void *memory, size_t bytes)
-{
-    int least = 0;
-    for (int at = 1; at < MOST_KEPT; at++)
-        if (kept[at].bytes < kept[least].bytes) least = at;
-    if (memory == NULL || bytes > MOST_KEPT_BYTES || bytes <= kept[least].bytes) {
-        free(memory);
-        return;
-    }
-    if (kept[least].bytes) free(kept[least].memory);
-    kept[least].memory = memory, kept[least].bytes = bytes;
-}
-
 INLINE uint64_t eight_bytes(const uint8_t *at)
 {
     uint64_t value;
@@ -273,7 +241,6 @@ static int unstuff(Scan *scan, const uint8_t *from, Py_ssize_t length)
 
 static void free_scan(Scan *scan)
 {
-    if (scan == NULL) return;
     leave_memory(scan->bytes, scan->room);
-    free(scan->restarts), free(scan);
+    free(scan->restarts);
 }

@@ -127,25 +127,42 @@ typedef struct {
     int32_t dc[MOST_COMPONENTS];
 } Stretch;
 
-/* A whole picture: stretches of parts one after another. */
+/* A whole picture: stretches one after another of its parts, and of bridges from each part to where the next is right. */
 typedef struct {
     const Scan *scan;
-    Stretch *stretches;
-    Part **bridges;
-    Py_ssize_t count;
-} Joined;
+    Part *parts[MOST_PARTS], *bridges[MOST_PARTS];
+    Py_ssize_t part_count, stretch_count;
+    Stretch stretches[MOST_PARTS * 2];
+} Picture;
 
-static void free_joined(Joined *joined)
+static void free_picture(Picture *picture)
 {
-    if (joined == NULL) return;
-    for (Py_ssize_t at = 0; joined->bridges != NULL && at < joined->count; at++) free_part(joined->bridges[at]);
-    free(joined->bridges), free(joined->stretches), free(joined);
+    for (Py_ssize_t at = 0; at < MOST_PARTS; at++) free_part(picture->parts[at]), free_part(picture->bridges[at]);
+}
+
+/* -1 where there is no memory. */
+static int make_parts(Picture *picture, const Scan *scan, Py_ssize_t count)
+{
+    picture->scan = scan, picture->part_count = count;
+    for (Py_ssize_t at = 0; at < count; at++)
+        if ((picture->parts[at] = new_part(scan, (uint32_t)(scan->length * at / count * 8), NULL, scan->length / count)) == NULL)
+            return -1;
+    return 0;
+}
+
+static void decode_part(void *context, Py_ssize_t index)
+{
+    Picture *picture = context;
+    const Scan *scan = picture->scan;
+    Py_ssize_t next = index + 1, count = picture->part_count;
+    uint32_t stop = next < count ? (uint32_t)(scan->length * next / count * 8) : UINT32_MAX;
+    decode_groups(picture->parts[index], scan->groups, stop, NULL, index > 0);
 }
 
 /* Takes groups of a part from `first` on, with what its DC values are short of; at most those that are missing. */
-static Py_ssize_t take(Joined *joined, const Part *part, Py_ssize_t first, const int32_t *dc, Py_ssize_t missing)
+static Py_ssize_t take(Picture *picture, const Part *part, Py_ssize_t first, const int32_t *dc, Py_ssize_t missing)
 {
-    Stretch *stretch = joined->stretches + joined->count++;
+    Stretch *stretch = picture->stretches + picture->stretch_count++;
     stretch->part = part, stretch->first = first;
     stretch->count = part->count - first < missing ? part->count - first : missing;
     memcpy(stretch->dc, dc, sizeof stretch->dc);
@@ -153,36 +170,35 @@ static Py_ssize_t take(Joined *joined, const Part *part, Py_ssize_t first, const
 }
 
 /* Whether the parts are one picture, no bit more or less. */
-static int join_parts(Joined *joined, const Part **parts, Py_ssize_t count)
+static int join_parts(Picture *picture)
 {
-    const Scan *scan = joined->scan;
+    const Scan *scan = picture->scan;
     int32_t dc[MOST_COMPONENTS] = {0};
     Py_ssize_t missing = scan->groups, first = 0, at = 0;
     const Stretch *last;
     uint32_t end;
     for (;;) {
-        const Part *part = parts[at];
+        const Part *part = picture->parts[at], *to;
         Part *bridge;
-        missing -= take(joined, part, first, dc, missing);
+        missing -= take(picture, part, first, dc, missing);
         if (missing == 0) break;
-        if (++at == count || (at == 1 && part->is_bad)) return 0;
+        if (++at == picture->part_count || (at == 1 && part->is_bad)) return 0;
+        to = picture->parts[at];
         for (int which = 0; which < MOST_COMPONENTS; which++) dc[which] += part->groups[part->count].dc[which];
         if (part->groups[part->count].bit > (uint32_t)scan->length * 8) return 0;
         bridge = new_part(scan, part->groups[part->count].bit, dc, 0);
-        joined->bridges[joined->count] = bridge;
+        picture->bridges[at] = bridge;
         if (bridge == NULL) return 0;
-        Py_BEGIN_ALLOW_THREADS
-        decode_groups(bridge, missing, UINT32_MAX, parts[at], 0);
-        Py_END_ALLOW_THREADS
+        decode_groups(bridge, missing, UINT32_MAX, to, 0);
         if (bridge->is_bad) return 0;
         memset(dc, 0, sizeof dc);
-        missing -= take(joined, bridge, 0, dc, missing);
+        missing -= take(picture, bridge, 0, dc, missing);
         if (missing == 0) break;
         first = bridge->met;
         for (int which = 0; which < MOST_COMPONENTS; which++)
-            dc[which] = bridge->groups[bridge->count].dc[which] - parts[at]->groups[first].dc[which];
+            dc[which] = bridge->groups[bridge->count].dc[which] - to->groups[first].dc[which];
     }
-    last = joined->stretches + joined->count - 1;
+    last = picture->stretches + picture->stretch_count - 1;
     end = last->part->groups[last->first + last->count].bit;
     return end <= (uint32_t)scan->length * 8 && (uint32_t)scan->length * 8 - end < 8;
 }

@@ -80,14 +80,14 @@ static void finish_rows(float *plane, Py_ssize_t width, const float *band, const
 }
 
 /* Where all blocks of a row of groups lie. */
-static void list_blocks(const Joined *joined, Py_ssize_t *stretch, Py_ssize_t *group, Block *const *blocks, Py_ssize_t columns)
+static void list_blocks(const Picture *picture, Py_ssize_t *stretch, Py_ssize_t *group, Block *const *blocks, Py_ssize_t columns)
 {
-    const Scan *scan = joined->scan;
+    const Scan *scan = picture->scan;
     for (Py_ssize_t column = 0; column < columns; column++, ++*group) {
         const Stretch *in;
         const uint32_t *words;
-        while (*group >= joined->stretches[*stretch].count) ++*stretch, *group = 0;
-        in = joined->stretches + *stretch;
+        while (*group >= picture->stretches[*stretch].count) ++*stretch, *group = 0;
+        in = picture->stretches + *stretch;
         words = in->part->words + in->part->groups[in->first + *group].word;
         for (int block = 0; block < scan->blocks; block++, words += 2 + words[0]) {
             blocks[block][column].words = words;
@@ -104,35 +104,39 @@ static Py_ssize_t end_of(const Axes *axes, Py_ssize_t band, Py_ssize_t last)
 }
 
 /* Rows `first` to `last` of `planes`, (components, height, width). */
-static int gather_rows(const Joined *joined, const Axes *axes, int components, float *planes, Py_ssize_t height,
+static int gather_rows(const Picture *picture, const Axes *axes, int components, float *planes, Py_ssize_t height,
                        Py_ssize_t width, Py_ssize_t first, Py_ssize_t last)
 {
-    const Scan *scan = joined->scan;
+    const Scan *scan = picture->scan;
     const Py_ssize_t columns = scan->columns;
     Py_ssize_t low = PY_SSIZE_T_MAX, high = 0, bands[MOST_COMPONENTS] = {0}, stretch = 0, group;
-    float *sums[MOST_COMPONENTS][2] = {{0}};
-    Block *blocks[MOST_BLOCKS] = {0}, *room;
-    int is_wrong = 0;
+    float *sums[MOST_COMPONENTS][2] = {{0}}, *bands_room;
+    Block *blocks[MOST_BLOCKS] = {0}, *blocks_room;
+    size_t bands_floats, bands_bytes = 0, blocks_bytes = (size_t)(columns * scan->blocks) * sizeof(Block);
     for (int which = 0; which < components; which++) {
         Py_ssize_t from = axes[which].first_blocks[first] / scan->components[which].down;
         Py_ssize_t to = axes[which].last_blocks[last - 1] / scan->components[which].down;
         low = from < low ? from : low, high = to > high ? to : high;
-        for (int band = 0; band < 2; band++) {
-            sums[which][band] = calloc((size_t)axes[which].block_columns * 8, sizeof(Lanes));
-            is_wrong |= sums[which][band] == NULL;
-        }
+        bands_bytes += (size_t)axes[which].block_columns * 2 * 8 * sizeof(Lanes);
     }
+    bands_floats = bands_bytes / sizeof(float);
+    bands_room = take_memory(&bands_bytes), blocks_room = take_memory(&blocks_bytes);
+    if (bands_room == NULL || blocks_room == NULL) {
+        leave_memory(bands_room, bands_bytes), leave_memory(blocks_room, blocks_bytes);
+        return -1;
+    }
+    memset(bands_room, 0, bands_floats * sizeof(float));
+    for (int which = 0, at = 0; which < components; which++)
+        for (int band = 0; band < 2; band++, at += (int)axes[which].block_columns * 8 * LANES) sums[which][band] = bands_room + at;
+    for (int block = 0; block < scan->blocks; block++) blocks[block] = blocks_room + block * columns;
     /* The bands before `first` that are not done when it begins are begun, too, and emptied in their turn. */
     for (int which = 0; which < components; which++)
         while (end_of(axes + which, bands[which], last) < low * scan->components[which].down) bands[which]++;
-    room = malloc((size_t)(columns * scan->blocks) * sizeof(Block));
-    is_wrong |= room == NULL;
-    for (int block = 0; block < scan->blocks && !is_wrong; block++) blocks[block] = room + block * columns;
-    for (group = low * columns; !is_wrong && group >= joined->stretches[stretch].count; stretch++)
-        group -= joined->stretches[stretch].count;
-    for (Py_ssize_t groups = low; !is_wrong && groups <= high; groups++) {
+    for (group = low * columns; group >= picture->stretches[stretch].count; stretch++)
+        group -= picture->stretches[stretch].count;
+    for (Py_ssize_t groups = low; groups <= high; groups++) {
         Block *const *of = blocks;
-        list_blocks(joined, &stretch, &group, blocks, columns);
+        list_blocks(picture, &stretch, &group, blocks, columns);
         for (int which = 0; which < components; which++) {
             const Axes *by = axes + which;
             const Component *component = scan->components + which;
@@ -152,9 +156,8 @@ static int gather_rows(const Joined *joined, const Axes *axes, int components, f
             }
         }
     }
-    for (int which = 0; which < components; which++) free(sums[which][0]), free(sums[which][1]);
-    free(room);
-    return is_wrong ? -1 : 0;
+    leave_memory(bands_room, bands_bytes), leave_memory(blocks_room, blocks_bytes);
+    return 0;
 }
 
 /* Rows of planes around zero to values from 0 to 255: grey, or from Y, Cb and Cr red, green and blue (JFIF 1.02, page 3). */
