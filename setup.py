@@ -18,7 +18,10 @@ IN_C = [
         py_limited_api=True,
         optional=True,
     )
-    for name, headers in {"_resize": (), "jpeg/_jpeg": ("jpeg/workers", "jpeg/memory", "jpeg/bits", "jpeg/parts", "jpeg/rows")}.items()
+    for name, headers in {
+        "_resize": (),
+        "jpeg/_jpeg": ("jpeg/workers", "jpeg/memory", "jpeg/bits", "jpeg/parts", "jpeg/rows"),
+    }.items()
 ]
 IS_PURE = bool(os.environ.get("EDGEWISE_PURE"))
 

@@ -196,7 +196,10 @@ static int read_all(Reading *reading, Held *held, PyObject *const *given, PyObje
         const Py_buffer *view = hold(held, PyTuple_GetItem(tables, table), 0);
         if (view == NULL) return FAILED;
         if (build_codes(reading->scan.tables + table, view->buf, view->len) != 0) return LEFT;
-        if (table >= 2) build_pairs(reading->scan.tables + table);
+        if (table < 2)
+            build_differences(reading->scan.tables + table);
+        else
+            build_pairs(reading->scan.tables + table);
     }
     if (describe(&reading->scan, components, keep) != READ) return LEFT;
     if ((status = read_request(reading, held, given[3], given[4], given[5])) != READ) return status;

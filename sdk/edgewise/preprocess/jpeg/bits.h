@@ -2,6 +2,8 @@
 
 #define LOOK 11 /* bits that one look into a table decides; more would not stay in the first cache */
 #define END 128 /* what "no more in this block" adds to the place in the block: beyond all places */
+#define TOGETHER 4 /* words are counted in fours, so that loops over them end as foreseen; those that are none are zero */
+#define MOST_OF_BLOCK (2 + 64 + TOGETHER)
 #define MOST_BLOCKS 10 /* of a group (T.81, B.2.3) */
 #define MOST_COMPONENTS 3
 /* Beyond the data, for reading whole words; one block takes at most 64 symbols of 31 bits. */
@@ -27,8 +29,15 @@ typedef struct {
     int16_t first, second;
 } Pair;
 
+/* A symbol of a DC table with its value, as far as LOOK bits show it whole; of more, a length of 0. */
 typedef struct {
-    Pair pairs[1 << LOOK];
+    int16_t value;
+    uint8_t length;
+} Difference;
+
+typedef struct {
+    Pair pairs[1 << LOOK]; /* of an AC table */
+    Difference differences[1 << LOOK]; /* of a DC table */
     uint16_t codes[1 << LOOK]; /* length << 8 | symbol, 0 for longer codes */
     int32_t begins[17], ends[17], places[17];
     uint8_t symbols[256];
@@ -121,46 +130,63 @@ INLINE int read_value(Bits *bits, int size)
 
 INLINE uint32_t word_of(int value, unsigned place) { return (uint32_t)value << 16 | place; }
 
-/* Writes one block's words, at most 67, and returns where they end; NULL for what no encoder writes. */
+/* One or two symbols: their words, the place after them, and where the words end; NULL where there is no such code. */
+INLINE uint32_t *look(Bits *bits, const Component *component, uint32_t *words, unsigned *place)
+{
+    const Pair pair = component->ac->pairs[bits->buffer >> (64 - LOOK)];
+    if (RARE(pair.lengths == 0)) {
+        int symbol = read_symbol(bits, component->ac);
+        if (symbol < 0) return NULL;
+        *place += (symbol & 15) ? (unsigned)(symbol >> 4) + 1 : symbol >> 4 == 15 ? 16 : END;
+        *words = word_of(read_value(bits, symbol & 15), *place & 63);
+        fill(bits);
+        return words + component->keep[*place];
+    }
+    const unsigned first = *place + pair.first_step;
+    *words = word_of(pair.first, first);
+    words += component->keep[first];
+    if (first >= 63) {
+        drop(bits, pair.lengths & 15);
+        *place = first;
+        return words;
+    }
+    drop(bits, pair.lengths >> 4);
+    *place += pair.both_step;
+    *words = word_of(pair.second, *place & 63);
+    return words + (component->keep[*place] & pair.has_second);
+}
+
+/* Writes one block's words, at most MOST_OF_BLOCK, and returns where they end; NULL for what no encoder writes. */
 INLINE uint32_t *read_block(Bits *bits, const Component *component, int32_t *dc, uint32_t *words)
 {
-    const Huffman *ac = component->ac;
     uint32_t *head = words;
     unsigned place = 0;
     fill(bits);
-    int size = read_symbol(bits, component->dc);
-    if (RARE(size < 0 || size > 15)) return NULL;
-    *dc += read_value(bits, size);
+    const Difference whole = component->dc->differences[bits->buffer >> (64 - LOOK)];
+    if (RARE(whole.length == 0)) {
+        int size = read_symbol(bits, component->dc);
+        if (size < 0 || size > 15) return NULL;
+        *dc += read_value(bits, size);
+    } else {
+        drop(bits, whole.length);
+        *dc += whole.value;
+    }
     if (RARE(*dc > 1 << 20 || *dc < -(1 << 20))) return NULL;
     words[1] = (uint32_t)*dc;
     words += 2;
     while (place < 63) {
         fill(bits);
-        const Pair pair = ac->pairs[bits->buffer >> (64 - LOOK)];
-        if (RARE(pair.lengths == 0)) {
-            int symbol = read_symbol(bits, ac);
-            if (symbol < 0) return NULL;
-            place += (symbol & 15) ? (unsigned)(symbol >> 4) + 1 : symbol >> 4 == 15 ? 16 : END;
-            *words = word_of(read_value(bits, symbol & 15), place & 63);
-            words += component->keep[place];
-            continue;
-        }
-        const unsigned first = place + pair.first_step;
-        *words = word_of(pair.first, first);
-        words += component->keep[first];
-        if (first >= 63) {
-            drop(bits, pair.lengths & 15);
-            place = first;
-            break;
-        }
-        drop(bits, pair.lengths >> 4);
-        place += pair.both_step;
-        *words = word_of(pair.second, place & 63);
-        words += component->keep[place] & pair.has_second;
+        /* A look takes LOOK bits at most, and a symbol that is read slowly 31: three looks for what was filled in once. */
+        if ((words = look(bits, component, words, &place)) == NULL) return NULL;
+        if (place >= 63) break;
+        if ((words = look(bits, component, words, &place)) == NULL) return NULL;
+        if (place >= 63) break;
+        if ((words = look(bits, component, words, &place)) == NULL) return NULL;
     }
     if (RARE(place > 63 && place < END)) return NULL;
-    *head = (uint32_t)(words - head) - 2;
-    return words;
+    memset(words, 0, sizeof *words * (TOGETHER - 1));
+    *head = ((uint32_t)(words - head) - 2 + TOGETHER - 1) / TOGETHER * TOGETHER;
+    return head + 2 + *head;
 }
 
 /* `given`: 16 counts of codes by length, then the symbols (T.81, B.2.4.2). */
@@ -190,6 +216,16 @@ static int whole_symbol(const Huffman *table, unsigned bits, int known, int *ste
     *value = value_of((bits & ((1 << LOOK) - 1)) >> (LOOK - length) & ((1u << size) - 1), size);
     *step = size ? run + 1 : run == 15 ? 16 : END;
     return length;
+}
+
+static void build_differences(Huffman *table)
+{
+    for (unsigned bits = 0; bits < 1 << LOOK; bits++) {
+        int step, value = 0;
+        if ((table->codes[bits] & 255) > 15) continue;
+        table->differences[bits].length = (uint8_t)whole_symbol(table, bits, LOOK, &step, &value);
+        table->differences[bits].value = (int16_t)value;
+    }
 }
 
 static void build_pairs(Huffman *table)

@@ -26,7 +26,7 @@ static int make_room(Part *part)
         if (groups == NULL) return -1;
         part->groups = groups, part->group_room = room;
     }
-    if (used + MOST_BLOCKS * 67 > part->word_room) {
+    if (used + MOST_BLOCKS * MOST_OF_BLOCK > part->word_room) {
         Py_ssize_t room = part->word_room * 2;
         uint32_t *words = room > MOST_WORDS ? NULL : realloc(part->words, (size_t)room * 4);
         if (words == NULL) return -1;

@@ -2,6 +2,7 @@
 
 /* Rows of the result are made eight at a time, two such bands in turns: row r in band r / 8 % 2, lane r % 8. */
 #define LANES 8
+#define CACHE_LINE 64 /* so that no sum lies in two of them */
 typedef float Lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
 /* How one component's coefficients make one plane of the result. */
@@ -20,28 +21,27 @@ typedef struct {
     int32_t dc;
 } Block;
 
-/* What one block adds to one band, or to both. */
-INLINE void add_words(Lanes *const *sums, const Lanes *const *weights, int bands, const float *quantization, const Block *block)
+/* What one block adds to one band, or to both; weights by place in zigzag order. */
+INLINE void add_words(Lanes *const *sums, const Lanes *const *weights, int bands, const Block *block)
 {
     const uint32_t *word = block->words + 2, *end = word + block->words[0];
-    float value = (float)block->dc * quantization[0];
-    for (int band = 0; band < bands; band++) *sums[band] += value * *weights[band];
-    for (; word < end; word++) {
-        unsigned order = *word & 63, row = ZIGZAG[order] >> 3, column = ZIGZAG[order] & 7;
-        value = (float)((int32_t)*word >> 16) * quantization[order];
-        for (int band = 0; band < bands; band++) sums[band][column] += value * weights[band][row];
-    }
+    for (int band = 0; band < bands; band++) *sums[band] += (float)block->dc * *weights[band];
+    for (; word < end; word += TOGETHER)
+        for (int at = 0; at < TOGETHER; at++) {
+            unsigned order = word[at] & 63, column = ZIGZAG[order] & 7;
+            float value = (float)((int32_t)word[at] >> 16);
+            for (int band = 0; band < bands; band++) sums[band][column] += value * weights[band][order];
+        }
 }
 
-INLINE void add_blocks(float *const *sums, const float *const *weights, int bands, const Axes *axes,
+INLINE void add_blocks(float *const *sums, const Lanes *const *weights, int bands, const Axes *axes,
                        const Component *component, Block *const *blocks, Py_ssize_t columns)
 {
     for (Py_ssize_t column = 0; column < columns; column++)
         for (int block = 0; block < component->across; block++) {
             Py_ssize_t x = column * component->across + block;
             Lanes *to[2] = {(Lanes *)sums[0] + x * 8, bands > 1 ? (Lanes *)sums[1] + x * 8 : NULL};
-            if (x >= axes->first_column && x < axes->last_column)
-                add_words(to, (const Lanes *const *)weights, bands, axes->quantization, blocks[block] + column);
+            if (x >= axes->first_column && x < axes->last_column) add_words(to, weights, bands, blocks[block] + column);
         }
 }
 
@@ -50,13 +50,17 @@ static void add_block_row(float *const *sums, const Axes *axes, const Component 
                           Py_ssize_t columns, Py_ssize_t row)
 {
     float *to[2];
-    const float *weights[2];
+    Lanes room[2][64];
+    const Lanes *weights[2] = {room[0], room[1]};
     int bands = 0;
     for (int band = 0; band < 2; band++) {
         const float *of = axes->down + (row * 2 + band) * 8 * LANES;
         int is_used = 0;
         for (int at = 0; at < 8 * LANES; at++) is_used |= of[at] != 0;
-        if (is_used) to[bands] = sums[band], weights[bands++] = of;
+        if (!is_used) continue;
+        for (int order = 0; order < 64; order++)
+            room[bands][order] = axes->quantization[order] * ((const Lanes *)of)[ZIGZAG[order] >> 3];
+        to[bands++] = sums[band];
     }
     if (bands == 1)
         add_blocks(to, weights, 1, axes, component, blocks, columns);
@@ -110,24 +114,28 @@ static int gather_rows(const Picture *picture, const Axes *axes, int components,
     const Scan *scan = picture->scan;
     const Py_ssize_t columns = scan->columns;
     Py_ssize_t low = PY_SSIZE_T_MAX, high = 0, bands[MOST_COMPONENTS] = {0}, stretch = 0, group;
-    float *sums[MOST_COMPONENTS][2] = {{0}}, *bands_room;
+    float *sums[MOST_COMPONENTS][2] = {{0}};
+    char *bands_room, *at;
     Block *blocks[MOST_BLOCKS] = {0}, *blocks_room;
-    size_t bands_floats, bands_bytes = 0, blocks_bytes = (size_t)(columns * scan->blocks) * sizeof(Block);
+    size_t bands_bytes = 0, blocks_bytes = (size_t)(columns * scan->blocks) * sizeof(Block);
     for (int which = 0; which < components; which++) {
         Py_ssize_t from = axes[which].first_blocks[first] / scan->components[which].down;
         Py_ssize_t to = axes[which].last_blocks[last - 1] / scan->components[which].down;
         low = from < low ? from : low, high = to > high ? to : high;
         bands_bytes += (size_t)axes[which].block_columns * 2 * 8 * sizeof(Lanes);
     }
-    bands_floats = bands_bytes / sizeof(float);
+    bands_bytes += CACHE_LINE;
     bands_room = take_memory(&bands_bytes), blocks_room = take_memory(&blocks_bytes);
     if (bands_room == NULL || blocks_room == NULL) {
         leave_memory(bands_room, bands_bytes), leave_memory(blocks_room, blocks_bytes);
         return -1;
     }
-    memset(bands_room, 0, bands_floats * sizeof(float));
-    for (int which = 0, at = 0; which < components; which++)
-        for (int band = 0; band < 2; band++, at += (int)axes[which].block_columns * 8 * LANES) sums[which][band] = bands_room + at;
+    at = bands_room + CACHE_LINE - (uintptr_t)bands_room % CACHE_LINE;
+    for (int which = 0; which < components; which++)
+        for (int band = 0; band < 2; band++, at += axes[which].block_columns * 8 * (Py_ssize_t)sizeof(Lanes)) {
+            sums[which][band] = (float *)at;
+            memset(at, 0, (size_t)axes[which].block_columns * 8 * sizeof(Lanes));
+        }
     for (int block = 0; block < scan->blocks; block++) blocks[block] = blocks_room + block * columns;
     /* The bands before `first` that are not done when it begins are begun, too, and emptied in their turn. */
     for (int which = 0; which < components; which++)
