@@ -78,6 +78,8 @@ def main() -> None:
     worker.add_argument("store", nargs="?", default="")
     worker.add_argument("--shared", action="store_true")
     words = parser.parse_args()
+    if words.command == "query" and min(words.devices, words.days, words.every_s) <= 0:
+        parser.error("--devices, --days and --every-s: expected more than 0")
     {"ingest": measure_ingest, "query": measure_queries, "worker": run_worker}[words.command](words)
 
 

@@ -4,7 +4,7 @@
 Usage: pixels.py [--photos 10] [--rounds 20] [--json]
 
 The usual way is Pillow's fromarray and bilinear resize, then NumPy. Both are held against the antialiased resize in
-exact arithmetic (exact_resize.py). Frames are photos of models_and_data.py, enlarged, with grain. Ways take turns;
+exact arithmetic (tests/exact_filter.py). Frames are photos of models_and_data.py, enlarged, with grain. Ways take turns;
 times are processor time of the whole process, and the ratios are what to read. Ours is measured with
 and without the resize in C (preprocess/kernel.py).
 """
@@ -17,9 +17,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from exact_resize import exact_resize
 from PIL import Image
-from sdk_photos import decoded, enlarged, grain_of
+from sdk_photos import decoded, enlarged, exact_resize, grain_of
 
 import models_and_data
 from edgewise.model_card import ImagePreprocess

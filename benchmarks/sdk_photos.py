@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
-from exact_resize import exact_resize
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("scripts", "tests")]
 
 import edgewise
+import exact_filter
 import models_and_data
 from edgewise.tensors import Array, FloatArray
 from edgewise_converters.pipeline import convert
@@ -231,6 +231,11 @@ def decode_at_an_eighth(photo: bytes) -> None:
     with Image.open(io.BytesIO(photo)) as picture:
         picture.draft(None, (picture.width // 8, picture.height // 8))
         picture.load()
+
+
+def exact_resize(pixels: Array, size_wh: tuple[int, int]) -> Array:
+    """The antialiased bilinear resize without rounding, as Pillow and torchvision (``antialias=True``) define it."""
+    return exact_filter.exact(pixels, (0, 0, pixels.shape[1], pixels.shape[0]), size_wh)
 
 
 def decoded(photo: bytes) -> Array:
