@@ -4,8 +4,8 @@
 Usage: pixels.py [--photos 10] [--rounds 20] [--json]
 
 The usual way is Pillow's fromarray and bilinear resize, then NumPy. Both are held against the antialiased resize in
-exact arithmetic (tests/exact_filter.py). Frames are photos of models_and_data.py, enlarged, with grain. Ways take turns;
-times are processor time of the whole process, and the ratios are what to read. Ours is measured with
+exact arithmetic (tests/exact_filter.py). Frames are photos of models_and_data.py, enlarged, with grain. Ways take
+turns; times are processor time of the whole process, and the ratios are what to read. Ours is measured with
 and without the resize in C (preprocess/kernel.py).
 """
 

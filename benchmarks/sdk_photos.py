@@ -19,8 +19,9 @@ from PIL import Image
 
 sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("scripts", "tests")]
 
-import edgewise
 import exact_filter
+
+import edgewise
 import models_and_data
 from edgewise.tensors import Array, FloatArray
 from edgewise_converters.pipeline import convert

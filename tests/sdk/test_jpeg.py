@@ -5,6 +5,7 @@ import io
 import multiprocessing
 import os
 import resource
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -281,12 +282,25 @@ def test_files_changed_by_chance_are_pictures_or_unreadable() -> None:
     assert read_small > 60, "hardly one reached the C code"
 
 
-def test_a_forked_process_reads_too() -> None:
+def test_processes_forked_while_others_read_read_too() -> None:
     expected = read(GOOD, FIT, threads=3)
-    process = multiprocessing.get_context("fork").Process(target=_read_in_child, args=(expected,))
-    process.start()
-    process.join(60)
-    assert process.exitcode == 0
+    is_over = threading.Event()
+
+    def read_on() -> None:
+        while not is_over.is_set():
+            read(GOOD, FIT, threads=3)
+
+    with ThreadPoolExecutor(2) as pool:
+        others = [pool.submit(read_on) for _ in range(2)]
+        try:
+            for _ in range(20):
+                process = multiprocessing.get_context("fork").Process(target=_read_in_child, args=(expected,))
+                process.start()
+                process.join(60)
+                assert process.exitcode == 0
+        finally:
+            is_over.set()
+    assert [other.result() for other in others] == [None, None]
 
 
 def _read_in_child(expected: Array) -> None:
