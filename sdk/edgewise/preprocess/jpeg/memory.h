@@ -1,6 +1,7 @@
 /* What the last pictures took, for the next: from the system every page would have to be had anew. */
 
 #define MOST_KEPT 20
+#define LEAST_KEPT_BYTES (1 << 17) /* smaller pieces the C library keeps by itself */
 #define MOST_KEPT_BYTES (1 << 23) /* of all together */
 static struct {
     void *memory;
@@ -29,7 +30,7 @@ static void leave_memory(void *memory, size_t bytes)
     pthread_mutex_lock(&lock);
     for (int at = 1; at < MOST_KEPT; at++)
         if (kept[at].bytes < kept[least].bytes) least = at;
-    if (bytes > kept[least].bytes && kept_bytes - kept[least].bytes + bytes <= MOST_KEPT_BYTES) {
+    if (bytes >= LEAST_KEPT_BYTES && bytes > kept[least].bytes && kept_bytes - kept[least].bytes + bytes <= MOST_KEPT_BYTES) {
         rest = kept[least].bytes ? kept[least].memory : NULL;
         kept_bytes += bytes - kept[least].bytes;
         kept[least].memory = memory, kept[least].bytes = bytes;
