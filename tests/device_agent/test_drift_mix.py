@@ -8,7 +8,7 @@ import pytest
 from device_agent.drift_parts import baseline_of, changes, observations, reference
 
 from edgewise.drift_baseline import SampleRows
-from edgewise_agent.drift import DriftMonitor, Observation, Reference, message_of, reference_of
+from edgewise_agent.drift import DriftMonitor, Observation, Reference, message_of, mix, reference_of
 from edgewise_agent.drift.draws import sequential_chance
 from edgewise_agent.drift.mix import mix_chance
 from edgewise_agent.drift.monitor import LONGEST, MIX
@@ -48,6 +48,16 @@ def test_without_a_shift_a_level_is_exceeded_as_often_as_it_says(level: float, k
     assert exceeded / REPEATS >= level - 4 * (level * (1 - level) / REPEATS) ** 0.5, (
         "and it is no empty bound"
     )
+
+
+def test_the_factor_is_lapacks_also_for_inputs_that_repeat() -> None:
+    rng = np.random.default_rng(0)
+    points = np.repeat(rng.normal(size=(75, 4)), 2, axis=0)
+    landmarks = rng.permutation(len(points))[:100]
+    kernel = np.exp(-np.square(points[:, np.newaxis] - points[landmarks]).sum(axis=2))
+    square = kernel[landmarks] + mix._RIDGE * np.eye(100)
+    expected = np.linalg.solve(np.linalg.cholesky(square), kernel.T).T
+    assert np.allclose(mix._factor(kernel, landmarks), expected, atol=1e-9)
 
 
 def test_what_goes_together_otherwise_is_seen_though_each_statistic_is_as_it_was() -> None:
