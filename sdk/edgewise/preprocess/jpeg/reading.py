@@ -122,6 +122,7 @@ def _carried_out(
     planes: FloatArray = np.empty((len(axes), height, width), np.float32)
     pixels = np.empty((height, width, 3), np.uint8) if as_bytes and len(axes) == 3 else None
     columns, rows = jpeg.groups_wh
+    parts = 1 if threads == 1 else min(threads * _PARTS_FOR_EACH, len(content) // _PART_BYTES, _MOST_PARTS)
     is_read = JPEG.read(
         content,
         jpeg.scan_start,
@@ -131,9 +132,7 @@ def _carried_out(
         bytes(number for one in jpeg.components for number in (one.across, one.down, *one.tables)),
         b"".join(keep),
         jpeg.codes,
-        max(1, min(threads * _PARTS_FOR_EACH, len(content) // _PART_BYTES, _MOST_PARTS))
-        if threads > 1
-        else 1,
+        parts,
         threads,
         planes,
         pixels,
